@@ -1,0 +1,66 @@
+import type { HealthPolicy } from '../core/policy.ts'
+import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
+import type { UpstreamSpec } from '../core/upstream.ts'
+
+/** Where a value came from. */
+export type Source = 'default' | 'env' | 'file' | 'flag'
+
+/** One setting as it was read, for `config print`. Secrets are shown as `(set)`. */
+export interface Setting {
+  readonly name: string
+  readonly value: string
+  readonly source: Source
+}
+
+/** An upstream as configured: its spec, and the secret that only connections may see. */
+export interface UpstreamConfig {
+  readonly spec: UpstreamSpec
+  /** Sent to that upstream only. */
+  readonly apiKey: string | null
+  /** Names (never values) of env keys that hold its key, for `diag`. */
+  readonly apiKeyNames: readonly string[]
+}
+
+/** Everything that was configured, parsed once and frozen. */
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** Path of the env file that was read or would be; null: none is watched. */
+  readonly envFile: string | null
+  /** In order of preference. */
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly models: readonly ModelGroup[] | null
+  readonly routing: RoutingPolicy
+  readonly health: HealthPolicy
+  readonly probeMaxTokens: number
+  /** `off`, `auto` (it may join: nothing else was configured), or the path of a GGUF. */
+  readonly embedded:
+    | { readonly mode: 'off' }
+    | { readonly mode: 'auto' }
+    | { readonly mode: 'path'; readonly path: string }
+  readonly connectTimeoutMs: number
+  readonly commitDeadlineMs: number
+  readonly holdMs: number
+  readonly bodyMaxBytes: number
+  readonly drainMs: number
+  readonly apiKeys: readonly string[]
+  readonly trustedBind: boolean
+  /** Host names served besides loopback names and IP literals. */
+  readonly allowedHosts: readonly string[]
+  readonly allowedOrigins: readonly string[]
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+  readonly settings: readonly Setting[]
+  /** Names that the env file sets but the process environment overrides. */
+  readonly shadowed: readonly string[]
+}
+
+/** One thing that is wrong with the configuration, in words that say what to do. */
+export interface ConfigIssue {
+  /** The variable or flag. */
+  readonly name: string
+  readonly message: string
+}
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly issues: readonly ConfigIssue[] }

@@ -1,0 +1,67 @@
+import type { Reason } from './reason.ts'
+
+/** How an exchange ended. A closed set: it is a metric label and a log field. */
+export type Ending =
+  /** The upstream's answer, whole. */
+  | 'finished'
+  /** An error of the gate's own, or the upstream's error passed on. */
+  | 'failed'
+  /** Cut after content had reached the client. */
+  | 'cut'
+  /** The client left. */
+  | 'client_gone'
+
+/**
+ * Everything worth counting or logging, emitted after it happened, once. Observers switch over it
+ * exhaustively. No prompt, no key, no body ever stands in an event.
+ */
+export type GateEvent =
+  | {
+      readonly type: 'state_changed'
+      readonly upstream: string
+      readonly from: Reason
+      readonly to: Reason
+      /** Was it eligible, and is it now? */
+      readonly eligible: boolean
+      readonly generation: number
+      /** The facts behind it, in a few words. */
+      readonly evidence: string
+    }
+  | {
+      readonly type: 'probe_ended'
+      readonly upstream: string
+      readonly outcome: string
+      readonly durationMs: number
+      readonly tokens: number
+    }
+  /** The upstream that the next default request would go to is another one. */
+  | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }
+  | { readonly type: 'failover'; readonly from: string; readonly why: string }
+  | { readonly type: 'held'; readonly requestId: string }
+  | { readonly type: 'first_content'; readonly upstream: string; readonly ttftMs: number }
+  | { readonly type: 'gap'; readonly upstream: string; readonly gapMs: number }
+  | {
+      readonly type: 'exchange_ended'
+      readonly requestId: string
+      readonly method: string
+      readonly path: string
+      /** The upstream that answered, or null. */
+      readonly upstream: string | null
+      readonly status: number
+      readonly ending: Ending
+      /** The code of the gate's own error, or null. */
+      readonly code: string | null
+      readonly attempts: number
+      readonly ttftMs: number | null
+      readonly durationMs: number
+      readonly bytes: number
+      /** Did the client leave before or after the first byte of the answer? */
+      readonly phase: 'before_commit' | 'after_commit'
+    }
+  | {
+      readonly type: 'config_reloaded'
+      readonly ok: boolean
+      /** What is wrong or what needs a restart, one line each. */
+      readonly notes: readonly string[]
+    }
+  | { readonly type: 'embedded'; readonly message: string }

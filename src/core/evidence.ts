@@ -1,0 +1,71 @@
+import type { FailReason, ProbeOutcome } from './outcome.ts'
+
+/** One request in flight, as the watch of the data plane sees it. Times are monotonic ms. */
+export interface FlightItem {
+  readonly sentAt: number
+  /** Bytes of the request body: a cheap stand-in for the length of the prompt. */
+  readonly bytes: number
+  readonly streamed: boolean
+  /** When content last came; null while it waits for its first. */
+  readonly contentAt: number | null
+  /** `max_tokens` of the request where it names one. */
+  readonly maxTokens: number | null
+}
+
+/** What the data plane has in flight at one upstream. */
+export interface Flight {
+  readonly inFlight: number
+  /** Requests without content yet. */
+  readonly waiting: number
+  /** The request sent last, or null when nothing is in flight. */
+  readonly newest: FlightItem | null
+  /** Every request whose silence can excuse a silent probe: those in flight, oldest first, ≤ 16. */
+  readonly items: readonly FlightItem[]
+}
+
+export const NO_FLIGHT: Flight = { inFlight: 0, waiting: 0, newest: null, items: [] }
+
+/** How a live request can fail at an upstream, for the status table of D18. */
+export type LiveFailure =
+  | 'refused'
+  | 'unreachable'
+  | 'reset'
+  | 'http_5xx'
+  | 'error_body'
+  | 'invalid_response'
+  | 'truncated'
+
+/**
+ * What probes and traffic tell us about one upstream. Everything carries its time (monotonic ms):
+ * evidence expires.
+ */
+export type Evidence =
+  | { readonly type: 'probe_sent'; readonly at: number }
+  | { readonly type: 'probe_ended'; readonly at: number; readonly outcome: ProbeOutcome }
+  /** Tokens on a stream that was already delivering. The first token of a stream is not progress. */
+  | { readonly type: 'progress'; readonly at: number; readonly gapMs: number }
+  /** First content of an answer; teaches what silence is normal, proves nothing (design D3). */
+  | {
+      readonly type: 'first_content'
+      readonly at: number
+      readonly ttftMs: number
+      readonly bytes: number
+    }
+  /** An answer ended properly. `tookMs` from sending to the end. */
+  | {
+      readonly type: 'finished'
+      readonly at: number
+      readonly streamed: boolean
+      readonly tookMs: number
+    }
+  | { readonly type: 'flight'; readonly at: number; readonly flight: Flight }
+  | { readonly type: 'live_failure'; readonly at: number; readonly failure: LiveFailure }
+  /** A live 429 or 503: neutral. */
+  | { readonly type: 'live_busy'; readonly at: number }
+  | {
+      readonly type: 'live_misconfigured'
+      readonly at: number
+      readonly reason: Extract<FailReason, 'unauthorized' | 'model_not_found'>
+    }
+  /** The model names it lists; an empty list is a list. */
+  | { readonly type: 'models'; readonly at: number; readonly models: readonly string[] }

@@ -1,0 +1,152 @@
+import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
+import type { ProbeOutcome } from './outcome.ts'
+import type { EvidenceReason } from './reason.ts'
+
+/** One observed time to first content and the size of the request it belongs to. */
+export interface TtftSample {
+  readonly bytes: number
+  readonly ms: number
+}
+
+/**
+ * What we remember of one upstream: evidence folded into the few facts that `judge` needs. All
+ * times are monotonic ms; null means never.
+ */
+export interface Facts {
+  /** When the outstanding probe was sent. */
+  readonly sentAt: number | null
+  /** When the last probe ended, in whatever way. */
+  readonly endedAt: number | null
+  /** First probe of a series that nothing has answered yet. */
+  readonly silentFrom: number | null
+  readonly passAt: number | null
+  /** Tokens on a delivering stream, or a finished answer: proof of generation by traffic. */
+  readonly progressAt: number | null
+  /** Last refusal for load, by probe or live request. */
+  readonly busyAt: number | null
+  /** A proven failure; stands until something disproves it. */
+  readonly failure: { readonly reason: EvidenceReason; readonly at: number } | null
+  /** A live failure that no probe has looked at yet. */
+  readonly liveFailureAt: number | null
+  readonly flight: Flight
+  /** Latencies of the last passes, newest last. */
+  readonly latenciesMs: readonly number[]
+  readonly ttfts: readonly TtftSample[]
+  readonly longestGapMs: number
+  readonly longestUnaryMs: number
+  /** Model names it lists; null: never answered. */
+  readonly models: readonly string[] | null
+  /** Passes still owed before an ejected upstream is admitted. */
+  readonly owed: number
+}
+
+export const NO_FACTS: Facts = {
+  sentAt: null,
+  endedAt: null,
+  silentFrom: null,
+  passAt: null,
+  progressAt: null,
+  busyAt: null,
+  failure: null,
+  liveFailureAt: null,
+  flight: NO_FLIGHT,
+  latenciesMs: [],
+  ttfts: [],
+  longestGapMs: 0,
+  longestUnaryMs: 0,
+  models: null,
+  owed: 0,
+}
+
+const LATENCIES_MAX = 8
+const TTFTS_MAX = 32
+
+/** Last proof that it generates: a pass or progress; null when it never did. */
+export function lastProofAt(facts: Facts): number | null {
+  if (facts.passAt === null) return facts.progressAt
+  return facts.progressAt === null ? facts.passAt : Math.max(facts.passAt, facts.progressAt)
+}
+
+/** Facts after one piece of evidence. Pure. */
+export function learn(was: Facts, evidence: Evidence): Facts {
+  switch (evidence.type) {
+    case 'probe_sent':
+      return { ...was, sentAt: evidence.at, silentFrom: was.silentFrom ?? evidence.at }
+    case 'probe_ended':
+      return afterProbe(
+        { ...was, sentAt: null, endedAt: evidence.at },
+        evidence.outcome,
+        was,
+        evidence.at,
+      )
+    case 'progress':
+      return {
+        ...moved(was, evidence.at),
+        longestGapMs: Math.max(was.longestGapMs, evidence.gapMs),
+      }
+    case 'finished':
+      return {
+        ...moved(was, evidence.at),
+        longestUnaryMs: evidence.streamed
+          ? was.longestUnaryMs
+          : Math.max(was.longestUnaryMs, evidence.tookMs),
+      }
+    case 'first_content':
+      return {
+        ...was,
+        ttfts: [...was.ttfts, { bytes: evidence.bytes, ms: evidence.ttftMs }].slice(-TTFTS_MAX),
+      }
+    case 'flight':
+      return { ...was, flight: evidence.flight }
+    case 'live_failure':
+      return evidence.failure === 'refused'
+        ? { ...was, failure: { reason: 'refused', at: evidence.at }, liveFailureAt: evidence.at }
+        : { ...was, liveFailureAt: evidence.at }
+    case 'live_busy':
+      return { ...was, busyAt: evidence.at }
+    case 'live_misconfigured':
+      return {
+        ...was,
+        failure: { reason: evidence.reason, at: evidence.at },
+        liveFailureAt: evidence.at,
+      }
+    case 'models':
+      return { ...was, models: evidence.models }
+  }
+}
+
+/** Progress disproves every failure but a refused connection: running streams outlive a listener. */
+function moved(was: Facts, at: number): Facts {
+  return {
+    ...was,
+    progressAt: at,
+    owed: was.failure?.reason === 'refused' ? was.owed : 0,
+    failure: was.failure?.reason === 'refused' ? was.failure : null,
+  }
+}
+
+function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
+  const vetoed = was.progressAt !== null && was.sentAt !== null && was.progressAt > was.sentAt
+  switch (outcome.kind) {
+    case 'pass':
+      return {
+        ...now,
+        passAt: at,
+        silentFrom: null,
+        failure: null,
+        owed: Math.max(0, was.owed - 1),
+        latenciesMs: [...was.latenciesMs, outcome.latencyMs].slice(-LATENCIES_MAX),
+      }
+    case 'fail':
+      if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }
+      return { ...now, silentFrom: null, failure: { reason: outcome.reason, at } }
+    case 'cold':
+      return { ...now, silentFrom: null, failure: { reason: 'model_not_loaded', at } }
+    case 'busy':
+      return { ...now, busyAt: at }
+    case 'timeout':
+      return now
+    case 'inconclusive':
+      return { ...now, silentFrom: null }
+  }
+}

@@ -1,0 +1,152 @@
+import type { FlightItem } from './evidence.ts'
+import { type Facts, lastProofAt } from './facts.ts'
+import {
+  ejectAfterMs,
+  gapBudgetMs,
+  type HealthPolicy,
+  probeDeadlineMs,
+  STALE_INTERVALS,
+  unaryAllowanceMs,
+  unaryExcuseMs,
+  waitBudgetMs,
+} from './policy.ts'
+import type { EvidenceReason } from './reason.ts'
+import type { UpstreamSpec } from './upstream.ts'
+
+/** Everything outside one upstream that a verdict depends on. */
+export interface JudgeContext {
+  readonly nowMs: number
+  readonly policy: HealthPolicy
+  /** Since when clients have been active; null: nobody is. */
+  readonly activeSince: number | null
+  /** Last moment at which we doubted ourselves (event loop stalled, resumed from sleep). */
+  readonly doubtAt: number | null
+  /** Every probed upstream is silent at once: rather our fault than theirs (design D4). */
+  readonly allSilent: boolean
+  /** Longest unary answer seen at any upstream, ms. */
+  readonly longestUnaryMs: number
+}
+
+/** A reason, and the next instant at which time alone may change it (`Infinity`: never). */
+export interface Judgement {
+  readonly reason: EvidenceReason
+  readonly wakeAt: number
+}
+
+/** A failure of an upstream that nobody probes is forgotten after this, so that it gets a chance. */
+const UNPROBED_FAILURE_MS = 5_000
+const never = Number.NEGATIVE_INFINITY
+
+/**
+ * The verdict on one upstream: evidence in, reason out. Pure, and the only place that knows
+ * thresholds; a learned policy replaces this function without touching a caller.
+ */
+export function judge(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement {
+  const failed = standingFailure(spec, facts, ctx)
+  if (failed !== null) return failed
+  const overdue = overdueProbe(facts, ctx)
+  if (overdue !== null && overdue.reason !== 'ok') return overdue
+  const silence = silentRequests(facts, ctx)
+  if (silence !== null && silence.reason !== 'ok') return silence
+  const proven = provenReason(spec, facts, ctx)
+  return {
+    reason: proven.reason,
+    wakeAt: Math.min(proven.wakeAt, overdue?.wakeAt ?? Infinity, silence?.wakeAt ?? Infinity),
+  }
+}
+
+/** How long this request may be silent at this upstream before another should be asked, ms. */
+export function silenceBudgetMs(facts: Facts, item: FlightItem, ctx: JudgeContext): number {
+  if (item.contentAt !== null) return gapBudgetMs(ctx.policy, facts)
+  const wait = waitBudgetMs(ctx.policy, facts, item.bytes)
+  return item.streamed ? wait : wait + unaryAllowanceMs(item.maxTokens, ctx.longestUnaryMs)
+}
+
+function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement | null {
+  const { failure } = facts
+  if (failure === null) return null
+  if (spec.probe === 'active') return { reason: failure.reason, wakeAt: Infinity }
+  const wakeAt = failure.at + UNPROBED_FAILURE_MS
+  return ctx.nowMs < wakeAt ? { reason: failure.reason, wakeAt } : null
+}
+
+/** `probe_missed`, then `wedged`; `ok` with the instant of the first miss while it is not due. */
+function overdueProbe(facts: Facts, ctx: JudgeContext): Judgement | null {
+  if (facts.silentFrom === null) return null
+  const { policy, nowMs } = ctx
+  const base = Math.max(facts.silentFrom, facts.progressAt ?? never, ctx.doubtAt ?? never)
+  // A decoder that gives a token now and then is given as long as its own longest gap allows.
+  const moving = facts.progressAt !== null && facts.progressAt >= facts.silentFrom
+  const deadline = moving ? gapBudgetMs(policy, facts) : probeDeadlineMs(policy, facts)
+  const suspectAt = base + deadline
+  if (nowMs < suspectAt) return { reason: 'ok', wakeAt: suspectAt }
+  const patience = ejectAfterMs(policy, facts) * (ctx.allSilent ? 2 : 1)
+  const ejectAt = Math.max(
+    Math.max(base, facts.busyAt ?? never) + patience,
+    excusedUntil(facts, suspectAt, ctx),
+  )
+  if (nowMs < ejectAt) return { reason: 'probe_missed', wakeAt: ejectAt }
+  return { reason: 'wedged', wakeAt: Infinity }
+}
+
+/**
+ * Until when requests in flight explain that nothing moves: a long prefill in a single slot looks
+ * like a wedge in everything but its size. Requests sent after suspicion arose excuse nothing, or
+ * steady traffic would excuse a wedge for ever.
+ */
+function excusedUntil(facts: Facts, suspectAt: number, ctx: JudgeContext): number {
+  let until = never
+  for (const item of facts.flight.items) {
+    if (item.sentAt > suspectAt) continue
+    const unary = item.streamed ? 0 : unaryExcuseMs(item.maxTokens, ctx.longestUnaryMs)
+    const budget =
+      item.contentAt === null
+        ? waitBudgetMs(ctx.policy, facts, item.bytes) + unary
+        : gapBudgetMs(ctx.policy, facts)
+    until = Math.max(until, (item.contentAt ?? item.sentAt) + budget)
+  }
+  return until
+}
+
+/** `silent`: the newest request waits beyond its budget and no stream there has moved meanwhile. */
+function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
+  const { newest } = facts.flight
+  if (newest === null) return null
+  const since = Math.max(
+    newest.contentAt ?? newest.sentAt,
+    facts.progressAt ?? never,
+    ctx.doubtAt ?? never,
+  )
+  const silentAt = since + silenceBudgetMs(facts, newest, ctx)
+  return ctx.nowMs < silentAt
+    ? { reason: 'ok', wakeAt: silentAt }
+    : { reason: 'silent', wakeAt: Infinity }
+}
+
+/** What the last proof of generation is worth now. */
+function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement {
+  const proofAt = lastProofAt(facts)
+  if (facts.liveFailureAt !== null && facts.liveFailureAt >= (proofAt ?? never)) {
+    const wakeAt = spec.probe === 'active' ? Infinity : facts.liveFailureAt + UNPROBED_FAILURE_MS
+    if (ctx.nowMs < wakeAt) return { reason: 'live_failure', wakeAt }
+  }
+  if (spec.probe === 'off') return { reason: 'ok', wakeAt: Infinity }
+  if (proofAt === null) return { reason: 'not_probed_yet', wakeAt: Infinity }
+  const staleAt = expiryOf(spec, proofAt, ctx)
+  if (ctx.nowMs >= staleAt) return { reason: 'stale', wakeAt: Infinity }
+  const movingUntil = (facts.progressAt ?? never) + ctx.policy.intervalMs
+  if (ctx.nowMs >= movingUntil) return { reason: 'ok', wakeAt: staleAt }
+  const refusedForLoad = (facts.busyAt ?? never) + ctx.policy.intervalMs > ctx.nowMs
+  const queued = facts.flight.waiting > 0 || facts.sentAt !== null || refusedForLoad
+  return { reason: queued ? 'busy' : 'ok_by_traffic', wakeAt: Math.min(movingUntil, staleAt) }
+}
+
+/** When a proof expires: three intervals, and a quiet upstream gets the time of one round of
+ *  probes after clients come back instead of expiring in their face. */
+function expiryOf(spec: UpstreamSpec, proofAt: number, ctx: JudgeContext): number {
+  const quietMs = Math.max(ctx.policy.quietIntervalMs, spec.quietIntervalMs)
+  const quietExpiry = proofAt + STALE_INTERVALS * quietMs
+  if (ctx.activeSince === null || spec.probe === 'passive') return quietExpiry
+  const from = Math.max(proofAt, ctx.activeSince)
+  return Math.min(quietExpiry, from + STALE_INTERVALS * ctx.policy.intervalMs)
+}

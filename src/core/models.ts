@@ -1,0 +1,79 @@
+import { lastProofAt } from './facts.ts'
+import type { Entry, RoutingTable } from './table.ts'
+
+/** The public name of the group that exists when `GENGATE_MODELS` is unset. */
+export const DEFAULT_MODEL = 'default'
+
+/** An upstream that can serve a request, and the model name to write; null: leave the body as is. */
+export interface Member {
+  readonly entry: Entry
+  readonly model: string | null
+}
+
+/** The one model that stands for this upstream: the operator's, or the only one it serves. */
+export function chosenModel({ spec, facts }: Entry): string | null {
+  if (spec.model !== null) return spec.model
+  return facts.models?.length === 1 ? (facts.models[0] ?? null) : null
+}
+
+/**
+ * Which upstreams may serve `wanted`, in order of preference, and under which name each knows it;
+ * null: nobody has heard of it. An absent or empty name means the default (design §8).
+ */
+export function membersFor(table: RoutingTable, wanted: string | null): Member[] | null {
+  const groups = table.config.models
+  if (groups !== null) {
+    const name = wanted === null || wanted === '' ? groups[0]?.public : wanted
+    const group = groups.find((candidate) => candidate.public === name)
+    if (group === undefined) return null
+    return group.members.flatMap(({ upstream, model }) => {
+      const entry = table.entries.find((candidate) => candidate.spec.name === upstream)
+      return entry === undefined ? [] : [{ entry, model: model === wanted ? null : model }]
+    })
+  }
+  return membersOfDefault(table, wanted) ?? membersByListing(table, wanted)
+}
+
+/** Members of `default`, when that is what the request asks for. */
+function membersOfDefault(table: RoutingTable, wanted: string | null): Member[] | null {
+  const any = wanted === null || wanted === '' || wanted === DEFAULT_MODEL
+  if (!any && !table.entries.some((entry) => chosenModel(entry) === wanted)) return null
+  return table.entries.flatMap((entry) => {
+    const model = chosenModel(entry)
+    if (model !== null) return [{ entry, model: model === wanted ? null : model }]
+    const listsIt = wanted !== null && entry.facts.models?.includes(wanted) === true
+    return listsIt || mayKnowAny(entry) ? [{ entry, model: null }] : []
+  })
+}
+
+/** It generates but never told its models: it may know any name, so ask it as the client wrote. */
+function mayKnowAny({ spec, facts }: Entry): boolean {
+  if (spec.model !== null || facts.models !== null) return false
+  return lastProofAt(facts) !== null || spec.probe !== 'active'
+}
+
+/** Upstreams that list the name themselves, or that list nothing at all. */
+function membersByListing(table: RoutingTable, wanted: string | null): Member[] | null {
+  if (wanted === null) return null
+  const members = table.entries
+    .filter((entry) => entry.facts.models?.includes(wanted) === true || mayKnowAny(entry))
+    .map((entry): Member => ({ entry, model: null }))
+  return members.length > 0 ? members : null
+}
+
+/** Every name that a request may use at the upstreams that `accepts` lets through, sorted as
+ *  `/v1/models` lists them: `default`, then members, then discovered names. */
+export function knownModels(table: RoutingTable, accepts: (entry: Entry) => boolean): string[] {
+  const entries = table.entries.filter(accepts)
+  const groups = table.config.models
+  if (groups !== null) {
+    const names = new Set(entries.map((entry) => entry.spec.name))
+    return groups
+      .filter((group) => group.members.some((member) => names.has(member.upstream)))
+      .map((group) => group.public)
+  }
+  const chosen = entries.flatMap((entry) => chosenModel(entry) ?? [])
+  const discovered = entries.flatMap((entry) => entry.facts.models ?? [])
+  const any = entries.length > 0 ? [DEFAULT_MODEL] : []
+  return [...new Set([...any, ...chosen, ...discovered])]
+}

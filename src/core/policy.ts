@@ -1,0 +1,82 @@
+import type { Facts } from './facts.ts'
+
+/** What the operator states; everything else is derived from it and from what an upstream shows. */
+export interface HealthPolicy {
+  /** Target for "wedge → no new traffic", ms. */
+  readonly detectWithinMs: number
+  /** Between two probes of an idle upstream while clients are active, ms. */
+  readonly intervalMs: number
+  /** The same while no client is active, ms. */
+  readonly quietIntervalMs: number
+}
+
+/** After this much time without a client request nobody counts as active (Envoy's
+ *  `no_traffic_interval` is the same minute). */
+export const ACTIVE_FOR_MS = 60_000
+/** A probe's connection is given up after this; until then one request can still convict (D11). */
+export const PROBE_LIMIT_MS = 30_000
+/** Between a pass and the pass that confirms it, and at least between two probes. */
+export const RECHECK_MS = 500
+/** Evidence older than this many intervals proves nothing (design §6). */
+export const STALE_INTERVALS = 3
+/** No single silence is excused for longer by what an upstream has shown before. */
+export const EXCUSE_MS_MAX = 600_000
+
+const DEADLINE_MS_MIN = 500
+/** Slack over what was shown: a silence counts only beyond this many times the longest before. */
+const SHOWN_FACTOR = 4
+/** Slowest prefill that an upstream may have before it has shown its own: 100 tokens/s × 4 bytes,
+ *  a 3B model on two cores (engines-here.md saw 25–60 tokens/s of *decode* there). */
+const PREFILL_BYTES_PER_S_MIN = 400
+/** Samples of similar size after which the shown speed replaces the assumed one. */
+const SAMPLES_MIN = 3
+/** A unary answer says nothing until its end; unless its `max_tokens` bounds it, this much
+ *  silence proves nothing while another is being asked to decide an ejection. */
+const UNARY_EXCUSE_MS = 60_000
+const MS_PER_TOKEN_ASSUMED = 250
+
+/** Deadline of a probe, ms: each one that passes is one miss. The target's share, stretched by the
+ *  slowest of the latest passes so that a slow engine is not called a wedged one. */
+export function probeDeadlineMs(policy: HealthPolicy, facts: Facts): number {
+  const share = Math.max(DEADLINE_MS_MIN, (policy.detectWithinMs - policy.intervalMs) / 2)
+  const shown = SHOWN_FACTOR * Math.max(0, ...facts.latenciesMs)
+  return Math.min(Math.max(share, shown), PROBE_LIMIT_MS)
+}
+
+/** How long nothing may move before `suspect` becomes `wedged`, ms: three deadlines, and never
+ *  sooner than twice the target, since ejecting costs running streams (design D3). */
+export function ejectAfterMs(policy: HealthPolicy, facts: Facts): number {
+  return Math.max(3 * probeDeadlineMs(policy, facts), 2 * policy.detectWithinMs)
+}
+
+/** The gap between two tokens that this upstream may make without being called silent, ms. */
+export function gapBudgetMs(policy: HealthPolicy, facts: Facts): number {
+  const floor = Math.max(probeDeadlineMs(policy, facts), policy.detectWithinMs / 2)
+  return Math.min(Math.max(floor, SHOWN_FACTOR * facts.longestGapMs), EXCUSE_MS_MAX)
+}
+
+/**
+ * How long a request of `bytes` may wait for its first content, ms. Scales with the size of what
+ * was asked and with what this upstream has shown; no fixed timer (design §10).
+ */
+export function waitBudgetMs(policy: HealthPolicy, facts: Facts, bytes: number): number {
+  const floor = policy.detectWithinMs / 2
+  const similar = facts.ttfts.filter((sample) => sample.bytes >= bytes / 2)
+  const shown = similar.length >= SAMPLES_MIN ? similar : facts.ttfts
+  const shownMs = SHOWN_FACTOR * Math.max(0, ...shown.map((sample) => sample.ms))
+  const sizedMs = similar.length >= SAMPLES_MIN ? 0 : (bytes / PREFILL_BYTES_PER_S_MIN) * 1000
+  return Math.min(Math.max(floor, shownMs, sizedMs), EXCUSE_MS_MAX)
+}
+
+/** What a unary answer may take on top of the wait for its first token, ms; `longestMs` is the
+ *  longest unary answer seen anywhere: clients ask every upstream for the same kind of thing. */
+export function unaryAllowanceMs(maxTokens: number | null, longestMs: number): number {
+  const bounded = maxTokens === null ? EXCUSE_MS_MAX : maxTokens * MS_PER_TOKEN_ASSUMED
+  return Math.min(2 * longestMs, bounded)
+}
+
+/** The same while an ejection is decided, where a wrong verdict costs more. */
+export function unaryExcuseMs(maxTokens: number | null, longestMs: number): number {
+  const bounded = maxTokens === null ? UNARY_EXCUSE_MS : maxTokens * MS_PER_TOKEN_ASSUMED
+  return Math.min(Math.max(2 * longestMs, bounded), EXCUSE_MS_MAX)
+}

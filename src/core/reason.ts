@@ -1,0 +1,142 @@
+/** What an upstream may do now. A closed set (design §6). */
+export type State =
+  | 'unknown'
+  | 'starting'
+  | 'cold'
+  | 'eligible'
+  | 'suspect'
+  | 'ejected'
+  | 'misconfigured'
+  | 'draining'
+  | 'disabled'
+
+/** `first`: may get new requests. `on_demand`: after those. `last`: only if nothing else is left. */
+export type Serves = 'first' | 'on_demand' | 'last' | 'no'
+
+interface ReasonRow {
+  readonly state: State
+  readonly serves: Serves
+  /** What it means and what to do, for the operator. One sentence or two. */
+  readonly hint: string
+}
+
+/**
+ * THE table of reasons: everything that metrics, status, logs and diag show about an upstream
+ * follows from its reason. `live_failure` is the one row that design §6 has no name for: D18 makes
+ * an upstream suspect after a live 5xx, a reset or an early end.
+ */
+export const REASONS = {
+  not_probed_yet: {
+    state: 'unknown',
+    serves: 'no',
+    hint: 'No probe has ended yet. Wait a moment.',
+  },
+  stale: {
+    state: 'unknown',
+    serves: 'no',
+    hint: 'The last proof of generation is too old. A probe is due.',
+  },
+  loading: {
+    state: 'starting',
+    serves: 'no',
+    hint: 'The engine says that it is loading its model. It joins when it generates.',
+  },
+  model_not_loaded: {
+    state: 'cold',
+    serves: 'on_demand',
+    hint: 'The model is not in memory. The first request loads it, if no other upstream is eligible.',
+  },
+  ok: { state: 'eligible', serves: 'first', hint: 'A probe generated a token.' },
+  ok_by_traffic: {
+    state: 'eligible',
+    serves: 'first',
+    hint: 'Clients are receiving tokens from it, so no probe is needed.',
+  },
+  busy: {
+    state: 'eligible',
+    serves: 'first',
+    hint: 'It makes progress while others wait in its queue. Raise its parallelism or add an upstream.',
+  },
+  probe_missed: {
+    state: 'suspect',
+    serves: 'last',
+    hint: 'A generation probe is overdue and nothing moves. If it lasts, the engine is wedged.',
+  },
+  silent: {
+    state: 'suspect',
+    serves: 'last',
+    hint: 'Its newest requests are silent for longer than it has shown before.',
+  },
+  slow: {
+    state: 'suspect',
+    serves: 'last',
+    hint: 'It generates far more slowly than it did before.',
+  },
+  live_failure: {
+    state: 'suspect',
+    serves: 'last',
+    hint: 'A live request failed there. A probe decides.',
+  },
+  wedged: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'It accepts requests and generates nothing. Restart the engine.',
+  },
+  refused: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'Nothing listens at its address. Start the engine, or check the URL.',
+  },
+  unreachable: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'No connection, or it is dropped before an answer. Check the address and the network.',
+  },
+  http_5xx: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'The engine answers a generation with a server error. See its log.',
+  },
+  invalid_response: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'Its answer to a generation is no valid answer. Is it an OpenAI-compatible server?',
+  },
+  truncated: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'Its answers end before they are complete. See the log of the engine.',
+  },
+  hold_down: {
+    state: 'ejected',
+    serves: 'no',
+    hint: 'It works again after failing more than once. It is admitted when the hold-down ends.',
+  },
+  model_not_found: {
+    state: 'misconfigured',
+    serves: 'no',
+    hint: 'It does not know the model. Set GENGATE_<NAME>_MODEL to a name that it lists.',
+  },
+  unauthorized: {
+    state: 'misconfigured',
+    serves: 'no',
+    hint: 'It refuses our key. Set GENGATE_<NAME>_API_KEY.',
+  },
+  bad_request: {
+    state: 'misconfigured',
+    serves: 'no',
+    hint: 'It refuses the probe as a bad request. Check GENGATE_<NAME>_ENGINE and _MODEL.',
+  },
+  wrong_kind: {
+    state: 'misconfigured',
+    serves: 'no',
+    hint: 'It has no generation route that we know. Check GENGATE_<NAME>_URL and _ENGINE.',
+  },
+  draining: { state: 'draining', serves: 'no', hint: 'The operator set it to draining.' },
+  disabled: { state: 'disabled', serves: 'no', hint: 'The operator set it to disabled.' },
+} as const satisfies Record<string, ReasonRow>
+
+export type Reason = keyof typeof REASONS
+
+/** Reasons that evidence alone can give; the two others are intents. */
+export type EvidenceReason = Exclude<Reason, 'draining' | 'disabled'>

@@ -1,0 +1,121 @@
+import type { FlightItem } from './evidence.ts'
+import { silenceBudgetMs } from './judge.ts'
+import { knownModels, type Member, membersFor } from './models.ts'
+import type { Serves } from './reason.ts'
+import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
+
+/** What routing needs to know of a request. */
+export interface RouteRequest {
+  /** As the client wrote it; null: absent. */
+  readonly model: string | null
+  /** Upstreams that have had their attempt. */
+  readonly tried: readonly string[]
+}
+
+export type RouteDecision =
+  | {
+      readonly kind: 'forward'
+      readonly entry: Entry
+      /** The name to write into the body; null: leave the body as it is. */
+      readonly model: string | null
+      readonly serves: Exclude<Serves, 'no'>
+    }
+  /** Every eligible upstream is at its own cap: wait for a lease to end. */
+  | { readonly kind: 'wait_for_slot' }
+  /** Nothing can serve now; `starting`: nothing has been judged yet, so it is worth a wait. */
+  | { readonly kind: 'hold'; readonly starting: boolean }
+  /** Somebody had it and failed, and nobody else is left. */
+  | { readonly kind: 'exhausted' }
+  | { readonly kind: 'unknown_model'; readonly known: readonly string[] }
+
+const ORDER: readonly Exclude<Serves, 'no'>[] = ['first', 'on_demand', 'last']
+
+/**
+ * Where a request goes, over one snapshot: eligible, then cold on demand, then suspect (design D5).
+ * Pure: it cannot wait, log or fail. `inFlight` counts the leases an upstream has now.
+ */
+export function decide(
+  table: RoutingTable,
+  request: RouteRequest,
+  inFlight: (name: string) => number,
+): RouteDecision {
+  const members = membersFor(table, request.model)
+  if (members === null) {
+    // While nobody has answered yet, nobody can have listed the name.
+    if (isStarting(table.entries)) return { kind: 'hold', starting: true }
+    return { kind: 'unknown_model', known: knownModels(table, () => true) }
+  }
+  const left = members.filter(({ entry }) => !request.tried.includes(entry.spec.name))
+  for (const serves of ORDER) {
+    const tier = left.filter(({ entry }) => servesOf(entry) === serves)
+    if (tier.length === 0) continue
+    const free = tier.filter(({ entry }) => hasRoom(entry, inFlight))
+    const picked = pick(table, free, inFlight)
+    if (picked !== null) {
+      return { kind: 'forward', entry: picked.entry, model: picked.model, serves }
+    }
+    if (serves === 'first') return { kind: 'wait_for_slot' }
+  }
+  if (request.tried.length > 0) return { kind: 'exhausted' }
+  if (left.some(({ entry }) => servesOf(entry) !== 'no')) return { kind: 'wait_for_slot' }
+  return { kind: 'hold', starting: isStarting(members.map(({ entry }) => entry)) }
+}
+
+/** Servable = something is eligible, cold on demand, or suspect (design D5). */
+export function isServable(table: RoutingTable): boolean {
+  return table.entries.some((entry) => servesOf(entry) !== 'no')
+}
+
+/** Is nothing refuted yet: every enabled upstream still waits for its first verdict? */
+export function isStarting(entries: readonly Entry[]): boolean {
+  const enabled = entries.filter((entry) => entry.spec.intent === 'enabled')
+  return enabled.length > 0 && enabled.every((entry) => entry.reason === 'not_probed_yet')
+}
+
+/**
+ * May a request that waits for its first content at `name` leave it for another? Only when that
+ * upstream no longer serves first, another one that was not tried is eligible, and the silence
+ * exceeds what the size of the request allows (design D6); never for the only servable upstream.
+ */
+export function mayAbandon(
+  table: RoutingTable,
+  name: string,
+  request: RouteRequest,
+  item: FlightItem,
+  nowMs: number,
+): boolean {
+  const entry = table.entries.find((candidate) => candidate.spec.name === name)
+  if (entry === undefined || stateOf(entry) === 'cold' || servesOf(entry) === 'first') return false
+  const others = membersFor(table, request.model) ?? []
+  const eligible = others.some(
+    (member) =>
+      member.entry.spec.name !== name &&
+      !request.tried.includes(member.entry.spec.name) &&
+      servesOf(member.entry) === 'first',
+  )
+  if (!eligible) return false
+  return nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
+}
+
+function hasRoom(entry: Entry, inFlight: (name: string) => number): boolean {
+  const cap = entry.spec.maxConcurrency
+  return cap === null || inFlight(entry.spec.name) < cap
+}
+
+function pick(
+  table: RoutingTable,
+  free: readonly Member[],
+  inFlight: (name: string) => number,
+): Member | null {
+  let best: Member | null = null
+  for (const member of free) {
+    if (best === null) best = member
+    else if (
+      table.config.routing === 'least_busy' &&
+      inFlight(member.entry.spec.name) < inFlight(best.entry.spec.name)
+    ) {
+      best = member
+    }
+  }
+  return best
+}

@@ -1,0 +1,74 @@
+import { lastProofAt } from './facts.ts'
+import { RECHECK_MS } from './policy.ts'
+import { type Entry, isActive, type RoutingTable, stateOf } from './table.ts'
+
+/** Between two probes of an upstream whose failure costs it nothing to repeat, nobody active. */
+const IDLE_RETRY_MS = 5_000
+/** Between two probes that a person has to mend something for. */
+const MISCONFIGURED_RETRY_MS = 10_000
+/** A request that waits this long makes us ask whether anything moves, ms. */
+const NUDGE_MS = 400
+
+/**
+ * When the next probe of this upstream is due, monotonic ms; `Infinity`: not until something
+ * changes. `jitter` in [-1, 1) moves a regular probe by up to a tenth of its interval, so that
+ * several gates do not probe in step. Pure.
+ */
+export function nextProbeAt(
+  table: RoutingTable,
+  entry: Entry,
+  nowMs: number,
+  jitter: number,
+): number {
+  const { facts, spec } = entry
+  if (spec.probe !== 'active' || facts.sentAt !== null || spec.intent === 'disabled')
+    return Infinity
+  if (facts.endedAt === null) return nowMs
+  const soonest = facts.endedAt + RECHECK_MS
+  const wanted = wantedAt(entry)
+  const regular = facts.endedAt + intervalMs(table, entry, nowMs) * (1 + jitter / 10)
+  const provenUntil = (facts.progressAt ?? 0) + table.config.health.intervalMs
+  // Progress is the better probe: none is sent while it is seen (design D11).
+  const due = facts.progressAt === null ? regular : Math.max(regular, provenUntil)
+  return Math.max(soonest, Math.min(due, wanted))
+}
+
+/** The instant at which something asks for a probe out of turn. */
+function wantedAt({ facts }: Entry): number {
+  let at = Infinity
+  const proofAt = lastProofAt(facts) ?? 0
+  if (facts.liveFailureAt !== null && facts.liveFailureAt > proofAt) at = facts.liveFailureAt
+  if (facts.owed > 0 && facts.passAt !== null && facts.passAt === facts.endedAt) {
+    at = Math.min(at, facts.endedAt)
+  }
+  const { newest } = facts.flight
+  if (newest !== null) {
+    const silentSince = Math.max(newest.contentAt ?? newest.sentAt, facts.progressAt ?? 0)
+    const asked = facts.endedAt !== null && facts.endedAt > silentSince + NUDGE_MS
+    if (!asked) at = Math.min(at, silentSince + NUDGE_MS)
+  }
+  return at
+}
+
+/** The interval in force: short while clients are active, long for the quiet and the mistaken. */
+export function intervalMs(table: RoutingTable, entry: Entry, nowMs: number): number {
+  const { health } = table.config
+  const active = isActive(table, nowMs)
+  switch (stateOf(entry)) {
+    case 'misconfigured':
+      return Math.max(health.intervalMs, MISCONFIGURED_RETRY_MS)
+    case 'eligible':
+    case 'draining':
+    case 'disabled':
+      return active
+        ? health.intervalMs
+        : Math.max(health.quietIntervalMs, entry.spec.quietIntervalMs)
+    case 'cold':
+    case 'starting':
+    case 'ejected':
+      return active ? health.intervalMs : Math.max(health.intervalMs, IDLE_RETRY_MS)
+    case 'suspect':
+    case 'unknown':
+      return Math.min(health.intervalMs, RECHECK_MS)
+  }
+}

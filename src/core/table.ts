@@ -1,0 +1,236 @@
+import type { Evidence } from './evidence.ts'
+import { type Facts, learn, NO_FACTS } from './facts.ts'
+import { judge, type JudgeContext } from './judge.ts'
+import { ACTIVE_FOR_MS, type HealthPolicy, probeDeadlineMs } from './policy.ts'
+import { type EvidenceReason, type Reason, REASONS, type Serves, type State } from './reason.ts'
+import type { UpstreamSpec } from './upstream.ts'
+
+/** How equals are ordered: by the operator's list, or by what is in flight. */
+export type RoutingPolicy = 'priority' | 'least_busy'
+
+/** One public model name and the upstreams that serve it, in order of preference. */
+export interface ModelGroup {
+  readonly public: string
+  readonly members: readonly { readonly upstream: string; readonly model: string }[]
+}
+
+/** What the operator configured, as far as routing and health need it. */
+export interface TableConfig {
+  /** In order of preference. */
+  readonly specs: readonly UpstreamSpec[]
+  readonly health: HealthPolicy
+  readonly routing: RoutingPolicy
+  /** `GENGATE_MODELS`; null: one group, `default`. */
+  readonly models: readonly ModelGroup[] | null
+}
+
+/** One row of the routing table. */
+export interface Entry {
+  readonly spec: UpstreamSpec
+  /** Changes with the address, the engine or the model: evidence of an older epoch is void. */
+  readonly epoch: number
+  readonly facts: Facts
+  readonly reason: EvidenceReason
+  /** Since when it has this reason, monotonic ms. */
+  readonly since: number
+  readonly wakeAt: number
+  readonly ejections: {
+    readonly count: number
+    readonly lastAt: number
+    readonly holdUntil: number
+  }
+}
+
+/** The immutable snapshot that both planes share. Replaced whole, never edited. */
+export interface RoutingTable {
+  /** Counts every change that a reader can see: configuration, intent or reason. */
+  readonly generation: number
+  readonly config: TableConfig
+  readonly entries: readonly Entry[]
+  readonly activeSince: number | null
+  /** Last client request, or last look at one in flight. */
+  readonly activeAt: number | null
+  readonly doubtAt: number | null
+  /** The next instant at which time alone may change a verdict; `Infinity`: never. */
+  readonly wakeAt: number
+}
+
+export type TableEvent =
+  | { readonly type: 'configured'; readonly at: number; readonly config: TableConfig }
+  | {
+      readonly type: 'evidence'
+      readonly name: string
+      readonly epoch: number
+      readonly evidence: Evidence
+    }
+  | { readonly type: 'client_active'; readonly at: number }
+  | { readonly type: 'doubt'; readonly at: number }
+  | { readonly type: 'tick'; readonly at: number }
+
+const FLAP_WINDOW_MS = 600_000
+const HOLD_DOWN_MS = 5_000
+const HOLD_DOWN_MS_MAX = 300_000
+const PASSES_AFTER_EJECTION = 2
+
+export function emptyTable(config: TableConfig): RoutingTable {
+  return {
+    generation: 0,
+    config,
+    entries: [],
+    activeSince: null,
+    activeAt: null,
+    doubtAt: null,
+    wakeAt: Infinity,
+  }
+}
+
+/** The table after one event. Pure; events that change nothing visible keep the generation. */
+export function nextTable(table: RoutingTable, event: TableEvent): RoutingTable {
+  switch (event.type) {
+    case 'configured':
+      return settle(reconfigure(table, event.config, event.at), event.at, true)
+    case 'evidence':
+      return settle(
+        {
+          ...table,
+          entries: table.entries.map((entry) =>
+            entry.spec.name === event.name && entry.epoch === event.epoch
+              ? { ...entry, facts: learn(entry.facts, event.evidence) }
+              : entry,
+          ),
+        },
+        event.evidence.at,
+      )
+    case 'client_active':
+      return settle(
+        {
+          ...table,
+          activeAt: event.at,
+          activeSince: isActive(table, event.at) ? table.activeSince : event.at,
+        },
+        event.at,
+      )
+    case 'doubt':
+      return settle({ ...table, doubtAt: event.at }, event.at)
+    case 'tick':
+      return settle(table, event.at)
+  }
+}
+
+/** Are clients active? */
+export function isActive(table: RoutingTable, nowMs: number): boolean {
+  return table.activeAt !== null && nowMs - table.activeAt < ACTIVE_FOR_MS
+}
+
+/** What everybody shows of an upstream: intent first, evidence second (design D10). */
+export function shownReason(entry: Entry): Reason {
+  return entry.spec.intent === 'enabled' ? entry.reason : entry.spec.intent
+}
+
+export function stateOf(entry: Entry): State {
+  return REASONS[shownReason(entry)].state
+}
+
+/** When a request may be sent there. An unproven upstream that nobody probes serves last, and a
+ *  cold one not at all where the operator said `never`. */
+export function servesOf(entry: Entry): Serves {
+  const { serves, state } = REASONS[shownReason(entry)]
+  if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
+  if (state === 'cold' && entry.spec.cold === 'never') return 'no'
+  return serves
+}
+
+/** What `judge` needs beyond the entry itself. */
+export function contextOf(table: RoutingTable, nowMs: number): JudgeContext {
+  const longest = table.entries.map((entry) => entry.facts.longestUnaryMs)
+  return {
+    nowMs,
+    policy: table.config.health,
+    activeSince: isActive(table, nowMs) ? table.activeSince : null,
+    doubtAt: table.doubtAt,
+    allSilent: allSilent(table, nowMs),
+    longestUnaryMs: Math.max(0, ...longest),
+  }
+}
+
+function allSilent(table: RoutingTable, nowMs: number): boolean {
+  const probed = table.entries.filter((e) => e.spec.probe === 'active' && e.facts.passAt !== null)
+  return (
+    probed.length >= 2 &&
+    probed.every(({ facts }) => {
+      if (facts.silentFrom === null) return false
+      const from = Math.max(facts.silentFrom, facts.progressAt ?? 0)
+      return nowMs - from >= probeDeadlineMs(table.config.health, facts)
+    })
+  )
+}
+
+function reconfigure(table: RoutingTable, config: TableConfig, at: number): RoutingTable {
+  const entries = config.specs.map((spec): Entry => {
+    const old = table.entries.find((entry) => entry.spec.name === spec.name)
+    if (old !== undefined && sameTarget(old.spec, spec)) return { ...old, spec }
+    return {
+      spec,
+      epoch: (old?.epoch ?? table.generation) + 1,
+      facts: NO_FACTS,
+      reason: 'not_probed_yet',
+      since: at,
+      wakeAt: Infinity,
+      ejections: { count: 0, lastAt: at, holdUntil: at },
+    }
+  })
+  return { ...table, config, entries }
+}
+
+/** Is this still the server that the evidence is about? */
+function sameTarget(a: UpstreamSpec, b: UpstreamSpec): boolean {
+  return a.url === b.url && a.engine === b.engine && a.model === b.model && a.probe === b.probe
+}
+
+/** Judges every entry at `nowMs` and bumps the generation when a reader can see a difference. */
+function settle(table: RoutingTable, nowMs: number, configured = false): RoutingTable {
+  const ctx = contextOf(table, nowMs)
+  const entries = table.entries.map((entry) => advance(entry, ctx))
+  const changed = configured || entries.some((e, i) => e.reason !== table.entries[i]?.reason)
+  return {
+    ...table,
+    entries,
+    generation: changed ? table.generation + 1 : table.generation,
+    wakeAt: Math.min(Infinity, ...entries.map((entry) => entry.wakeAt)),
+  }
+}
+
+/** One entry's verdict now, with what a verdict alone does not know: hysteresis. */
+function advance(was: Entry, ctx: JudgeContext): Entry {
+  const { nowMs } = ctx
+  const { reason: raw, wakeAt } = judge(was.spec, was.facts, ctx)
+  const wasState = REASONS[was.reason].state
+  if (REASONS[raw].state === 'ejected') {
+    if (wasState === 'ejected') return turn(was, raw, wakeAt, nowMs)
+    const facts = { ...was.facts, owed: PASSES_AFTER_EJECTION }
+    // Only what was serving can flap: an engine that has yet to start owes nothing.
+    if (wasState !== 'eligible' && wasState !== 'suspect') {
+      return turn({ ...was, facts: { ...facts, owed: 1 } }, raw, wakeAt, nowMs)
+    }
+    return turn({ ...was, facts, ejections: nextEjection(was, nowMs) }, raw, wakeAt, nowMs)
+  }
+  if (wasState !== 'ejected' || raw === 'model_not_loaded' || raw === 'loading') {
+    return turn(was, raw, wakeAt, nowMs)
+  }
+  if (was.facts.owed > 0) return { ...was, wakeAt }
+  const { holdUntil } = was.ejections
+  if (nowMs < holdUntil) return turn(was, 'hold_down', Math.min(wakeAt, holdUntil), nowMs)
+  return turn(was, raw, wakeAt, nowMs)
+}
+
+function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
+  return { ...was, reason, wakeAt, since: reason === was.reason ? was.since : nowMs }
+}
+
+/** The first ejection has no hold-down; later ones double it up to five minutes (design §6). */
+function nextEjection(was: Entry, nowMs: number): Entry['ejections'] {
+  const flapping = nowMs - was.ejections.lastAt < FLAP_WINDOW_MS
+  const count = flapping ? was.ejections.count + 1 : 1
+  const holdMs = count === 1 ? 0 : Math.min(HOLD_DOWN_MS * 2 ** (count - 2), HOLD_DOWN_MS_MAX)
+  return { count, lastAt: nowMs, holdUntil: nowMs + holdMs }
+}

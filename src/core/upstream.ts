@@ -1,0 +1,44 @@
+/** The engine kinds whose quirks we know; each has a data file in `src/engines/`. */
+export const ENGINE_KINDS = [
+  'vllm',
+  'vllm_metal',
+  'ollama',
+  'llamacpp',
+  'mlx',
+  'sglang',
+  'lmstudio',
+  'openai',
+  'embedded',
+] as const
+export type EngineKind = (typeof ENGINE_KINDS)[number]
+
+/** What the operator wants of an upstream, whatever the evidence says (design D10). */
+export type Intent = 'enabled' | 'draining' | 'disabled'
+
+/** `active`: we probe. `passive`: never, live traffic is the only evidence. `off`: trusted. */
+export type ProbeMode = 'active' | 'passive' | 'off'
+
+/** May a client's request load a model that is not in memory? */
+export type ColdPolicy = 'on_demand' | 'never'
+
+/**
+ * One LLM server we may forward to, as the operator configured it. Plain values and no secret, so
+ * it can be part of the routing table; keys live with the connections (`proxy/pools.ts`).
+ */
+export interface UpstreamSpec {
+  /** `[a-z][a-z0-9_]*`, unique. */
+  readonly name: string
+  readonly engine: EngineKind
+  /** Base URL without `/v1` and without a trailing slash: `http://127.0.0.1:8001`. */
+  readonly url: string
+  /** The model name the operator chose, as the upstream knows it; null: discovered. */
+  readonly model: string | null
+  readonly intent: Intent
+  readonly probe: ProbeMode
+  readonly cold: ColdPolicy
+  /** Requests in flight at most; null: no cap of ours. */
+  readonly maxConcurrency: number | null
+  /** Milliseconds between two generation probes while no client is active, at least (an engine
+   *  whose model a probe would pin in memory needs more than its keep-alive). */
+  readonly quietIntervalMs: number
+}

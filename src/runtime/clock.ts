@@ -1,0 +1,35 @@
+/** Time as an argument: `core` and `probe` run under a virtual clock in tests. */
+export interface Clock {
+  /** Monotonic milliseconds; only differences mean something. */
+  nowMs(): number
+  /** Wall-clock milliseconds since 1970, for people and for ISO times only. */
+  wallMs(): number
+  /** Runs `task` once after `delayMs`; the returned function cancels it. */
+  after(delayMs: number, task: () => void): () => void
+}
+
+/** Longest delay that Node's timers take; longer ones would fire at once. */
+const DELAY_MS_MAX = 2_147_483_647
+
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(delayMs, task) {
+    const timer = setTimeout(task, Math.min(Math.max(0, delayMs), DELAY_MS_MAX))
+    return () => clearTimeout(timer)
+  },
+}
+
+/** Resolves after `delayMs`, or at once when the signal aborts. Never rejects. */
+export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const done = (): void => {
+      cancel()
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const cancel = clock.after(delayMs, done)
+    signal.addEventListener('abort', done)
+  })
+}
