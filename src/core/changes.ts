@@ -1,0 +1,57 @@
+import type { GateEvent } from './event.ts'
+import { lastProofAt } from './facts.ts'
+import { REASONS, type Reason } from './reason.ts'
+import { decide } from './route.ts'
+import { type Entry, type RoutingTable, shownReason } from './table.ts'
+
+/** What became visible between two snapshots, as events: once each, after the commit. Pure. */
+export function changesBetween(
+  before: RoutingTable,
+  now: RoutingTable,
+  nowMs: number,
+): GateEvent[] {
+  if (now.generation === before.generation) return []
+  const events: GateEvent[] = []
+  for (const entry of now.entries) {
+    const was = before.entries.find(({ spec }) => spec.name === entry.spec.name)
+    const from: Reason = was === undefined ? 'not_probed_yet' : shownReason(was)
+    const to = shownReason(entry)
+    if (from === to) continue
+    events.push({
+      type: 'state_changed',
+      upstream: entry.spec.name,
+      from,
+      to,
+      eligible: REASONS[to].state === 'eligible',
+      generation: now.generation,
+      evidence: evidenceText(entry, nowMs),
+    })
+  }
+  const from = defaultUpstream(before)
+  const to = defaultUpstream(now)
+  if (from !== to) events.push({ type: 'route_changed', from, to })
+  return events
+}
+
+/** The upstream that a request without a model would go to now; null: none. */
+export function defaultUpstream(table: RoutingTable): string | null {
+  const decision = decide(table, { model: null, tried: [] }, () => 0)
+  return decision.kind === 'forward' ? decision.entry.spec.name : null
+}
+
+/** The facts behind a verdict, for the log line: ages in seconds, counts, nothing secret. */
+export function evidenceText({ facts }: Entry, nowMs: number): string {
+  const parts: string[] = []
+  const seconds = (at: number): string => `${((nowMs - at) / 1000).toFixed(1)} s`
+  const proofAt = lastProofAt(facts)
+  parts.push(
+    proofAt === null ? 'no generation seen yet' : `last generation ${seconds(proofAt)} ago`,
+  )
+  if (facts.sentAt !== null) parts.push(`probe unanswered for ${seconds(facts.sentAt)}`)
+  if (facts.flight.inFlight > 0) {
+    parts.push(`${facts.flight.inFlight} in flight, ${facts.flight.waiting} without content`)
+  }
+  if (facts.failure !== null) parts.push(`${facts.failure.reason} ${seconds(facts.failure.at)} ago`)
+  if (facts.owed > 0) parts.push(`${facts.owed} passes owed`)
+  return parts.join(', ')
+}

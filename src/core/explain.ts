@@ -1,0 +1,76 @@
+import { REASONS } from './reason.ts'
+import { nextProbeAt } from './schedule.ts'
+import { type Entry, type RoutingTable, shownReason } from './table.ts'
+
+/** What the reason of an upstream means and what to do, with its own variable names. Pure. */
+export function hintOf(entry: Entry): string {
+  return REASONS[shownReason(entry)].hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
+}
+
+/**
+ * Why the gate cannot serve, in one line for clients and operators:
+ * `vllm_cpu: wedged for 12 s (Restart the engine.); ollama: refused for 3 min (…)`. Pure.
+ */
+export function reasonsText(table: RoutingTable, nowMs: number): string {
+  if (table.entries.length === 0) return 'No upstream is configured.'
+  return table.entries
+    .map((entry) => {
+      const lasted = durationText(nowMs - entry.since)
+      return `${entry.spec.name}: ${shownReason(entry)} for ${lasted} (${hintOf(entry)})`
+    })
+    .join('; ')
+}
+
+/** A duration as people say it: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`. Pure. */
+export function durationText(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`
+  if (seconds < 119.5) return `${Math.round(seconds)} s`
+  if (seconds < 7_170) return `${Math.round(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
+}
+
+/** Until a client may find things changed: the next probe of anybody, ms from now. The caller
+ *  clamps it for the header. Pure. */
+export function retryAfterMs(table: RoutingTable, nowMs: number): number {
+  const probes = table.entries.map((entry) => nextProbeAt(table, entry, nowMs, 0))
+  const next = Math.min(Infinity, ...probes)
+  // No probe ahead: one is under way, or nobody probes and only a new request can tell.
+  return Number.isFinite(next) ? Math.max(0, next - nowMs) + PROBE_TAKES_MS : PROBE_TAKES_MS
+}
+
+/** Between the sending of a probe and a verdict that a client can see, in the good case. */
+const PROBE_TAKES_MS = 1_000
+
+/**
+ * An instant as ISO 8601 in UTC, from wall-clock ms since 1970. Arithmetic instead of `Date`, so
+ * that it can stand here: days to a civil date after Howard Hinnant, "chrono-Compatible Low-Level
+ * Date Algorithms". Years 0000 to 9999.
+ */
+export function isoTime(wallMs: number): string {
+  const ms = Math.floor(wallMs)
+  const days = Math.floor(ms / 86_400_000)
+  const inDay = ms - days * 86_400_000
+  const shifted = days + 719_468 // Days from 0000-03-01: a leap day ends a year.
+  const era = Math.floor(shifted / 146_097)
+  const dayOfEra = shifted - era * 146_097
+  const leaps =
+    Math.floor(dayOfEra / 1_460) - Math.floor(dayOfEra / 36_524) + Math.floor(dayOfEra / 146_096)
+  const yearOfEra = Math.floor((dayOfEra - leaps) / 365)
+  const dayOfYear =
+    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
+  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153)
+  const day = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+  const date = `${padded(year, 4)}-${padded(month, 2)}-${padded(day, 2)}`
+  const clock = [3_600_000, 60_000, 1_000].map((unit, i) =>
+    padded(Math.floor(inDay / unit) % (i === 0 ? 24 : 60), 2),
+  )
+  return `${date}T${clock.join(':')}.${padded(inDay % 1_000, 3)}Z`
+}
+
+function padded(value: number, width: number): string {
+  return String(value).padStart(width, '0')
+}

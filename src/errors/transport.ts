@@ -1,0 +1,56 @@
+import type { ErrorCode } from './catalogue.ts'
+
+/** What a broken connection says about the server at its other end. */
+export type TransportFailure =
+  /** Nobody listens there: nothing was sent. */
+  | 'refused'
+  /** No connection came about: nothing was sent. */
+  | 'unreachable'
+  /** The connection broke after it existed. */
+  | 'reset'
+  /** What came back is no HTTP. */
+  | 'protocol'
+  /** Our own limit (file descriptors): says nothing about the server. */
+  | 'ours'
+
+const BY_CODE: Readonly<Record<string, TransportFailure>> = {
+  ECONNREFUSED: 'refused',
+  ENOENT: 'refused',
+  UND_ERR_CONNECT_TIMEOUT: 'unreachable',
+  ETIMEDOUT: 'unreachable',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  ENOTFOUND: 'unreachable',
+  EAI_AGAIN: 'unreachable',
+  EADDRNOTAVAIL: 'ours',
+  EMFILE: 'ours',
+  ENFILE: 'ours',
+  UND_ERR_HEADERS_OVERFLOW: 'protocol',
+  UND_ERR_RESPONSE: 'protocol',
+  UND_ERR_RES_EXCEEDED_MAX_SIZE: 'protocol',
+}
+
+/** Classifies by `code`, never by message. Anything unknown counts as a broken connection. */
+export function transportFailure(error: unknown): TransportFailure {
+  const code = codeOf(error)
+  // llhttp's parse errors all begin with HPE_.
+  if (code.startsWith('HPE_')) return 'protocol'
+  return BY_CODE[code] ?? 'reset'
+}
+
+/** The `code` of an error, or of what caused it; empty when it has none. */
+export function codeOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return ''
+  if ('code' in error && typeof error.code === 'string') return error.code
+  return 'cause' in error ? codeOf(error.cause) : ''
+}
+
+/** The gate's own error for a broken connection, before anything reached the client. */
+export const CODE_OF_TRANSPORT: Readonly<Record<TransportFailure, ErrorCode>> = {
+  refused: 'upstream_unreachable',
+  unreachable: 'upstream_unreachable',
+  reset: 'upstream_unreachable',
+  protocol: 'upstream_protocol_error',
+  ours: 'upstream_unreachable',
+}

@@ -1,0 +1,97 @@
+import * as fc from 'fast-check'
+import t from 'tap'
+import { durationText, hintOf, isoTime, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
+import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
+import type { UpstreamSpec } from '../../src/core/upstream.ts'
+import { holds } from '../support/property.ts'
+
+const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec => ({
+  name,
+  engine: 'vllm',
+  url: 'http://127.0.0.1:8001',
+  model: null,
+  intent: 'enabled',
+  probe: 'active',
+  cold: 'on_demand',
+  maxConcurrency: null,
+  quietIntervalMs: 0,
+  ...more,
+})
+
+const tableOf = (specs: readonly UpstreamSpec[], at = 0): RoutingTable => {
+  const health = { detectWithinMs: 4_000, intervalMs: 2_000, quietIntervalMs: 60_000 }
+  const config = { specs, health, routing: 'priority' as const, models: null }
+  return nextTable(emptyTable(config), { type: 'configured', at, config })
+}
+
+t.test('isoTime() agrees with Date', async (t) => {
+  holds(
+    t,
+    'same text',
+    fc.property(
+      fc.integer({ min: -9_000_000_000_000, max: 32_503_680_000_000 }),
+      fc.double({ min: 0, max: 0.9, noNaN: true }),
+      (ms, part) => isoTime(ms + part) === new Date(ms).toISOString(),
+    ),
+    2_000,
+  )
+  let wrong = 0
+  for (let day = -25_600; day < 160_000; day++) {
+    const ms = day * 86_400_000
+    if (isoTime(ms) !== new Date(ms).toISOString()) wrong++
+  }
+  t.equal(wrong, 0, 'every day from 1899 to 2408: leap days end years, centuries and eras')
+})
+
+t.test('durationText() speaks in the unit that people would use', async (t) => {
+  const cases: [number, string][] = [
+    [-5, '0 s'],
+    [440, '0.4 s'],
+    [9_940, '9.9 s'],
+    [9_960, '10 s'],
+    [12_000, '12 s'],
+    [119_400, '119 s'],
+    [300_000, '5 min'],
+    [7_200_000, '2 h'],
+    [400_000_000, '4 d'],
+  ]
+  for (const [ms, text] of cases) t.equal(durationText(ms), text)
+})
+
+t.test('reasonsText() names every upstream, its reason, how long, and what to do', async (t) => {
+  const before = tableOf([spec('vllm_cpu'), spec('ollama', { intent: 'draining' })])
+  const table = nextTable(before, {
+    type: 'evidence',
+    name: 'vllm_cpu',
+    epoch: 1,
+    evidence: {
+      type: 'probe_ended',
+      at: 1_000,
+      outcome: { kind: 'fail', reason: 'unauthorized', detail: 'http_401' },
+    },
+  })
+  t.equal(
+    reasonsText(table, 13_000),
+    'vllm_cpu: unauthorized for 12 s (It refuses our key. Set GENGATE_VLLM_CPU_API_KEY.); ' +
+      'ollama: draining for 13 s (The operator set it to draining.)',
+  )
+  const [entry] = table.entries
+  t.notMatch(entry === undefined ? '' : hintOf(entry), '<NAME>')
+  t.match(reasonsText(tableOf([]), 0), 'No upstream is configured')
+})
+
+t.test('retryAfterMs() is about the next probe, and a number when there is none', async (t) => {
+  t.equal(retryAfterMs(tableOf([spec('a')]), 0), 1_000, 'the first probe is due')
+  t.equal(retryAfterMs(tableOf([spec('a', { probe: 'passive' })]), 0), 1_000, 'nobody probes')
+  const failed = nextTable(tableOf([spec('a')]), {
+    type: 'evidence',
+    name: 'a',
+    epoch: 1,
+    evidence: {
+      type: 'probe_ended',
+      at: 0,
+      outcome: { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' },
+    },
+  })
+  t.equal(retryAfterMs(failed, 1_000), 5_000, 'five seconds while nobody is active')
+})

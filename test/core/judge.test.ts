@@ -1,0 +1,235 @@
+import t from 'tap'
+import type { FlightItem } from '../../src/core/evidence.ts'
+import { spec, tableConfig, World } from '../support/world.ts'
+
+// Goal: the verdict on one upstream follows from evidence and time alone.
+// Method: a table under a hand-driven clock; every case is one short story.
+
+const item = (over: Partial<FlightItem> = {}): FlightItem => ({
+  sentAt: 0,
+  bytes: 200,
+  streamed: true,
+  contentAt: null,
+  maxTokens: null,
+  ...over,
+})
+const flight = (...items: FlightItem[]) => ({
+  inFlight: items.length,
+  waiting: items.filter((one) => one.contentAt === null).length,
+  newest: items.at(-1) ?? null,
+  items,
+})
+const ready = () => new World().pass('a').pass('b').active()
+
+t.test('judge() knows nothing before the first probe', async (t) => {
+  t.equal(new World().reason('a'), 'not_probed_yet')
+})
+
+t.test('judge() makes one pass eligible at start', async (t) => {
+  t.equal(new World().pass('a').reason('a'), 'ok')
+})
+
+t.test('judge() calls a silent probe missed at its deadline and wedged later', async (t) => {
+  const world = ready().at(2_000).pass('b').sent('a')
+  t.equal(world.at(2_900).reason('a'), 'ok')
+  t.equal(world.at(3_000).reason('a'), 'probe_missed')
+  t.equal(
+    world.at(4_000).pass('b').at(6_000).pass('b').at(8_000).pass('b').reason('a'),
+    'probe_missed',
+  )
+  t.equal(world.at(10_000).reason('a'), 'wedged', 'eight seconds after the probe was sent')
+})
+
+t.test('judge() stretches the deadline to the latency that the upstream has shown', async (t) => {
+  const world = new World().pass('a', 900).pass('b').at(2_000).sent('a')
+  t.equal(world.at(5_500).reason('a'), 'ok')
+  t.equal(world.at(5_600).reason('a'), 'probe_missed', 'four times 900 ms')
+})
+
+t.test('judge() lets progress veto a missed probe, and says busy', async (t) => {
+  const world = ready().at(1_000).sent('a')
+  for (let ms = 1_500; ms <= 20_000; ms += 500) {
+    world.at(ms).progress('a')
+    t.equal(world.reason('a'), 'busy', `at ${ms}`)
+  }
+})
+
+t.test('judge() convicts an engine whose progress has stopped', async (t) => {
+  const world = ready().at(1_000).sent('a').at(1_500).progress('a')
+  t.equal(world.at(4_000).reason('a'), 'probe_missed')
+  t.equal(world.at(9_500).reason('a'), 'wedged')
+})
+
+t.test('judge() does not take the first token of a stream for progress', async (t) => {
+  const world = ready().at(1_000).sent('a')
+  world.at(1_500).tell('a', { type: 'first_content', at: 1_500, ttftMs: 10, bytes: 100 })
+  t.equal(world.at(2_100).reason('a'), 'probe_missed')
+})
+
+t.test('judge() excuses silence by a long prompt that was sent before suspicion', async (t) => {
+  const world = ready().at(1_000)
+  world.tell('a', {
+    type: 'flight',
+    at: 1_000,
+    flight: flight(item({ sentAt: 1_000, bytes: 20_000 })),
+  })
+  world.sent('a')
+  t.equal(world.at(2_100).reason('a'), 'probe_missed', 'soft: new requests go elsewhere')
+  t.equal(world.at(40_000).reason('a'), 'probe_missed', '20 kB may take 50 s')
+  t.equal(world.at(51_100).reason('a'), 'wedged')
+})
+
+t.test('judge() does not let steady traffic excuse a wedge for ever', async (t) => {
+  const world = ready().at(1_000).sent('a')
+  for (let ms = 2_500; ms < 9_000; ms += 500) {
+    world.at(ms)
+    world.tell('a', { type: 'flight', at: ms, flight: flight(item({ sentAt: ms, bytes: 20_000 })) })
+  }
+  t.equal(world.at(9_100).reason('a'), 'wedged')
+})
+
+t.test(
+  'judge() calls an upstream silent whose newest request waits beyond its budget',
+  async (t) => {
+    const world = ready().at(1_000)
+    world.tell('a', { type: 'flight', at: 1_000, flight: flight(item({ sentAt: 1_000 })) })
+    t.equal(world.at(2_900).pass('a').reason('a'), 'ok')
+    t.equal(world.at(3_100).reason('a'), 'silent', 'although probes pass')
+    t.equal(world.progress('a').reason('a'), 'busy', 'until something moves')
+  },
+)
+
+t.test('judge() scales the silence with the size of the prompt', async (t) => {
+  const world = ready().at(1_000)
+  world.tell('a', {
+    type: 'flight',
+    at: 1_000,
+    flight: flight(item({ sentAt: 1_000, bytes: 8_000 })),
+  })
+  for (let ms = 2_000; ms <= 20_000; ms += 2_000) {
+    t.equal(world.at(ms).pass('a').reason('a'), 'ok', `at ${ms}`)
+  }
+  t.equal(world.at(21_100).reason('a'), 'silent')
+})
+
+t.test('judge() learns from similar prompts how long a prefill takes', async (t) => {
+  const world = ready()
+  for (let i = 0; i < 3; i++) {
+    world.tell('a', { type: 'first_content', at: 0, ttftMs: 200, bytes: 8_000 })
+  }
+  world.at(1_000)
+  world.tell('a', {
+    type: 'flight',
+    at: 1_000,
+    flight: flight(item({ sentAt: 1_000, bytes: 8_000 })),
+  })
+  t.equal(world.at(3_100).pass('a').reason('a'), 'silent')
+})
+
+t.test('judge() knows that a stream may pause as long as it has paused before', async (t) => {
+  const world = ready().tell('a', { type: 'progress', at: 0, gapMs: 3_000 })
+  world.at(1_000)
+  const streaming = flight(item({ sentAt: 0, contentAt: 1_000 }))
+  world.tell('a', { type: 'flight', at: 1_000, flight: streaming })
+  t.equal(world.at(12_900).pass('a').reason('a'), 'ok')
+  t.equal(world.at(13_100).pass('a').reason('a'), 'silent')
+})
+
+t.test('judge() takes a refusal for load as neither failure nor proof', async (t) => {
+  const world = ready().at(2_000).sent('a')
+  const outcome = { kind: 'busy', detail: 'http_503' } as const
+  world.at(2_100).tell('a', { type: 'probe_ended', at: 2_100, outcome })
+  t.equal(world.reason('a'), 'ok')
+  t.equal(world.at(3_100).reason('a'), 'probe_missed', 'nothing has generated since')
+  for (let ms = 4_000; ms < 30_000; ms += 1_000) {
+    world.at(ms).sent('a').tell('a', { type: 'probe_ended', at: ms, outcome })
+  }
+  t.equal(world.reason('a'), 'probe_missed', 'and never ejected by it')
+})
+
+t.test('judge() maps each proven failure to its reason', async (t) => {
+  for (const reason of [
+    'refused',
+    'unreachable',
+    'http_5xx',
+    'invalid_response',
+    'truncated',
+    'loading',
+    'model_not_found',
+    'unauthorized',
+    'bad_request',
+    'wrong_kind',
+  ] as const) {
+    const world = ready().at(2_000).sent('a')
+    const outcome = { kind: 'fail', reason, detail: '' } as const
+    world.tell('a', { type: 'probe_ended', at: 2_000, outcome })
+    t.equal(world.reason('a'), reason)
+  }
+})
+
+t.test('judge() lets progress veto a failed probe, but not a refused connection', async (t) => {
+  for (const [reason, then] of [
+    ['http_5xx', 'busy'],
+    ['refused', 'refused'],
+  ] as const) {
+    const world = ready().at(2_000).sent('a').at(2_500).progress('a')
+    const outcome = { kind: 'fail', reason, detail: '' } as const
+    world.tell('a', { type: 'live_busy', at: 2_500 })
+    world.at(2_600).tell('a', { type: 'probe_ended', at: 2_600, outcome })
+    t.equal(world.reason('a'), then)
+  }
+})
+
+t.test('judge() makes a live failure suspect until a probe has looked', async (t) => {
+  const world = ready().at(1_000)
+  world.tell('a', { type: 'live_failure', at: 1_000, failure: 'http_5xx' })
+  t.equal(world.reason('a'), 'live_failure')
+  t.equal(world.at(1_100).pass('a').reason('a'), 'ok', 'a live 5xx never ejects alone')
+  world.tell('a', { type: 'live_failure', at: 1_100, failure: 'refused' })
+  t.equal(world.reason('a'), 'refused', 'nobody listens: out at once')
+})
+
+t.test('judge() lets evidence expire after three intervals', async (t) => {
+  const world = ready()
+  t.equal(world.at(5_900).reason('a'), 'ok')
+  t.equal(world.at(6_000).reason('a'), 'stale')
+})
+
+t.test(
+  'judge() does not let a quiet upstream expire in the face of the first client',
+  async (t) => {
+    const world = new World().pass('a').at(100_000)
+    t.equal(world.reason('a'), 'ok', 'three quiet intervals')
+    t.equal(world.active().reason('a'), 'ok')
+    t.equal(world.at(105_900).reason('a'), 'ok')
+    t.equal(world.at(106_100).reason('a'), 'stale')
+  },
+)
+
+t.test('judge() doubts itself: silence counts from the last doubt', async (t) => {
+  const world = ready().at(1_000).sent('a').at(1_900)
+  world.table = { ...world.table, doubtAt: 1_900 }
+  t.equal(world.at(2_800).reason('a'), 'ok')
+  t.equal(world.at(2_900).reason('a'), 'probe_missed')
+})
+
+t.test('judge() is twice as patient when every upstream is silent at once', async (t) => {
+  const world = ready().at(1_000).sent('a').sent('b')
+  t.equal(world.at(9_100).reason('a'), 'probe_missed')
+  t.equal(world.at(17_000).reason('a'), 'wedged')
+})
+
+t.test('judge() trusts an unprobed upstream as the operator said', async (t) => {
+  const world = new World(
+    tableConfig({
+      specs: [spec({ name: 'a', probe: 'off' }), spec({ name: 'b', probe: 'passive' })],
+    }),
+  )
+  t.equal(world.reason('a'), 'ok')
+  t.equal(world.reason('b'), 'not_probed_yet')
+  world.tell('a', { type: 'live_failure', at: 0, failure: 'reset' })
+  world.tell('b', { type: 'finished', at: 0, streamed: true, tookMs: 10 })
+  t.equal(world.reason('a'), 'live_failure')
+  t.equal(world.reason('b'), 'ok_by_traffic')
+  t.equal(world.at(5_000).reason('a'), 'ok', 'forgotten, since no probe will look')
+})

@@ -1,0 +1,186 @@
+import t from 'tap'
+import { changesBetween, defaultUpstream } from '../../src/core/changes.ts'
+import { knownModels } from '../../src/core/models.ts'
+import { decide, isServable, mayAbandon } from '../../src/core/route.ts'
+import type { TableConfig } from '../../src/core/table.ts'
+import { spec, tableConfig, World } from '../support/world.ts'
+
+const idle = () => 0
+const ask = (model: string | null = null, tried: string[] = []) => ({ model, tried })
+const models = (world: World, name: string, ...names: string[]) =>
+  world.tell(name, { type: 'models', at: world.now, models: names })
+const specs = (...over: Partial<ReturnType<typeof spec>>[]): Partial<TableConfig> => ({
+  specs: over.map((one, i) =>
+    spec({ name: 'abc'[i] ?? 'z', url: `http://127.0.0.1:${i + 9}`, ...one }),
+  ),
+})
+const world = (over: Partial<TableConfig> = {}) => new World(tableConfig(over))
+const to = (decision: ReturnType<typeof decide>) =>
+  decision.kind === 'forward'
+    ? `${decision.entry.spec.name}:${decision.model ?? '='}`
+    : decision.kind
+
+t.test('decide() prefers the first eligible upstream', async (t) => {
+  t.equal(to(decide(world().pass('a').pass('b').table, ask(), idle)), 'a:=')
+  t.equal(to(decide(world().pass('b').table, ask(), idle)), 'b:=')
+})
+
+t.test('decide() goes eligible, cold, suspect, hold', async (t) => {
+  const w = world(specs({}, {}, {}))
+    .pass('a')
+    .pass('b')
+    .pass('c')
+    .at(100)
+  w.sent('b').tell('b', { type: 'probe_ended', at: 100, outcome: { kind: 'cold' } })
+  w.tell('c', { type: 'live_failure', at: 100, failure: 'reset' })
+  t.equal(to(decide(w.table, ask(), idle)), 'a:=')
+  t.equal(to(decide(w.table, ask(null, ['a']), idle)), 'b:=')
+  t.equal(to(decide(w.table, ask(null, ['a', 'b']), idle)), 'c:=')
+  t.equal(to(decide(w.table, ask(null, ['a', 'b', 'c']), idle)), 'exhausted')
+})
+
+t.test('decide() never forwards to what is not proven, draining or ejected', async (t) => {
+  t.equal(to(decide(world().table, ask(), idle)), 'hold')
+  const w = world(specs({ intent: 'draining' }, { intent: 'disabled' }))
+    .pass('a')
+    .pass('b')
+  t.equal(to(decide(w.table, ask(), idle)), 'hold')
+  t.notOk(isServable(w.table))
+})
+
+t.test('decide() waits for a slot rather than ask a suspect', async (t) => {
+  const w = world(specs({ maxConcurrency: 1 }, {}))
+    .pass('a')
+    .pass('b')
+    .at(100)
+  w.tell('b', { type: 'live_failure', at: 100, failure: 'reset' })
+  t.equal(to(decide(w.table, ask(), () => 1)), 'wait_for_slot')
+  t.equal(to(decide(w.table, ask(), idle)), 'a:=')
+})
+
+t.test('decide() moves on when the first is at its cap', async (t) => {
+  const w = world(specs({ maxConcurrency: 1 }, {}))
+    .pass('a')
+    .pass('b')
+  t.equal(to(decide(w.table, ask(), (name) => (name === 'a' ? 1 : 9))), 'b:=')
+})
+
+t.test('decide() counts equals by what is in flight under least_busy', async (t) => {
+  const w = world({ routing: 'least_busy' }).pass('a').pass('b')
+  t.equal(to(decide(w.table, ask(), (name) => (name === 'a' ? 2 : 1))), 'b:=')
+  t.equal(to(decide(w.table, ask(), () => 1)), 'a:=', 'order breaks ties')
+})
+
+t.test('decide() maps the default group to the name each upstream knows', async (t) => {
+  const w = world(specs({ model: 'qwen' }, {})).pass('b')
+  models(w, 'b', 'gemma')
+  for (const name of [null, '', 'default', 'qwen']) {
+    t.equal(to(decide(w.table, ask(name), idle)), 'b:gemma', `asked for ${name}`)
+  }
+  t.equal(to(decide(w.table, ask('gemma'), idle)), 'b:=', 'bytes stay as they are')
+})
+
+t.test('decide() sends a discovered name only where it is listed', async (t) => {
+  const w = world().pass('a').pass('b')
+  models(w, 'a', 'x', 'y')
+  models(w, 'b', 'y', 'z')
+  t.equal(to(decide(w.table, ask('z'), idle)), 'b:=')
+  t.equal(to(decide(w.table, ask('y'), idle)), 'a:=')
+  const unknown = decide(w.table, ask('nope'), idle)
+  t.strictSame(unknown, { kind: 'unknown_model', known: ['default', 'x', 'y', 'z'] })
+})
+
+t.test('decide() knows an unknown model also while one upstream is down', async (t) => {
+  const w = world().pass('a')
+  models(w, 'a', 'x')
+  w.sent('b').tell('b', {
+    type: 'probe_ended',
+    at: 0,
+    outcome: { kind: 'fail', reason: 'refused', detail: '' },
+  })
+  t.equal(to(decide(w.table, ask('nope'), idle)), 'unknown_model')
+})
+
+t.test('decide() holds for a known model whose upstream is out', async (t) => {
+  const w = world().pass('a').pass('b')
+  models(w, 'a', 'x')
+  models(w, 'b', 'y')
+  w.at(10)
+    .sent('b')
+    .tell('b', {
+      type: 'probe_ended',
+      at: 10,
+      outcome: { kind: 'fail', reason: 'refused', detail: '' },
+    })
+  t.strictSame(decide(w.table, ask('y'), idle).kind, 'forward', 'a member of default may stand in')
+  models(w, 'b', 'y', 'y2')
+  t.strictSame(decide(w.table, ask('y2'), idle), { kind: 'hold', starting: false })
+})
+
+t.test('decide() serves exactly the public names of GENGATE_MODELS', async (t) => {
+  const groups = [
+    {
+      public: 'fast',
+      members: [
+        { upstream: 'b', model: 'm1' },
+        { upstream: 'a', model: 'm2' },
+      ],
+    },
+  ]
+  const w = world({ models: groups }).pass('a').pass('b')
+  t.equal(to(decide(w.table, ask('fast'), idle)), 'b:m1')
+  t.equal(to(decide(w.table, ask(null), idle)), 'b:m1')
+  t.equal(to(decide(w.table, ask('m1'), idle)), 'unknown_model')
+  t.strictSame(
+    knownModels(w.table, () => true),
+    ['fast'],
+  )
+})
+
+t.test('decide() asks an upstream that lists nothing as the client wrote', async (t) => {
+  const w = world(specs({})).pass('a')
+  t.equal(to(decide(w.table, ask('whatever'), idle)), 'a:=')
+})
+
+t.test(
+  'mayAbandon() leaves a suspect for an eligible one when the silence exceeds the size',
+  async (t) => {
+    const item = { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null }
+    const w = world().pass('a').pass('b').sent('a').at(1_500)
+    const may = (now: number, tried = ['a']) =>
+      mayAbandon(w.table, 'a', ask(null, tried), item, now)
+    t.equal(may(1_500), false, 'not yet')
+    t.equal(may(2_100), true)
+    t.equal(may(2_100, ['a', 'b']), false, 'nobody else is left')
+    t.equal(mayAbandon(w.table, 'a', ask(null, ['a']), { ...item, bytes: 20_000 }, 2_100), false)
+    w.progress('a')
+    t.equal(may(2_100), false, 'it moves')
+  },
+)
+
+t.test('mayAbandon() never leaves the only servable upstream', async (t) => {
+  const item = { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null }
+  const w = world().pass('a').sent('a').at(1_500)
+  t.equal(mayAbandon(w.table, 'a', ask(null, ['a']), item, 60_000), false)
+})
+
+t.test('changesBetween() tells each change once, and the new default route', async (t) => {
+  const w = world().pass('a').pass('b')
+  const before = w.table
+  t.equal(defaultUpstream(before), 'a')
+  w.at(10)
+    .sent('a')
+    .tell('a', {
+      type: 'probe_ended',
+      at: 10,
+      outcome: { kind: 'fail', reason: 'refused', detail: '' },
+    })
+  const events = changesBetween(before, w.table, 10)
+  t.strictSame(
+    events.map((e) => e.type),
+    ['state_changed', 'route_changed'],
+  )
+  t.match(events[0], { upstream: 'a', from: 'ok', to: 'refused', eligible: false })
+  t.match(events[1], { from: 'a', to: 'b' })
+  t.strictSame(changesBetween(w.table, w.table, 10), [])
+})
