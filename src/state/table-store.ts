@@ -17,6 +17,9 @@ export class TableStore {
   #table: RoutingTable
   readonly #nowMs: () => number
   readonly #listeners = new Set<TableListener>()
+  /** Changes that listeners have yet to hear of, oldest first. */
+  readonly #untold: (readonly [now: RoutingTable, before: RoutingTable])[] = []
+  #telling = false
 
   constructor(config: TableConfig, nowMs: () => number) {
     this.#nowMs = nowMs
@@ -31,10 +34,20 @@ export class TableStore {
     return this.#table
   }
 
+  /** Takes effect at once. A listener may call it: the others then hear of both, in order. */
   apply(event: TableEvent): void {
     const before = this.#table
     this.#table = nextTable(before, event)
-    for (const listener of this.#listeners) listener(this.#table, before)
+    this.#untold.push([this.#table, before])
+    if (this.#telling) return
+    this.#telling = true
+    try {
+      for (let told = this.#untold.shift(); told !== undefined; told = this.#untold.shift()) {
+        for (const listener of this.#listeners) listener(...told)
+      }
+    } finally {
+      this.#telling = false
+    }
   }
 
   /** Listens to every event that was applied; the returned function stops it. */
