@@ -58,6 +58,16 @@ export type GateEvent =
       /** Did the client leave before or after the first byte of the answer? */
       readonly phase: 'before_commit' | 'after_commit'
     }
+  /** The gate refused a request itself, before any upstream was asked. */
+  | {
+      readonly type: 'refused'
+      readonly requestId: string
+      readonly path: string
+      readonly status: number
+      readonly code: string
+    }
+  /** Something of ours failed that cannot fail. */
+  | { readonly type: 'bug'; readonly where: string; readonly message: string }
   | {
       readonly type: 'config_reloaded'
       readonly ok: boolean

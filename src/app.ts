@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto'
+import type { Config, ConfigResult } from './config/config.ts'
+import { diffConfig } from './config/diff.ts'
+import { changesBetween } from './core/changes.ts'
+import type { GateEvent } from './core/event.ts'
+import type { RoutingTable } from './core/table.ts'
+import type { UpstreamSpec } from './core/upstream.ts'
+import { guardPolicyOf, tableConfigOf, targetsOf } from './derive.ts'
+import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
+import { modelAnswer, modelsAnswer, type ModelsContext } from './operator/models.ts'
+import { readinessOf } from './operator/readiness.ts'
+import { buildServer, type GateServer } from './operator/server.ts'
+import { type ConfigState, statusOf } from './operator/status.ts'
+import { Prober } from './probe/prober.ts'
+import type { ProxyDeps } from './proxy/deps.ts'
+import { checkRequest, type GuardPolicy } from './proxy/guards.ts'
+import { Proxy } from './proxy/handler.ts'
+import { Holds } from './proxy/hold.ts'
+import { Leases } from './proxy/leases.ts'
+import { Pools } from './proxy/pools.ts'
+import type { Clock } from './runtime/clock.ts'
+import type { Random } from './runtime/random.ts'
+import { TableStore } from './state/table-store.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createFanout } from './telemetry/observer.ts'
+import { viewOf } from './telemetry/view.ts'
+
+/** What the composition root takes from the process. */
+export interface AppIo {
+  readonly clock: Clock
+  readonly random: Random
+  readonly version: string
+  readonly log: Log
+}
+
+/** A running gate. */
+export interface App {
+  /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>
+  /** Takes a configuration that was read anew; an invalid one changes nothing and is told. */
+  reload(result: ConfigResult): void
+  /** Ends: new requests are refused, running ones finish within the drain time, or at once with
+   *  `force`. Resolves when no socket, timer, probe or child is left. Never rejects. */
+  close(options?: { readonly force?: boolean }): Promise<void>
+  readonly store: TableStore
+}
+
+/** Builds the parts and wires them. Nothing runs before `listen`. */
+export function createApp(config: Config, io: AppIo): App {
+  return new Gate(config, io)
+}
+
+class Gate implements App {
+  readonly store: TableStore
+  readonly #io: AppIo
+  readonly #instanceId = randomBytes(6).toString('hex')
+  readonly #startedAtMs: number
+  readonly #startedWallMs: number
+  readonly #leases = new Leases()
+  readonly #pools: Pools
+  readonly #metrics: Metrics
+  readonly #emit: (event: GateEvent) => void
+  readonly #proxy: Proxy
+  readonly #prober: Prober
+  readonly #host: EmbeddedHost
+  readonly #server: GateServer
+  #config: Config
+  #guard: GuardPolicy
+  #configState: ConfigState
+  #embedded: UpstreamSpec | null = null
+  #draining = false
+  #closed: Promise<void> | null = null
+
+  constructor(config: Config, io: AppIo) {
+    const { clock, random } = io
+    this.#io = io
+    this.#config = config
+    this.#guard = guardPolicyOf(config, this.#instanceId)
+    this.#configState = { ok: true, error: null, shadowed: config.shadowed }
+    this.#startedAtMs = clock.nowMs()
+    this.#startedWallMs = clock.wallMs()
+    this.store = new TableStore(tableConfigOf(config, null), () => clock.nowMs())
+    this.#metrics = createMetrics({
+      readView: () => viewOf(this.store.current, this.#now()),
+      version: io.version,
+    })
+    const report = (name: string, error: unknown): void =>
+      io.log.note('error', 'observer_failed', `${name}: ${String(error)}`)
+    const observers = [
+      { name: 'metrics', observe: this.#metrics.observe },
+      { name: 'log', observe: io.log.observe },
+    ]
+    this.#emit = createFanout(observers, report).emit
+    this.#pools = new Pools(() => clock.nowMs())
+    const shared = { store: this.store, clock, random, emit: this.#emit }
+    this.#proxy = new Proxy(this.#proxyDeps())
+    this.#prober = new Prober({
+      ...shared,
+      keyOf: (name) =>
+        this.#config.upstreams.find(({ spec }) => spec.name === name)?.apiKey ?? null,
+      connectTimeoutMs: config.connectTimeoutMs,
+      probeMaxTokens: config.probeMaxTokens,
+    })
+    this.#host = new EmbeddedHost({
+      clock,
+      urls: config.upstreams.map(({ spec }) => spec.url),
+      inFlight: (name) => this.#leases.count(name),
+      onMessage: (message) => this.#emit({ type: 'embedded', message }),
+      onSpec: (spec) => this.#setEmbedded(spec),
+    })
+    this.#server = this.#buildServer()
+  }
+
+  async listen(): Promise<{ readonly host: string; readonly port: number }> {
+    const { host, port } = this.#config
+    const bound = await this.#server.listen({ host, port })
+    this.#pools.sync(targetsOf(this.#config, this.#embedded))
+    this.store.subscribe((now, before) => this.#changed(now, before))
+    this.#prober.start()
+    void this.#host.start(this.#config.embedded)
+    return { host, port: bound }
+  }
+
+  reload(result: ConfigResult): void {
+    if (!result.ok) {
+      const notes = result.issues.map((issue) => `${issue.name} ${issue.message}`)
+      this.#configState = { ...this.#configState, ok: false, error: notes.join(' ') }
+      return this.#emit({ type: 'config_reloaded', ok: false, notes })
+    }
+    const { changed, needsRestart } = diffConfig(this.#config, result.config)
+    this.#config = result.config
+    this.#guard = guardPolicyOf(result.config, this.#instanceId)
+    this.#configState = { ok: true, error: null, shadowed: result.config.shadowed }
+    this.#configure()
+    const notes = [
+      ...changed.map((name) => `${name} changed`),
+      ...needsRestart.map((name) => `${name} changes at the next start`),
+    ]
+    this.#emit({ type: 'config_reloaded', ok: true, notes })
+  }
+
+  close(options: { readonly force?: boolean } = {}): Promise<void> {
+    this.#closed ??= this.#close(options.force === true ? 0 : this.#config.drainMs)
+    return this.#closed
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    this.#draining = true
+    const closing = this.#server.close()
+    await this.#proxy.drain(drainMs)
+    if (drainMs === 0) this.#server.cut()
+    await Promise.all([closing, this.#prober.stop(), this.#host.stop()])
+    this.#pools.close()
+  }
+
+  #proxyDeps(): ProxyDeps {
+    const { clock, random } = this.#io
+    return {
+      store: this.store,
+      pools: this.#pools,
+      leases: this.#leases,
+      holds: new Holds({ store: this.store, leases: this.#leases, clock }),
+      clock,
+      random,
+      emit: this.#emit,
+      settings: () => this.#config,
+      instanceId: this.#instanceId,
+    }
+  }
+
+  #buildServer(): GateServer {
+    const table = (): RoutingTable => this.store.current
+    const models = (requestId: string): ModelsContext => ({
+      ...this.#now(),
+      requestId,
+      startedWallMs: this.#startedWallMs,
+    })
+    return buildServer({
+      version: this.#io.version,
+      clock: this.#io.clock,
+      emit: this.#emit,
+      guard: (request) => checkRequest(request, this.#guard),
+      proxy: (request, response, handed) => this.#proxy.handle(request, response, handed),
+      metrics: this.#metrics,
+      status: () => statusOf(table(), this.#statusContext()),
+      readiness: (query) =>
+        readinessOf(table(), query, { ...this.#now(), draining: this.#draining }),
+      models: (requestId) => modelsAnswer(table(), models(requestId)),
+      model: (id, requestId) => modelAnswer(table(), id, models(requestId)),
+    })
+  }
+
+  #now(): { nowMs: number; wallMs: number; inFlight: (name: string) => number } {
+    const { clock } = this.#io
+    return {
+      nowMs: clock.nowMs(),
+      wallMs: clock.wallMs(),
+      inFlight: (name) => this.#leases.count(name),
+    }
+  }
+
+  #statusContext(): Parameters<typeof statusOf>[1] {
+    return {
+      ...this.#now(),
+      startedAtMs: this.#startedAtMs,
+      version: this.#io.version,
+      instance: this.#instanceId,
+      configState: this.#configState,
+      draining: this.#draining,
+    }
+  }
+
+  #configure(): void {
+    this.#pools.sync(targetsOf(this.#config, this.#embedded))
+    const config = tableConfigOf(this.#config, this.#embedded)
+    this.store.apply({ type: 'configured', at: this.#io.clock.nowMs(), config })
+  }
+
+  #setEmbedded(spec: UpstreamSpec | null): void {
+    this.#embedded = spec
+    if (!this.#draining) this.#configure()
+  }
+
+  #changed(now: RoutingTable, before: RoutingTable): void {
+    for (const event of changesBetween(before, now, this.#io.clock.nowMs())) {
+      this.#emit(event)
+      const real = event.type === 'state_changed' && event.upstream !== EMBEDDED_NAME
+      if (real && event.eligible) this.#host.realUpstreamPassed()
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import { isLoopbackHost } from './config/address.ts'
+import type { Config } from './config/config.ts'
+import type { TableConfig } from './core/table.ts'
+import type { UpstreamSpec } from './core/upstream.ts'
+import { type GuardPolicy, guardPolicy } from './proxy/guards.ts'
+import type { Target } from './proxy/pools.ts'
+
+/** What routing and health take from the configuration. The embedded engine, where it runs, is the
+ *  upstream of last resort. Pure. */
+export function tableConfigOf(config: Config, embedded: UpstreamSpec | null): TableConfig {
+  const { upstreams, health, routing, models } = config
+  const specs = upstreams.map(({ spec }) => spec)
+  return { specs: embedded === null ? specs : [...specs, embedded], health, routing, models }
+}
+
+/** How to reach each upstream, with the key that only its connections may know. Pure. */
+export function targetsOf(config: Config, embedded: UpstreamSpec | null): Target[] {
+  const { connectTimeoutMs } = config
+  const targets = config.upstreams.map(({ spec, apiKey }): Target => ({
+    name: spec.name,
+    url: spec.url,
+    authorization: apiKey === null ? null : `Bearer ${apiKey}`,
+    connectTimeoutMs,
+  }))
+  if (embedded === null) return targets
+  const { name, url } = embedded
+  return [...targets, { name, url, authorization: null, connectTimeoutMs }]
+}
+
+/** Who may ask what (design D9): the operator's routes need the key only off loopback. Pure. */
+export function guardPolicyOf(config: Config, instanceId: string): GuardPolicy {
+  const { host, allowedHosts, allowedOrigins, apiKeys } = config
+  return guardPolicy({
+    hosts: allowedHosts,
+    origins: allowedOrigins,
+    keys: apiKeys,
+    operatorNeedsKey: !isLoopbackHost(host) && apiKeys.length > 0,
+    instanceId,
+  })
+}

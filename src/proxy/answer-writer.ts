@@ -1,0 +1,159 @@
+import type { ServerResponse } from 'node:http'
+import { toOpenAiBody } from '../errors/body.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { HeldAnswer } from './ending.ts'
+
+/** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
+ *  silent for ten seconds. */
+const KEEP_ALIVE_MS = 5_000
+/** A client that does not read its last bytes within this time has its connection destroyed. */
+const FLUSH_MS_MAX = 5_000
+
+/**
+ * The client's side of one exchange. Its states go one way: nothing sent → (200 with comments) →
+ * the upstream's answer → ended. Only whole events are ever written, so an error frame always
+ * starts a line.
+ */
+export class AnswerWriter {
+  readonly #response: ServerResponse
+  readonly #clock: Clock
+  #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
+  #bytes = 0
+  #streamed = false
+  #cancelKeepAlive = (): void => {}
+
+  constructor(response: ServerResponse, clock: Clock) {
+    this.#response = response
+    this.#clock = clock
+  }
+
+  /** Bytes of body written to the client. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get status(): number {
+    return this.#response.statusCode
+  }
+
+  /** Has a head been sent? */
+  get begun(): boolean {
+    return this.#state !== 'open'
+  }
+
+  get ended(): boolean {
+    return this.#state === 'ended'
+  }
+
+  /** 200 and comments while the answer is still to come (the commit deadline has passed). */
+  beginPending(headers: Record<string, string | string[]>): void {
+    if (this.#state !== 'open') return
+    this.#state = 'pending'
+    this.#streamed = true
+    this.#response.writeHead(200, headers)
+    this.#keepAlive()
+  }
+
+  /** The head of the upstream's answer; a comment instead where the head has gone out already. */
+  commit(status: number, headers: Record<string, string | string[]>, upstream: string): void {
+    this.#cancelKeepAlive()
+    if (this.#state === 'pending') this.#send(Buffer.from(`: gengate upstream=${upstream}\n\n`))
+    else if (this.#state === 'open') this.#response.writeHead(status, headers)
+    this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
+    this.#state = 'committed'
+  }
+
+  /** Answers false when the client is slow. */
+  write(chunk: Buffer): boolean {
+    return this.#state === 'committed' ? this.#send(chunk) : true
+  }
+
+  onDrain(listener: () => void): void {
+    this.#response.once('drain', listener)
+  }
+
+  /** A whole answer at once: an error of the gate's own, or the upstream's held one. */
+  answer(
+    status: number,
+    headers: Readonly<Record<string, string | string[]>>,
+    body: Buffer | string,
+  ): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ended'
+    this.#bytes += Buffer.byteLength(body)
+    this.#response.writeHead(status, {
+      ...headers,
+      'content-length': String(Buffer.byteLength(body)),
+    })
+    this.#response.end(body)
+  }
+
+  /** The upstream's own error, or its frame where the head has gone out already. */
+  passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
+    if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
+    const text = answer.body.toString('utf8')
+    if (isErrorBody(text)) this.cutWith(text)
+    else this.cut('upstream_error', `It answered ${answer.status}.`)
+  }
+
+  /** The proper end of the upstream's answer. */
+  end(): void {
+    if (this.#state === 'ended') return
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    this.#response.end()
+  }
+
+  /**
+   * The end of an answer that has begun and cannot be completed: one error frame for an event
+   * stream, nothing for other bodies, then the connection is destroyed. Never `[DONE]`.
+   */
+  cut(code: ErrorCode, detail: string): void {
+    if (this.#state === 'ended') return
+    this.cutWith(JSON.stringify(toOpenAiBody(code, detail)))
+  }
+
+  /** The same with an error body that is there already. */
+  cutWith(json: string): void {
+    if (this.#state === 'ended') return
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    const response = this.#response
+    if (!this.#streamed) return void response.destroy()
+    const cancel = this.#clock.after(FLUSH_MS_MAX, () => response.destroy())
+    response.once('close', cancel)
+    // Ending the socket after the flush, not the response: the last chunk stays missing, so that
+    // no client can take this for a proper end.
+    response.write(`data: ${json}\n\n`, () => response.socket?.destroySoon())
+  }
+
+  /** Tears the connection down without a word. */
+  destroy(): void {
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    this.#response.destroy()
+  }
+
+  #send(chunk: Buffer): boolean {
+    this.#bytes += chunk.length
+    return this.#response.write(chunk)
+  }
+
+  #keepAlive(): void {
+    this.#send(Buffer.from(': keep-alive\n\n'))
+    this.#cancelKeepAlive = this.#clock.after(KEEP_ALIVE_MS, () => this.#keepAlive())
+  }
+}
+
+/** Is this an error object that clients can read in a frame? */
+function isErrorBody(text: string): boolean {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    return (
+      typeof parsed === 'object' && parsed !== null && 'error' in parsed && !text.includes('\n')
+    )
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,207 @@
+import type { Dispatcher } from 'undici'
+import { type StatusAction, statusAction } from '../core/status.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import { codeOf, transportFailure } from '../errors/transport.ts'
+import type { Clock } from '../runtime/clock.ts'
+import {
+  type AnswerHead,
+  type AttemptEnding,
+  failedByContent,
+  failedByStatus,
+  failedByTransport,
+} from './ending.ts'
+import type { Connection, Pool } from './pools.ts'
+import type { AnswerReader } from './reader.ts'
+
+/** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
+export interface AttemptSink {
+  /** `length`: bytes of the whole body where it is known. */
+  commit(head: AnswerHead, length: number | null): void
+  write(chunk: Buffer): boolean
+  /** Content events were read just now. */
+  content(events: number): void
+}
+
+export interface AttemptInput {
+  readonly pool: Pool
+  readonly path: string
+  readonly headers: Record<string, string>
+  readonly body: Buffer
+  /** Was a model name mapped? Then a 404 is about our mapping. */
+  readonly mapped: boolean
+  /** The reader for an answer that is to be judged, by its head. */
+  readonly readerFor: (head: AnswerHead) => AnswerReader
+  readonly clock: Clock
+}
+
+/** Error bodies are kept up to this size; what comes after is dropped. */
+const ERROR_BODY_MAX = 1024 * 1024
+/** The body of an error status must arrive within this time; it is not worth more. */
+const ERROR_BODY_MS = 2_000
+
+/**
+ * One try at one upstream: connect, send, wait for content, relay. It ends exactly once, in
+ * `done`, which never rejects. A reused connection that breaks before any byte came back is
+ * replayed once on a fresh one and is no evidence against the upstream (design D7).
+ */
+export class Attempt {
+  readonly done: Promise<AttemptEnding>
+  readonly #input: AttemptInput
+  readonly #sink: AttemptSink
+  #resolve: (ending: AttemptEnding) => void = () => {}
+  #ended = false
+  #connection: Connection
+  #controller: Dispatcher.DispatchController | null = null
+  #head: AnswerHead | null = null
+  #reader: AnswerReader | null = null
+  #committed = false
+  #errorBody: Buffer[] = []
+  #errorSize = 0
+  #cancelTimer = (): void => {}
+
+  constructor(input: AttemptInput, sink: AttemptSink) {
+    this.#input = input
+    this.#sink = sink
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    this.#connection = input.pool.take()
+    this.#dispatch()
+  }
+
+  /** Has the upstream's answer begun to reach the client? */
+  get committed(): boolean {
+    return this.#committed
+  }
+
+  /** Gives up at once; the upstream sees its connection close. */
+  abort(): void {
+    this.#end({ kind: 'aborted' }, false)
+  }
+
+  /** Gives up with an ending that somebody else decided. */
+  stop(ending: AttemptEnding): void {
+    this.#end(ending, false)
+  }
+
+  /** The client can take more. */
+  resume(): void {
+    this.#controller?.resume()
+  }
+
+  #dispatch(): void {
+    const { path, headers, body } = this.#input
+    const reused = this.#connection.reused()
+    const connection = this.#connection
+    const mine = (): boolean => !this.#ended && connection === this.#connection
+    connection.client.dispatch(
+      { path, method: 'POST', headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },
+      {
+        onRequestStart: (controller) => {
+          if (mine()) this.#controller = controller
+          else controller.abort(new Error('abandoned'))
+        },
+        onResponseStart: (_controller, status, responseHeaders) => {
+          if (mine() && status >= 200) this.#onHead({ status, headers: responseHeaders })
+        },
+        onResponseData: (controller, chunk) => {
+          if (mine()) this.#onData(chunk, controller)
+        },
+        onResponseEnd: () => {
+          if (mine()) this.#onEnd()
+        },
+        onResponseError: (_controller, error) => {
+          if (mine()) this.#onError(error, reused)
+        },
+      },
+    )
+  }
+
+  #onHead(head: AnswerHead): void {
+    this.#head = head
+    if (this.#action(head) === 'judge') this.#reader = this.#input.readerFor(head)
+    else {
+      this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () =>
+        this.#endByStatus(head, false),
+      )
+    }
+  }
+
+  #action(head: AnswerHead): StatusAction {
+    return statusAction(head.status, { mapped: this.#input.mapped })
+  }
+
+  #onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+    if (this.#reader === null) {
+      if (this.#errorSize + chunk.length <= ERROR_BODY_MAX) this.#errorBody.push(chunk)
+      this.#errorSize += chunk.length
+      return
+    }
+    const step = this.#reader.push(chunk)
+    if (this.#deliver(step.out, step.content)) controller.pause()
+    if (step.failure !== null) this.#endByFailure(step.failure.code, step.failure.message)
+  }
+
+  /** Hands events on; answers true when the client asks for a pause. */
+  #deliver(out: readonly Buffer[], content: number, whole = false): boolean {
+    if (content > 0) this.#sink.content(content)
+    if (out.length === 0 || this.#head === null) return false
+    if (!this.#committed) {
+      this.#committed = true
+      const length = whole ? out.reduce((sum, chunk) => sum + chunk.length, 0) : null
+      this.#sink.commit(this.#head, length)
+    }
+    let full = false
+    for (const chunk of out) full = !this.#sink.write(chunk) || full
+    return full
+  }
+
+  #onEnd(): void {
+    const head = this.#head
+    if (head === null) return this.#onError(new Error('ended without an answer'), false)
+    if (this.#reader === null) return this.#endByStatus(head, true)
+    const step = this.#reader.end()
+    this.#deliver(step.out, step.content, true)
+    if (step.failure !== null) return this.#endByFailure(step.failure.code, step.failure.message)
+    this.#end({ kind: 'finished' }, true)
+  }
+
+  /** A status that is not to be judged by its content (design D18). */
+  #endByStatus(head: AnswerHead, clean: boolean): void {
+    const answer = { ...head, body: Buffer.concat(this.#errorBody) }
+    const failed = failedByStatus(this.#action(head), answer)
+    if (failed !== null) return this.#end(failed, clean)
+    this.#deliver([answer.body], 0, true)
+    this.#end({ kind: 'finished' }, clean)
+  }
+
+  #endByFailure(code: ErrorCode, detail: string): void {
+    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, false)
+    this.#end(failedByContent(code, detail), false)
+  }
+
+  #onError(error: unknown, reused: boolean): void {
+    if (reused && this.#head === null && transportFailure(error) === 'reset') {
+      this.#input.pool.drop(this.#connection)
+      this.#connection = this.#input.pool.take(true)
+      return this.#dispatch()
+    }
+    if (this.#head === null) return this.#end(failedByTransport(error), false)
+    if (this.#reader === null) return this.#endByStatus(this.#head, false)
+    // All that was promised may have arrived already: `[DONE]`, then a reset.
+    if (this.#reader.complete()) {
+      this.#deliver(this.#reader.end().out, 0, true)
+      return this.#end({ kind: 'finished' }, false)
+    }
+    this.#endByFailure('upstream_truncated', `The connection broke (${codeOf(error)}).`)
+  }
+
+  #end(ending: AttemptEnding, clean: boolean): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#cancelTimer()
+    if (clean) this.#input.pool.give(this.#connection)
+    else this.#input.pool.drop(this.#connection)
+    this.#resolve(ending)
+  }
+}

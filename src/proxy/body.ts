@@ -1,0 +1,55 @@
+import type { IncomingMessage } from 'node:http'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+export type BodyResult =
+  | { readonly ok: true; readonly bytes: Buffer }
+  | { readonly ok: false; readonly code: ErrorCode }
+  /** The client left before the end of its body. */
+  | { readonly ok: false; readonly code: null }
+
+/** A body may pause for this long between two chunks. */
+const IDLE_MS_MAX = 10_000
+
+/**
+ * Reads a whole request body up to `maxBytes`. A declared length beyond the limit is refused before
+ * a byte is read, a body that stops arriving after ten seconds. Never rejects.
+ */
+export function readBody(
+  request: IncomingMessage,
+  limits: { readonly maxBytes: number; readonly clock: Clock },
+): Promise<BodyResult> {
+  const declared = Number(request.headers['content-length'] ?? '0')
+  if (declared > limits.maxBytes) return Promise.resolve({ ok: false, code: 'request_too_large' })
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    let cancelTimer = (): void => {}
+    const end = (result: BodyResult): void => {
+      cancelTimer()
+      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
+      resolve(result)
+    }
+    const watch = (): void => {
+      cancelTimer()
+      cancelTimer = limits.clock.after(IDLE_MS_MAX, () => {
+        request.pause()
+        end({ ok: false, code: 'request_timeout' })
+      })
+    }
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length
+      if (size > limits.maxBytes) {
+        request.pause()
+        return end({ ok: false, code: 'request_too_large' })
+      }
+      chunks.push(chunk)
+      watch()
+    }
+    const onEnd = (): void =>
+      end({ ok: true, bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) })
+    const onGone = (): void => end({ ok: false, code: null })
+    watch()
+    request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone)
+  })
+}

@@ -1,0 +1,59 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Evidence } from '../core/evidence.ts'
+import type { GateEvent } from '../core/event.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { TableStore } from '../state/table-store.ts'
+import type { Holds } from './hold.ts'
+import type { Lane } from './lanes.ts'
+import type { Leases } from './leases.ts'
+import type { Pools } from './pools.ts'
+import type { ScannedBody } from './scan.ts'
+
+/** The settings that one exchange keeps from its beginning to its end, whatever is reloaded. */
+export interface ExchangeSettings {
+  readonly commitDeadlineMs: number
+  readonly holdMs: number
+  readonly bodyMaxBytes: number
+}
+
+/** What the data plane needs of the rest: values and functions, no room. */
+export interface ProxyDeps {
+  readonly store: TableStore
+  readonly pools: Pools
+  readonly leases: Leases
+  readonly holds: Holds
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: (event: GateEvent) => void
+  readonly settings: () => ExchangeSettings
+  /** Names this process in `Via`. */
+  readonly instanceId: string
+}
+
+/** A request as the lane, the guards and the scanner have read it. */
+export interface Asked {
+  readonly requestId: string
+  readonly lane: Lane
+  /** Canonical path, and the query with its question mark, or ''. */
+  readonly path: string
+  readonly query: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+  readonly scan: ScannedBody
+  readonly settings: ExchangeSettings
+  /** CORS headers for an allowed origin; empty otherwise. */
+  readonly cors: Readonly<Record<string, string>>
+  /** The `Via` that goes on to the upstream. */
+  readonly via: string
+  readonly arrivedAt: number
+}
+
+/** Applies evidence about one upstream, at the epoch in which it was gathered. */
+export function report(
+  deps: ProxyDeps,
+  about: { readonly upstream: string; readonly epoch: number },
+  evidence: Evidence,
+): void {
+  deps.store.apply({ type: 'evidence', name: about.upstream, epoch: about.epoch, evidence })
+}

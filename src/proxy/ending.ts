@@ -1,0 +1,135 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Evidence, LiveFailure } from '../core/evidence.ts'
+import type { RouteDecision } from '../core/route.ts'
+import type { StatusAction } from '../core/status.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import { CODE_OF_TRANSPORT, codeOf, transportFailure } from '../errors/transport.ts'
+
+/** Status and headers of the upstream's answer. */
+export interface AnswerHead {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+}
+
+/** A whole answer of the upstream that may still be passed on. */
+export interface HeldAnswer extends AnswerHead {
+  readonly body: Buffer
+}
+
+/** How one try at one upstream ended. Expected endings are values. */
+export type AttemptEnding =
+  | { readonly kind: 'finished' }
+  /** Before anything reached the client. `sent`: the upstream may have seen the request. */
+  | {
+      readonly kind: 'failed'
+      readonly why: LiveFailure | 'busy' | 'unauthorized' | 'model_not_found' | 'ours'
+      readonly code: ErrorCode
+      readonly detail: string
+      readonly sent: boolean
+      /** The upstream's own error, to be passed on when nobody else can serve. */
+      readonly answer: HeldAnswer | null
+    }
+  /** After content reached the client. */
+  | { readonly kind: 'cut'; readonly code: ErrorCode; readonly detail: string }
+  | { readonly kind: 'aborted' }
+
+export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
+
+/** Upstreams that may see one request: one that fails twice is rather at fault itself (D18). */
+const SENT_MAX = 2
+
+/** What an ending teaches about the upstream; null: nothing. Pure. */
+export function evidenceOf(
+  ending: AttemptEnding,
+  what: {
+    readonly at: number
+    readonly sentAt: number
+    readonly streamed: boolean
+    readonly status: number
+  },
+): Evidence | null {
+  const { at } = what
+  switch (ending.kind) {
+    case 'aborted':
+      return null
+    case 'finished':
+      // A client error that was passed on is answered without generating anything.
+      if (what.status >= 400) return null
+      return { type: 'finished', at, streamed: what.streamed, tookMs: at - what.sentAt }
+    case 'cut':
+      return { type: 'live_failure', at, failure: 'truncated' }
+    case 'failed':
+      switch (ending.why) {
+        case 'ours':
+          return null
+        case 'busy':
+          return { type: 'live_busy', at }
+        case 'unauthorized':
+        case 'model_not_found':
+          return { type: 'live_misconfigured', at, reason: ending.why }
+        default:
+          return { type: 'live_failure', at, failure: ending.why }
+      }
+  }
+}
+
+/**
+ * May the next decision be followed after this failure? At most two upstreams see a request, and a
+ * refusal for load moves on only to one that is eligible: else its own answer, with its
+ * `Retry-After`, tells the client more than we could (D18). Pure.
+ */
+export function mayFollow(last: Failed, next: RouteDecision, sent: number): boolean {
+  if (next.kind === 'exhausted' || sent >= SENT_MAX) return false
+  if (last.why === 'busy') return next.kind === 'forward' && next.serves === 'first'
+  return true
+}
+
+/** How a status that is not judged by its content ends an attempt; null: it is passed on. Pure. */
+export function failedByStatus(action: StatusAction, answer: HeldAnswer): Failed | null {
+  const detail = `It answered ${answer.status}.`
+  const base = { kind: 'failed', detail, sent: true } as const
+  switch (action) {
+    case 'judge':
+    case 'pass':
+      return null
+    case 'busy':
+      return { ...base, why: 'busy', code: 'upstream_error', answer }
+    case 'suspect':
+      return { ...base, why: 'http_5xx', code: 'upstream_error', answer }
+    case 'misconfigured': {
+      // Its words are about our key or our name for the model: no business of the client's.
+      const why = answer.status === 404 ? 'model_not_found' : 'unauthorized'
+      return { ...base, why, code: 'upstream_misconfigured', answer: null }
+    }
+  }
+}
+
+/** An answer whose content is none, before anything of it reached the client. Pure. */
+export function failedByContent(code: ErrorCode, detail: string): Failed {
+  const why =
+    code === 'upstream_truncated'
+      ? 'truncated'
+      : code === 'upstream_error'
+        ? 'error_body'
+        : 'invalid_response'
+  return { kind: 'failed', why, code, detail, sent: true, answer: null }
+}
+
+/** A connection that broke, or never was, before any answer. Pure. */
+export function failedByTransport(error: unknown): Failed {
+  const failure = transportFailure(error)
+  return {
+    kind: 'failed',
+    why: failure === 'protocol' ? 'invalid_response' : failure,
+    code: CODE_OF_TRANSPORT[failure],
+    detail: `(${codeOf(error) || 'connection lost'})`,
+    sent: failure === 'reset' || failure === 'protocol',
+    answer: null,
+  }
+}
+
+/** It was silent for too long and another can have it. Our decision, so no evidence by itself. */
+export function stalled(upstream: string, silentMs: number): Failed {
+  const detail = `${upstream} was silent for ${Math.round(silentMs)} ms.`
+  return { kind: 'failed', why: 'ours', code: 'upstream_stalled', detail, sent: true, answer: null }
+}

@@ -1,0 +1,266 @@
+import type { ServerResponse } from 'node:http'
+import type { FlightItem } from '../core/evidence.ts'
+import type { Ending } from '../core/event.ts'
+import { reasonsText, retryAfterMs } from '../core/explain.ts'
+import { decide, mayAbandon, type RouteDecision, type RouteRequest } from '../core/route.ts'
+import { errorAnswer } from '../errors/answer.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import { AnswerWriter } from './answer-writer.ts'
+import { answerHeaders, attemptInput, pendingHeaders } from './attempt-input.ts'
+import { Attempt } from './attempt.ts'
+import { type Asked, type ProxyDeps, report } from './deps.ts'
+import { type AttemptEnding, evidenceOf, type Failed, mayFollow, stalled } from './ending.ts'
+import type { Blocked } from './hold.ts'
+import type { Lease } from './leases.ts'
+import { ClientSink } from './sink.ts'
+
+type Forward = Extract<RouteDecision, { kind: 'forward' }>
+
+/** The attempt that runs now, and what it holds. */
+interface Running {
+  readonly attempt: Attempt
+  readonly lease: Lease
+}
+
+/**
+ * One client request and all that happens to it: route, attempt, failover until the first content,
+ * one ending, one event. `run` never rejects for an expected ending.
+ */
+export class Exchange {
+  readonly #deps: ProxyDeps
+  readonly #asked: Asked
+  readonly #response: ServerResponse
+  readonly #writer: AnswerWriter
+  readonly #tried: string[] = []
+  #running: Running | null = null
+  #upstream: string | null = null
+  #sent = 0
+  #attempts = 0
+  #ttftMs: number | null = null
+  #over = false
+  #held = false
+  #stopWaiting = (): void => {}
+  #cancelCommit = (): void => {}
+
+  constructor(deps: ProxyDeps, asked: Asked, response: ServerResponse) {
+    this.#deps = deps
+    this.#asked = asked
+    this.#response = response
+    this.#writer = new AnswerWriter(response, deps.clock)
+  }
+
+  async run(): Promise<void> {
+    this.#response.once('close', () => this.#clientGone())
+    if (this.#response.destroyed) return this.#clientGone()
+    this.#armCommitDeadline()
+    try {
+      await this.#loop()
+    } finally {
+      this.#cancelCommit()
+      this.#running?.lease.release()
+    }
+  }
+
+  /** Called by the watch while it runs: leaves an upstream that is silent for too long. */
+  tick(nowMs: number): void {
+    if (this.#running === null) return
+    const { attempt, lease } = this.#running
+    const table = this.#deps.store.current
+    const entry = table.entries.find(({ spec }) => spec.name === lease.upstream)
+    const wedged = entry?.epoch === lease.epoch && entry.reason === 'wedged'
+    const silentMs = nowMs - (lease.item.contentAt ?? lease.item.sentAt)
+    if (attempt.committed) {
+      if (!wedged || silentMs < table.config.health.detectWithinMs) return
+      const detail = `${lease.upstream} has been silent for ${Math.round(silentMs)} ms.`
+      return attempt.stop({ kind: 'cut', code: 'upstream_stalled', detail })
+    }
+    if (wedged || mayAbandon(table, lease.upstream, this.#routeRequest, lease.item, nowMs)) {
+      attempt.stop(stalled(lease.upstream, silentMs))
+    }
+  }
+
+  /** Ends it because the gate goes down and cannot wait any longer. */
+  shutdown(): void {
+    const attempt = this.#running?.attempt
+    this.#fail('gate_draining', '')
+    this.#stopWaiting()
+    attempt?.abort()
+  }
+
+  get #routeRequest(): RouteRequest {
+    return { model: this.#asked.scan.model?.value ?? null, tried: this.#tried }
+  }
+
+  async #loop(): Promise<void> {
+    const { store, leases } = this.#deps
+    let last: Failed | null = null
+    while (!this.#over) {
+      const next = decide(store.current, this.#routeRequest, (name) => leases.count(name))
+      if (last !== null && !mayFollow(last, next, this.#sent)) return this.#giveUp(last)
+      switch (next.kind) {
+        case 'forward':
+          last = await this.#try(next, last)
+          break
+        case 'unknown_model':
+          return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
+        case 'exhausted':
+          return this.#fail('internal_error', '')
+        case 'hold':
+        case 'wait_for_slot':
+          await this.#hold(next)
+      }
+    }
+  }
+
+  /** One attempt; answers why it failed, or null when the exchange has ended with it. */
+  async #try(next: Forward, last: Failed | null): Promise<Failed | null> {
+    const deps = this.#deps
+    const { name } = next.entry.spec
+    const pool = deps.pools.get(name)
+    if (last !== null) deps.emit({ type: 'failover', from: this.#upstream ?? name, why: last.why })
+    this.#tried.push(name)
+    this.#upstream = name
+    if (pool === undefined) return stalled(name, 0)
+    this.#attempts++
+    const item = this.#item()
+    const lease = deps.leases.take(name, next.entry.epoch, item)
+    const sink = new ClientSink({
+      deps,
+      lease,
+      writer: this.#writer,
+      headFor: (head, length) =>
+        answerHeaders(head, { asked: this.#asked, spec: next.entry.spec, length }),
+      onFirstContent: (atMs) => this.#firstContent(atMs),
+    })
+    const attempt = new Attempt(attemptInput(deps, this.#asked, { pool, model: next.model }), sink)
+    sink.attach(attempt)
+    this.#running = { attempt, lease }
+    const ending = await attempt.done
+    this.#running = null
+    lease.release()
+    return this.#afterAttempt(ending, lease)
+  }
+
+  #item(): FlightItem {
+    const { body, scan } = this.#asked
+    return {
+      sentAt: this.#deps.clock.nowMs(),
+      bytes: body.length,
+      streamed: scan.stream,
+      contentAt: null,
+      maxTokens: scan.maxTokens,
+    }
+  }
+
+  #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
+    const { sentAt, streamed } = lease.item
+    const status = this.#response.statusCode
+    const at = this.#deps.clock.nowMs()
+    const evidence = evidenceOf(ending, { at, sentAt, streamed, status })
+    if (evidence !== null) report(this.#deps, lease, evidence)
+    switch (ending.kind) {
+      case 'aborted':
+        return null
+      case 'finished':
+        this.#writer.end()
+        this.#finish('finished', null)
+        return null
+      case 'cut':
+        this.#writer.cut(ending.code, ending.detail)
+        this.#finish('cut', ending.code)
+        return null
+      case 'failed':
+        if (ending.sent) this.#sent++
+        // Nothing was sent and the table knows: it may be asked again when it is back.
+        if (ending.why === 'refused') this.#tried.pop()
+        return ending
+    }
+  }
+
+  async #hold(why: Blocked): Promise<void> {
+    const { deps, asked } = { deps: this.#deps, asked: this.#asked }
+    if (!this.#held) deps.emit({ type: 'held', requestId: asked.requestId })
+    this.#held = true
+    const waiting = deps.holds.wait(why, asked.arrivedAt, asked.settings.holdMs)
+    this.#stopWaiting = waiting.stop
+    const code = await waiting.done
+    if (code !== null) this.#fail(code, reasonsText(deps.store.current, deps.clock.nowMs()))
+  }
+
+  /** Nobody else can have it: the upstream's own answer where there is one, else our error. */
+  #giveUp(last: Failed): void {
+    if (this.#over) return
+    const { answer } = last
+    if (answer === null) return this.#fail(last.code, last.detail)
+    const entry = this.#deps.store.current.entries.find(({ spec }) => spec.name === this.#upstream)
+    const headers = answerHeaders(answer, {
+      asked: this.#asked,
+      spec: entry?.spec ?? null,
+      length: answer.body.length,
+    })
+    this.#writer.passOn(answer, headers)
+    this.#finish('failed', null)
+  }
+
+  #fail(code: ErrorCode, detail: string, param: string | null = null): void {
+    if (this.#over) return
+    const { store, clock, random } = this.#deps
+    if (this.#writer.begun) this.#writer.cut(code, detail)
+    else {
+      // Up to half a second of its own, so that clients do not come back in step.
+      const after = retryAfterMs(store.current, clock.nowMs()) + 500 * random()
+      const { requestId, cors } = this.#asked
+      const details = { detail, param, retryAfterMs: after, requestId, headers: cors }
+      const answer = errorAnswer(code, details)
+      this.#writer.answer(answer.status, answer.headers, answer.body)
+    }
+    this.#finish('failed', code)
+  }
+
+  #firstContent(atMs: number): void {
+    this.#cancelCommit()
+    this.#ttftMs = atMs - this.#asked.arrivedAt
+    const upstream = this.#upstream ?? ''
+    this.#deps.emit({ type: 'first_content', upstream, ttftMs: this.#ttftMs })
+  }
+
+  #armCommitDeadline(): void {
+    const { scan, settings, arrivedAt } = this.#asked
+    if (!scan.stream) return
+    const { clock } = this.#deps
+    this.#cancelCommit = clock.after(arrivedAt + settings.commitDeadlineMs - clock.nowMs(), () =>
+      this.#writer.beginPending(pendingHeaders(this.#asked)),
+    )
+  }
+
+  #clientGone(): void {
+    if (this.#over) return
+    const attempt = this.#running?.attempt
+    this.#finish('client_gone', null)
+    this.#writer.destroy()
+    this.#stopWaiting()
+    attempt?.abort()
+  }
+
+  /** The one ending and the one event. */
+  #finish(ending: Ending, code: ErrorCode | null): void {
+    this.#over = true
+    this.#cancelCommit()
+    const { requestId, path, arrivedAt } = this.#asked
+    this.#deps.emit({
+      type: 'exchange_ended',
+      requestId,
+      method: 'POST',
+      path,
+      upstream: this.#upstream,
+      status: this.#response.statusCode,
+      ending,
+      code,
+      attempts: this.#attempts,
+      ttftMs: this.#ttftMs,
+      durationMs: this.#deps.clock.nowMs() - arrivedAt,
+      bytes: this.#writer.bytes,
+      phase: this.#writer.begun ? 'after_commit' : 'before_commit',
+    })
+  }
+}

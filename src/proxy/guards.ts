@@ -1,0 +1,126 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { corsHeaders, isOriginAllowed, preflightHeaders } from './guard-cors.ts'
+import { framingFault } from './guard-framing.ts'
+import { isHostAllowed } from './guard-host.ts'
+import { hasValidKey, needsKey } from './guard-key.ts'
+import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
+import { viaOf } from './headers.ts'
+import { allowOf, laneOf } from './lanes.ts'
+import { canonicalPath } from './path.ts'
+
+export { corsHeaders } from './guard-cors.ts'
+export { type GuardPolicy, guardPolicy } from './guard-policy.ts'
+
+/** May it come in? */
+export type GuardResult =
+  | {
+      readonly ok: true
+      /** Canonical; routes and forwarder use this one. */
+      readonly path: string
+      /** With its question mark, or ''. */
+      readonly query: string
+      /**
+       * For a page of an allowed origin: what lets it read the answer. An `OPTIONS` for which this
+       * is not empty, or whose path is `*`, is answered with 204 and these headers.
+       */
+      readonly cors: Readonly<Record<string, string>>
+    }
+  | Refusal
+
+/** Asked by platforms under names and from places that nobody can know, and they tell nothing. */
+const OPEN_PATHS: readonly string[] = ['/livez', '/readyz', '/health']
+
+/**
+ * Decides whether a request may come in at all (design D9): before anything is read of its body,
+ * whatever route it is for. Pure. The order matters where it leaks: framing, target, host and
+ * origin first, the key before anything that tells about routes.
+ */
+export function checkRequest(request: GuardedRequest, policy: GuardPolicy): GuardResult {
+  const { headers, method = '' } = request
+  const framing = framingFault(request)
+  if (framing !== null) return framing
+  const target = targetOf(request)
+  if (target === null) return refuse('bad_path')
+  const { path, query } = target
+  const open = OPEN_PATHS.includes(path)
+  const authorities = open ? [] : [headers.host, target.authority]
+  if (!authorities.every((one) => one === undefined || isHostAllowed(one, policy.hosts))) {
+    return refuse('host_not_allowed')
+  }
+  if (isForeign(headers, policy)) return refuse('origin_not_allowed')
+  if (method === 'OPTIONS')
+    return { ok: true, path, query, cors: preflightHeaders(headers, policy) }
+  const cors = corsHeaders(headers.origin, policy)
+  const fault =
+    protocolFault(request, path) ??
+    accessFault(request, { path, open, policy }) ??
+    contentFault(request, path)
+  if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
+  return { ok: true, path, query, cors }
+}
+
+interface GuardTarget {
+  readonly path: string
+  readonly query: string
+  /** What an absolute target names as its host. */
+  readonly authority: string | undefined
+}
+
+/** The canonical target; null: it has no single reading. */
+function targetOf({ method, url = '' }: GuardedRequest): GuardTarget | null {
+  if (method === 'OPTIONS' && url === '*') return { path: '*', query: '', authority: undefined }
+  const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url)
+  if (absolute === null) {
+    const target = canonicalPath(url)
+    return target === null ? null : { ...target, authority: undefined }
+  }
+  const [, authority = '', rest = ''] = absolute
+  const target = canonicalPath(rest.startsWith('/') ? rest : `/${rest}`)
+  return target === null ? null : { ...target, authority }
+}
+
+/** Does a web page that the operator did not allow ask? */
+function isForeign(headers: IncomingHttpHeaders, policy: GuardPolicy): boolean {
+  if (headers.origin !== undefined) return !isOriginAllowed(headers.origin, policy)
+  const site = headers['sec-fetch-site']
+  return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+function protocolFault(request: GuardedRequest, path: string): Refusal | null {
+  const { headers, method = '' } = request
+  const connection = (headers.connection ?? '').toLowerCase()
+  if (headers.upgrade !== undefined && connection.split(/[\s,]+/).includes('upgrade')) {
+    return refuse('upgrade_not_supported')
+  }
+  const allow = allowOf(path)
+  if (!allow.split(', ').includes(method))
+    return refuse('method_not_allowed', `Use ${allow}.`, { allow })
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
+    return refuse('expectation_failed')
+  }
+  return null
+}
+
+function accessFault(
+  request: GuardedRequest,
+  where: { readonly path: string; readonly open: boolean; readonly policy: GuardPolicy },
+): Refusal | null {
+  const { path, open, policy } = where
+  const { headers } = request
+  if (viaOf(headers.via, policy.instanceId).loop) return refuse('loop_detected')
+  if (open || !needsKey(path, policy)) return null
+  if (hasValidKey(request, policy)) return null
+  return refuse('invalid_api_key', '', { 'www-authenticate': 'Bearer' })
+}
+
+/** JSON in UTF-8 and nothing else where a body is read: it makes browsers ask first. */
+const JSON_TYPE = /^application\/json *(?:; *charset=(?:utf-8|"utf-8") *)?$/i
+
+function contentFault({ headers, method = '' }: GuardedRequest, path: string): Refusal | null {
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    return refuse('unsupported_content_encoding')
+  }
+  if (laneOf(method, path) === null) return null
+  return JSON_TYPE.test(headers['content-type'] ?? '') ? null : refuse('unsupported_media_type')
+}

@@ -1,0 +1,163 @@
+/** Headers by lower-case name, as node:http and undici give them. */
+export type IncomingHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+/** What the gate itself says to an upstream. */
+export interface RequestExtra {
+  readonly requestId: string
+  /** The upstream's own key; null: it has none. The client's key never goes on. */
+  readonly authorization: string | null
+  /** From `viaOf`. */
+  readonly via: string
+  readonly hasBody: boolean
+}
+
+export interface ResponseOptions {
+  /** The body may be altered or framed anew, so that its length is not to be passed on. */
+  readonly stripLength: boolean
+}
+
+/** Client headers that reach an upstream; a list of what may, since nobody can list what may not. */
+const REQUEST_ALLOWED: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-language',
+  'baggage',
+  'content-type',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+])
+const REQUEST_ALLOWED_PREFIXES = ['openai-', 'anthropic-', 'x-stainless-']
+
+/** Hop by hop (RFC 9110 §7.6.1), whether `Connection` names them or not. */
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
+
+/** Answer headers that stay behind: between two hops, or orders to the client's browser that an
+ *  upstream has no business to give in the gate's name. */
+const RESPONSE_STRIPPED: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  '__proto__',
+  'alt-svc',
+  'clear-site-data',
+  'cross-origin-resource-policy',
+  'link',
+  'location',
+  'nel',
+  'refresh',
+  'report-to',
+  'reporting-endpoints',
+  'service-worker-allowed',
+  'set-cookie',
+  'set-cookie2',
+  'strict-transport-security',
+  'timing-allow-origin',
+  'www-authenticate',
+  'x-request-id',
+])
+const RESPONSE_STRIPPED_PREFIXES = ['access-control-', 'x-gengate-']
+
+const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/
+/** What a field value may hold (RFC 9110 §5.5): no CR, LF, NUL or other control but the tab. */
+const VALUE = /^[\t\u0020-\u007e\u0080-\u00ff]*$/
+
+/** Headers for the upstream: the client's harmless ones and the gate's own. No client header, not
+ *  even `Connection`, can take away what the gate adds. */
+export function requestHeaders(
+  incoming: IncomingHeaders,
+  extra: RequestExtra,
+): Record<string, string> {
+  const named = connectionNames(incoming['connection'])
+  const out: Record<string, string> = {}
+  for (const [name, value] of Object.entries(incoming)) {
+    if (typeof value !== 'string' || !VALUE.test(value) || named.has(name)) continue
+    if (name === 'content-type' && !extra.hasBody) continue
+    if (isRequestAllowed(name)) out[name] = value
+  }
+  out['accept-encoding'] = 'identity'
+  out['via'] = extra.via
+  out['x-request-id'] = extra.requestId
+  if (extra.authorization !== null) out['authorization'] = extra.authorization
+  return out
+}
+
+/** Headers for the client from those of the upstream. The caller adds its own afterwards. */
+export function responseHeaders(
+  raw: IncomingHeaders,
+  options: ResponseOptions,
+): Record<string, string | string[]> {
+  const named = connectionNames(raw['connection'])
+  const out: Record<string, string | string[]> = {}
+  for (const [name, value] of Object.entries(raw)) {
+    if (value === undefined || !TOKEN.test(name) || isResponseStripped(name)) continue
+    if (named.has(name) && name !== 'content-type') continue
+    if (name === 'content-length' && options.stripLength) continue
+    const values = (Array.isArray(value) ? value : [value]).filter((one) => VALUE.test(one))
+    const [first] = values
+    if (first !== undefined) out[name] = values.length === 1 ? first : values
+  }
+  out['x-content-type-options'] = 'nosniff'
+  out['cross-origin-resource-policy'] = 'same-origin'
+  if (
+    String(out['content-type'] ?? '')
+      .toLowerCase()
+      .startsWith('text/event-stream')
+  ) {
+    out['cache-control'] ??= 'no-cache'
+    out['x-accel-buffering'] ??= 'no'
+  }
+  return out
+}
+
+/** The client's request id where it is short and plain; null: make one. */
+export function acceptRequestId(value: string | string[] | undefined): string | null {
+  return typeof value === 'string' && /^[\w.:-]{1,128}$/.test(value) ? value : null
+}
+
+/** More gates than this in one chain are a loop that nobody meant. */
+const GATES_MAX = 5
+
+/**
+ * The `Via` to send on, and whether the request has been here before. Only the gates of the chain
+ * are carried: other proxies' entries are of no use to an engine.
+ */
+export function viaOf(
+  incoming: string | string[] | undefined,
+  instanceId: string,
+): { readonly value: string; readonly loop: boolean } {
+  const entries = (Array.isArray(incoming) ? incoming.join(',') : (incoming ?? '')).split(',')
+  const own = `gengate-${instanceId}`
+  const gates = entries.flatMap((entry) => {
+    const by = entry.trim().split(/\s+/)[1] ?? ''
+    return /^gengate-[\w.-]{1,64}$/.test(by) ? [by] : []
+  })
+  const value = [...gates.slice(-GATES_MAX), own].map((gate) => `1.1 ${gate}`).join(', ')
+  return { value, loop: gates.includes(own) || gates.length > GATES_MAX }
+}
+
+/** Header names that a `Connection` header declares to be for this hop only. */
+function connectionNames(value: string | string[] | undefined): ReadonlySet<string> {
+  if (value === undefined) return NO_NAMES
+  const text = Array.isArray(value) ? value.join(',') : value
+  return new Set(text.split(',').map((name) => name.trim().toLowerCase()))
+}
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+function isRequestAllowed(name: string): boolean {
+  if (REQUEST_ALLOWED.has(name)) return true
+  return REQUEST_ALLOWED_PREFIXES.some((prefix) => name.startsWith(prefix)) && TOKEN.test(name)
+}
+
+function isResponseStripped(name: string): boolean {
+  if (RESPONSE_STRIPPED.has(name)) return true
+  return RESPONSE_STRIPPED_PREFIXES.some((prefix) => name.startsWith(prefix))
+}

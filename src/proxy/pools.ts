@@ -1,0 +1,177 @@
+import { Client, type Dispatcher } from 'undici'
+
+/** How to reach one upstream. The only place of the data plane that knows a key. */
+export interface Target {
+  readonly name: string
+  /** Base URL without `/v1`. */
+  readonly url: string
+  /** Value of the Authorization header, or null. */
+  readonly authorization: string | null
+  readonly connectTimeoutMs: number
+}
+
+/** One connection, used by one request at a time. */
+export interface Connection {
+  readonly client: Dispatcher
+  /** Has this socket carried a request before? Then it may be stale. */
+  readonly reused: () => boolean
+}
+
+/** Engines close an idle connection after 5 s (uvicorn, cpp-httplib): be sooner. */
+const IDLE_MS_MAX = 4_000
+/** Idle connections kept per upstream. */
+const FREE_MAX = 256
+
+class Slot implements Connection {
+  readonly client: Client
+  served = false
+  connected = false
+  freedAt = 0
+
+  constructor(target: Target) {
+    this.client = openClient(target)
+    this.client.on('connect', () => {
+      this.connected = true
+      this.served = false
+    })
+    this.client.on('disconnect', () => {
+      this.connected = false
+    })
+    // A connection that fails while nobody uses it is replaced by the next request.
+    this.client.on('connectionError', () => {})
+  }
+
+  reused = (): boolean => this.connected && this.served
+}
+
+/**
+ * The connections of one upstream: a free list, last in first out, of clients with one socket each.
+ * undici's `Pool` walks its list for a free client, which costs more with every open stream
+ * (measured: 1.6 to 2 times at 4,000 streams); a free list does not.
+ */
+export class Pool {
+  readonly target: Target
+  readonly #free: Slot[] = []
+  readonly #used = new Set<Slot>()
+  #closed = false
+  readonly #nowMs: () => number
+
+  constructor(target: Target, nowMs: () => number) {
+    this.target = target
+    this.#nowMs = nowMs
+  }
+
+  /** A connection for one request; `fresh` never takes one that was used before. */
+  take(fresh = false): Connection {
+    const slot = (fresh ? undefined : this.#free.pop()) ?? new Slot(this.target)
+    this.#used.add(slot)
+    return slot
+  }
+
+  /** Gives back a connection whose request ended cleanly. */
+  give(connection: Connection): void {
+    const slot = this.#release(connection)
+    if (slot === undefined) return
+    slot.served = true
+    slot.freedAt = this.#nowMs()
+    if (this.#closed || this.#free.length >= FREE_MAX) destroy(slot)
+    else this.#free.push(slot)
+    this.#prune()
+  }
+
+  /** Closes a connection that broke or whose request was given up: the upstream sees it end. */
+  drop(connection: Connection): void {
+    const slot = this.#release(connection)
+    if (slot !== undefined) destroy(slot)
+  }
+
+  /** Closes idle connections now, and used ones as they are given back. */
+  close(): void {
+    this.#closed = true
+    for (const slot of this.#free.splice(0)) destroy(slot)
+  }
+
+  #release(connection: Connection): Slot | undefined {
+    const slot = connection instanceof Slot ? connection : undefined
+    return slot !== undefined && this.#used.delete(slot) ? slot : undefined
+  }
+
+  /** The bottom of the list has been idle for longest. */
+  #prune(): void {
+    const before = this.#nowMs() - IDLE_MS_MAX
+    while (this.#free[0] !== undefined && this.#free[0].freedAt < before) {
+      const slot = this.#free.shift()
+      if (slot !== undefined) destroy(slot)
+    }
+  }
+}
+
+/** Its running request, if any, ends in `onResponseError`; nothing else is to be told. */
+function destroy(slot: Slot): void {
+  slot.client.destroy().catch(() => {})
+}
+
+/** Every option is said: the library's defaults are made for other traffic. */
+function openClient(target: Target): Client {
+  return new Client(new URL(target.url).origin, {
+    // Local engines speak HTTP/1.1; undici would offer HTTP/2 over TLS (undici issue 5381).
+    allowH2: false,
+    // One request a connection: nothing waits behind a stream, no answer can be mixed up.
+    pipelining: 1,
+    // Long prefills and slow streams are judged by evidence, never by the library's 300 s.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: IDLE_MS_MAX,
+    keepAliveMaxTimeout: IDLE_MS_MAX,
+    keepAliveTimeoutThreshold: 500,
+    // vLLM may send many headers; beyond this the answer is a protocol error.
+    maxHeaderSize: 64 * 1024,
+    maxResponseSize: -1,
+    strictContentLength: true,
+    // `localhost` may be ::1 or 127.0.0.1: try both.
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: 250,
+    connect: { timeout: target.connectTimeoutMs, rejectUnauthorized: true },
+  })
+}
+
+/** All pools by upstream name, following the configuration. */
+export class Pools {
+  readonly #pools = new Map<string, Pool>()
+  readonly #nowMs: () => number
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  /** Opens, replaces and closes pools so that they match; running requests keep their connection. */
+  sync(targets: readonly Target[]): void {
+    for (const [name, pool] of this.#pools) {
+      const target = targets.find((candidate) => candidate.name === name)
+      if (target !== undefined && sameTarget(target, pool.target)) continue
+      pool.close()
+      this.#pools.delete(name)
+    }
+    for (const target of targets) {
+      if (!this.#pools.has(target.name)) {
+        this.#pools.set(target.name, new Pool(target, this.#nowMs))
+      }
+    }
+  }
+
+  get(name: string): Pool | undefined {
+    return this.#pools.get(name)
+  }
+
+  close(): void {
+    this.sync([])
+  }
+}
+
+function sameTarget(a: Target, b: Target): boolean {
+  return (
+    a.url === b.url &&
+    a.authorization === b.authorization &&
+    a.connectTimeoutMs === b.connectTimeoutMs
+  )
+}

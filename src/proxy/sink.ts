@@ -1,0 +1,85 @@
+import { report } from './deps.ts'
+import type { ProxyDeps } from './deps.ts'
+import type { AnswerWriter } from './answer-writer.ts'
+import type { Attempt, AttemptSink } from './attempt.ts'
+import type { AnswerHead } from './ending.ts'
+import type { Lease } from './leases.ts'
+
+/** A stream is established, and its tokens count as progress, once it has delivered for this long
+ *  or this often: an engine that gives each new stream a token or two and freezes must not look
+ *  alive (design D3). */
+const ESTABLISHED_MS = 500
+const ESTABLISHED_EVENTS = 4
+/** Progress is reported at most this often per stream; the table needs no more. */
+const REPORT_MS = 100
+
+export interface SinkInput {
+  readonly deps: ProxyDeps
+  readonly lease: Lease
+  readonly writer: AnswerWriter
+  /** Status and headers for the client, from the upstream's. */
+  readonly headFor: (head: AnswerHead, length: number | null) => Record<string, string | string[]>
+  /** Content is about to reach the client, or would if it were not held. */
+  readonly onFirstContent: (atMs: number) => void
+}
+
+/** Between one attempt and the client: writes, measures, and tells the table what moves. */
+export class ClientSink implements AttemptSink {
+  readonly #in: SinkInput
+  #attempt: Attempt | null = null
+  #events = 0
+  #firstAt = 0
+  #lastAt = 0
+  #reportedAt = 0
+  #longestGapMs = 0
+
+  constructor(input: SinkInput) {
+    this.#in = input
+  }
+
+  /** The attempt to pause and resume; it exists only after its sink. */
+  attach(attempt: Attempt): void {
+    this.#attempt = attempt
+  }
+
+  commit(head: AnswerHead, length: number | null): void {
+    const { writer, lease, headFor } = this.#in
+    writer.commit(head.status, headFor(head, length), lease.upstream)
+  }
+
+  write(chunk: Buffer): boolean {
+    const more = this.#in.writer.write(chunk)
+    if (!more) this.#in.writer.onDrain(() => this.#attempt?.resume())
+    return more
+  }
+
+  content(events: number): void {
+    const { deps, lease } = this.#in
+    const at = deps.clock.nowMs()
+    lease.contentAt(at)
+    if (this.#events === 0) this.#first(at)
+    else this.#next(at)
+    this.#events += events
+    this.#lastAt = at
+  }
+
+  #first(at: number): void {
+    const { deps, lease } = this.#in
+    this.#firstAt = at
+    this.#reportedAt = at
+    const { sentAt, bytes } = lease.item
+    report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes })
+    this.#in.onFirstContent(at)
+  }
+
+  #next(at: number): void {
+    const { deps, lease } = this.#in
+    const gapMs = at - this.#lastAt
+    deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
+    this.#longestGapMs = Math.max(this.#longestGapMs, gapMs)
+    if (at - this.#firstAt < ESTABLISHED_MS && this.#events < ESTABLISHED_EVENTS) return
+    if (at - this.#reportedAt < REPORT_MS) return
+    report(deps, lease, { type: 'progress', at, gapMs: this.#longestGapMs })
+    this.#reportedAt = at
+  }
+}

@@ -1,0 +1,85 @@
+import t, { type Test } from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
+import { startGate, type TestGate } from '../support/start-gate.ts'
+
+// Goal: a wedged upstream gets no new traffic within the target, and its requests are answered by
+// another one; when it thaws it serves again.
+// Method: two upstreams; the preferred one freezes in the ways that engines freeze. No timing is
+// asserted beyond the promise itself: GENGATE_DETECT_WITHIN_MS.
+
+const DETECT_WITHIN_MS = 4_000
+/** Slack for a busy test machine on top of the promise. */
+const SLACK_MS = 2_000
+
+async function twoUpstreams(
+  t: Test,
+): Promise<{ a: FakeUpstream; b: FakeUpstream; gate: TestGate }> {
+  const a = await fakeUpstream(t, { models: ['m'], gapMs: 20 })
+  const b = await fakeUpstream(t, { models: ['m'], gapMs: 20 })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}` })
+  await gate.untilReason('a', 'ok')
+  await gate.untilReason('b', 'ok')
+  return { a, b, gate }
+}
+
+const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
+  post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true, max_tokens: 5, ...over }))
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+for (const how of ['freeze', 'headersOnly'] as const) {
+  for (const stream of [true, false]) {
+    t.test(
+      `${how}: a ${stream ? 'streamed' : 'unary'} request is answered by the second`,
+      async (t) => {
+        const { a, b, gate } = await twoUpstreams(t)
+        t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'a')
+        a[how]()
+        await pause(1_000)
+        const sentAt = performance.now()
+        const first = await chat(gate, { stream })
+        t.equal(first.status, 200)
+        t.equal(first.headers.get('x-gengate-upstream'), 'b')
+        const text = await first.text()
+        t.match(text, stream ? /data: \[DONE\]/ : /"choices"/)
+        t.ok(performance.now() - sentAt < DETECT_WITHIN_MS + SLACK_MS, 'within the target')
+        t.match(gate.reason('a'), /probe_missed|silent|wedged/)
+        const asked = a.generations.length
+        for (let i = 0; i < 5; i++) {
+          t.equal(
+            (await chat(gate)).headers.get('x-gengate-upstream'),
+            'b',
+            'later ones go there at once',
+          )
+        }
+        t.equal(a.generations.filter((one) => one.body.includes('"hi"')).length, asked > 0 ? 2 : 0)
+        t.ok(b.generations.length > 0)
+        a.ok()
+        await gate.untilReason('a', 'ok', 'ok_by_traffic')
+        t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'a', 'it is back')
+      },
+    )
+  }
+}
+
+t.test(
+  'one token, then nothing: cut streams are told, later requests go to the second',
+  async (t) => {
+    const { a, gate } = await twoUpstreams(t)
+    a.oneTokenThenFreeze()
+    const frozenAt = performance.now()
+    const early = await Promise.all([1, 2, 3].map(() => chat(gate)))
+    const readEarly = Promise.all(early.map(readStream))
+    await pause(DETECT_WITHIN_MS - (performance.now() - frozenAt) + 100)
+    for (let i = 0; i < 5; i++) {
+      const late = await chat(gate)
+      t.equal(late.headers.get('x-gengate-upstream'), 'b')
+      t.ok((await readStream(late)).done)
+    }
+    for (const end of await readEarly) {
+      t.notOk(end.done, 'never a proper end')
+      t.equal(end.error?.code, 'upstream_stalled')
+      t.ok(end.broken, 'and the connection is destroyed')
+    }
+  },
+)

@@ -1,0 +1,87 @@
+import { type App, createApp } from '../../src/app.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Reason } from '../../src/core/reason.ts'
+import { shownReason } from '../../src/core/table.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { createLog } from '../../src/telemetry/log.ts'
+
+/** A gate as a user has it, in this process, on a free port of the loopback. */
+export interface TestGate {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string
+  readonly port: number
+  readonly app: App
+  /** Log lines so far. */
+  readonly lines: string[]
+  reason(upstream: string): Reason | undefined
+  /** Resolves when `check` holds; rejects after `limitMs`, saying what the table looked like. */
+  until(check: () => boolean, limitMs?: number): Promise<void>
+  /** Resolves when the upstream has one of these reasons. */
+  untilReason(upstream: string, ...reasons: Reason[]): Promise<void>
+  /** Loads another environment into the running gate. */
+  reload(env: Record<string, string>): void
+  close(): Promise<void>
+}
+
+interface Teardown {
+  teardown: (end: () => Promise<void>) => unknown
+}
+
+/** Starts a gate with this environment (`GENGATE_PORT` is any free one) and closes it after `t`. */
+export async function startGate(t: Teardown, env: Record<string, string>): Promise<TestGate> {
+  const lines: string[] = []
+  const log = createLog({
+    tty: false,
+    color: false,
+    level: 'debug',
+    clock: systemClock,
+    write: (line) => lines.push(line),
+  })
+  const io = { clock: systemClock, random: Math.random, version: '0.0.0-test', log }
+  const app = createApp(configOf(env), io)
+  t.teardown(() => app.close({ force: true }))
+  const { port } = await app.listen()
+  const reason = (name: string): Reason | undefined => {
+    const entry = app.store.current.entries.find(({ spec }) => spec.name === name)
+    return entry === undefined ? undefined : shownReason(entry)
+  }
+  const until = async (check: () => boolean, limitMs = 10_000): Promise<void> => {
+    const end = performance.now() + limitMs
+    while (!check()) {
+      if (performance.now() > end) {
+        const table = app.store.current.entries.map((e) => `${e.spec.name}=${shownReason(e)}`)
+        throw new Error(`not within ${limitMs} ms; ${table.join(' ')}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    app,
+    lines,
+    reason,
+    until,
+    untilReason: (name, ...reasons) =>
+      until(() => {
+        const now = reason(name)
+        return now !== undefined && reasons.includes(now)
+      }),
+    reload: (next) => app.reload(loaded(next)),
+    close: () => app.close(),
+  }
+}
+
+function loaded(env: Record<string, string>): ReturnType<typeof loadConfig> {
+  const defaults = { GENGATE_PORT: '0', GENGATE_EMBEDDED: 'off' }
+  const input = { env: { ...defaults, ...env }, file: null, flags: { upstreams: [] } }
+  return loadConfig({ ...input, readFile: () => null })
+}
+
+function configOf(
+  env: Record<string, string>,
+): Extract<ReturnType<typeof loadConfig>, { ok: true }>['config'] {
+  const result = loaded(env)
+  if (!result.ok) throw new Error(result.issues.map((i) => `${i.name} ${i.message}`).join('\n'))
+  return result.config
+}
