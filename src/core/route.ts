@@ -58,7 +58,9 @@ export function decide(
   }
   if (request.tried.length > 0) return { kind: 'exhausted' }
   if (left.some(({ entry }) => servesOf(entry) !== 'no')) return { kind: 'wait_for_slot' }
-  return { kind: 'hold', starting: isStarting(members.map(({ entry }) => entry)) }
+  // Without members nobody has told a model yet: then the whole table says whether it starts.
+  const asked = members.length > 0 ? members.map(({ entry }) => entry) : table.entries
+  return { kind: 'hold', starting: isStarting(asked) }
 }
 
 /** Servable = something is eligible, cold on demand, or suspect (design D5). */

@@ -1,0 +1,41 @@
+import t from 'tap'
+import { chatBody, post } from '../support/ask.ts'
+import { fakeUpstream } from '../support/fake-upstream.ts'
+import { startGate } from '../support/start-gate.ts'
+
+// Goal: a client that leaves stops the generation, before and after the head, and costs its
+// upstream nothing.
+// Method: the upstream notes when its connection was cut, relative to when the client left.
+
+for (const [phase, options] of [
+  ['before the head', { ttftMs: 20_000 }],
+  ['after the first token', { tokens: 1_000, gapMs: 20 }],
+] as const) {
+  for (const stream of [true, false]) {
+    t.test(
+      `a client that leaves ${phase} (${stream ? 'stream' : 'unary'}) stops the upstream`,
+      async (t) => {
+        const a = await fakeUpstream(t, { models: ['m'] })
+        const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+        await gate.untilReason('a', 'ok')
+        Object.assign(a.options, options)
+        const leaving = new AbortController()
+        const url = `${gate.url}/v1/chat/completions`
+        const asked = post(url, chatBody({ stream }), { signal: leaving.signal })
+        if (stream && phase !== 'before the head') {
+          const reader = (await asked).body?.getReader()
+          await reader?.read()
+        } else await gate.until(() => a.generations.some((one) => one.body.includes('"hi"')))
+        const mine = a.generations.find((one) => one.body.includes('"hi"'))
+        const leftAt = performance.now()
+        leaving.abort()
+        await asked.catch(() => {})
+        await gate.until(() => mine?.ended !== null)
+        t.equal(mine?.ended?.how, 'cut')
+        t.ok(performance.now() - leftAt < 1_000, 'at once, not at the end of the generation')
+        await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
+        t.equal(gate.reason('a'), 'ok')
+      },
+    )
+  }
+}

@@ -1,0 +1,98 @@
+import t from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import { fakeUpstream } from '../support/fake-upstream.ts'
+import { startGate } from '../support/start-gate.ts'
+
+// Goal: with nobody to generate, a request is held for a moment, then refused with the reason per
+// upstream and a time to come back; what comes back meanwhile serves it.
+
+const url = (gate: { url: string }) => `${gate.url}/v1/chat/completions`
+
+t.test('nothing to serve is a reasoned 503 after the hold', async (t) => {
+  const a = await fakeUpstream(t)
+  await a.refuse()
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_HOLD_MS: '300' })
+  await gate.untilReason('a', 'refused')
+  const answer = await post(url(gate), chatBody())
+  t.equal(answer.status, 503)
+  t.match(answer.headers.get('retry-after'), /^[1-9]\d?$/)
+  t.match(answer.headers.get('retry-after-ms'), /^\d+$/)
+  t.match(answer.headers.get('x-request-id'), /./)
+  const { error } = (await answer.json()) as { error: Record<string, unknown> }
+  t.strictSame(Object.keys(error), ['message', 'type', 'param', 'code'])
+  t.equal(error['code'], 'no_eligible_upstream')
+  t.match(error['message'], /a: refused for/)
+  const models = await fetch(`${gate.url}/v1/models`)
+  t.equal(models.status, 503, 'clients health-check by this call')
+  t.equal((await fetch(`${gate.url}/readyz`)).status, 503)
+  t.equal((await fetch(`${gate.url}/livez`)).status, 200)
+  t.equal((await fetch(`${gate.url}/health`)).status, 503)
+})
+
+t.test('a request that is held is served when an upstream comes back', async (t) => {
+  const a = await fakeUpstream(t)
+  await a.refuse()
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_HOLD_MS: '10000' })
+  await gate.untilReason('a', 'refused')
+  const asked = post(url(gate), chatBody())
+  await a.listen()
+  const answer = await asked
+  t.equal(answer.status, 200)
+  t.ok(gate.lines.length > 0)
+})
+
+t.test('requests at the very start wait for the first verdict', async (t) => {
+  const a = await fakeUpstream(t, { ttftMs: 300 })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_HOLD_MS: '10' })
+  const answer = await post(url(gate), chatBody())
+  t.equal(answer.status, 200)
+})
+
+t.test('two wedged upstreams are refused with both reasons, not hung on', async (t) => {
+  const a = await fakeUpstream(t)
+  const b = await fakeUpstream(t)
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`,
+    GENGATE_DETECT_WITHIN_MS: '1000',
+    GENGATE_PROBE_INTERVAL_MS: '500',
+    GENGATE_HOLD_MS: '200',
+  })
+  await gate.untilReason('a', 'ok')
+  await gate.untilReason('b', 'ok')
+  a.freeze()
+  b.freeze()
+  const hanging = post(url(gate), chatBody({ stream: true }))
+  await gate.untilReason('a', 'wedged')
+  await gate.untilReason('b', 'wedged')
+  t.ok([503, 504].includes((await hanging).status), 'the request in flight is told')
+  const answer = await post(url(gate), chatBody())
+  t.equal(answer.status, 503)
+  const { error } = (await answer.json()) as { error: { message: string } }
+  t.match(error.message, /a: wedged.*b: wedged/)
+})
+
+t.test('an unknown model is a 404 that lists the known ones', async (t) => {
+  const a = await fakeUpstream(t, { models: ['x', 'y'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_A_ENGINE: 'vllm' })
+  await gate.untilReason('a', 'ok')
+  const answer = await post(url(gate), chatBody({ model: 'nope' }))
+  t.equal(answer.status, 404)
+  const { error } = (await answer.json()) as { error: Record<string, unknown> }
+  t.match(error, { code: 'model_not_found', param: 'model', message: /x.*y/ })
+  t.equal(answer.headers.get('x-should-retry'), 'false')
+})
+
+t.test('a cap lets one request through at a time and the next wait', async (t) => {
+  const a = await fakeUpstream(t, { tokens: 5, gapMs: 40 })
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_A_MAX_CONCURRENCY: '1',
+  })
+  await gate.untilReason('a', 'ok')
+  let most = 0
+  const watch = setInterval(() => (most = Math.max(most, a.running)), 5)
+  const all = await Promise.all([1, 2, 3].map(() => post(url(gate), chatBody({ stream: true }))))
+  for (const answer of all) t.ok((await readStream(answer)).done)
+  clearInterval(watch)
+  t.equal(most, 1)
+})
