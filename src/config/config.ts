@@ -50,14 +50,18 @@ export interface Config {
   readonly allowedOrigins: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   readonly settings: readonly Setting[]
-  /** Names that the env file sets but the process environment overrides. */
+  /** Names that the env file sets but the process environment or a flag overrides with another
+   *  value. */
   readonly shadowed: readonly string[]
+  /** Settings of upstreams that are not listed: legal, and without effect. */
+  readonly unused: readonly string[]
 }
 
 /** One thing that is wrong with the configuration, in words that say what to do. */
 export interface ConfigIssue {
   /** The variable or flag. */
   readonly name: string
+  /** Goes on from the name: "must be …", "is not a setting. …". Never holds a secret. */
   readonly message: string
 }
 

@@ -42,35 +42,3 @@ export function retryAfterMs(table: RoutingTable, nowMs: number): number {
 
 /** Between the sending of a probe and a verdict that a client can see, in the good case. */
 const PROBE_TAKES_MS = 1_000
-
-/**
- * An instant as ISO 8601 in UTC, from wall-clock ms since 1970. Arithmetic instead of `Date`, so
- * that it can stand here: days to a civil date after Howard Hinnant, "chrono-Compatible Low-Level
- * Date Algorithms". Years 0000 to 9999.
- */
-export function isoTime(wallMs: number): string {
-  const ms = Math.floor(wallMs)
-  const days = Math.floor(ms / 86_400_000)
-  const inDay = ms - days * 86_400_000
-  const shifted = days + 719_468 // Days from 0000-03-01: a leap day ends a year.
-  const era = Math.floor(shifted / 146_097)
-  const dayOfEra = shifted - era * 146_097
-  const leaps =
-    Math.floor(dayOfEra / 1_460) - Math.floor(dayOfEra / 36_524) + Math.floor(dayOfEra / 146_096)
-  const yearOfEra = Math.floor((dayOfEra - leaps) / 365)
-  const dayOfYear =
-    dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
-  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153)
-  const day = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1
-  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
-  const date = `${padded(year, 4)}-${padded(month, 2)}-${padded(day, 2)}`
-  const clock = [3_600_000, 60_000, 1_000].map((unit, i) =>
-    padded(Math.floor(inDay / unit) % (i === 0 ? 24 : 60), 2),
-  )
-  return `${date}T${clock.join(':')}.${padded(inDay % 1_000, 3)}Z`
-}
-
-function padded(value: number, width: number): string {
-  return String(value).padStart(width, '0')
-}

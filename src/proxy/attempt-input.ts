@@ -78,9 +78,7 @@ function upstreamHeaders(spec: UpstreamSpec | null): Headers {
 }
 
 function isEventStream(head: AnswerHead): boolean {
-  return String(head.headers['content-type'] ?? '')
-    .toLowerCase()
-    .startsWith('text/event-stream')
+  return (head.headers['content-type'] ?? '').toLowerCase().startsWith('text/event-stream')
 }
 
 /** The path of a base URL without its trailing slash: '' or `/engine`. */

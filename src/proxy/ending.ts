@@ -59,18 +59,17 @@ export function evidenceOf(
     case 'cut':
       return { type: 'live_failure', at, failure: 'truncated' }
     case 'failed':
-      switch (ending.why) {
-        case 'ours':
-          return null
-        case 'busy':
-          return { type: 'live_busy', at }
-        case 'unauthorized':
-        case 'model_not_found':
-          return { type: 'live_misconfigured', at, reason: ending.why }
-        default:
-          return { type: 'live_failure', at, failure: ending.why }
-      }
+      return evidenceOfFailure(ending.why, at)
   }
+}
+
+function evidenceOfFailure(why: Failed['why'], at: number): Evidence | null {
+  if (why === 'ours') return null
+  if (why === 'busy') return { type: 'live_busy', at }
+  if (why === 'unauthorized' || why === 'model_not_found') {
+    return { type: 'live_misconfigured', at, reason: why }
+  }
+  return { type: 'live_failure', at, failure: why }
 }
 
 /**

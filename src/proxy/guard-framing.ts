@@ -48,7 +48,8 @@ function repeated(rawHeaders: readonly string[]): string | null {
 
 /** Only `chunked` is understood. What would be fine HTTP elsewhere is told apart from nonsense. */
 function codingFault(coding: string): Refusal | null {
-  const codings = coding.split(',').map((one) => one.trim().toLowerCase())
+  // Not `trim`: it takes a vertical tab for a space, which other parsers do not.
+  const codings = coding.toLowerCase().split(/[ \t]*,[ \t]*/)
   if (codings.at(-1) !== 'chunked' || codings.indexOf('chunked') !== codings.length - 1) {
     return bad('Transfer-Encoding must end in chunked, once.')
   }

@@ -12,7 +12,8 @@ const NAME = new RegExp(`^${LABEL}(?:\\.${LABEL})*$`)
 
 /**
  * Is this authority (`Host`, or the one of an absolute target) ours to serve? IP literals are, with
- * any port: DNS rebinding needs a name. `hosts` are lower-case names. Parsed strictly: `127.1`, `0x7f.1`, a trailing dot, userinfo, zones and mapped addresses are not.
+ * any port: DNS rebinding needs a name. `hosts` are lower-case names. Parsed strictly: `127.1`,
+ * `0x7f.1`, a trailing dot, userinfo, zones and mapped addresses are not.
  */
 export function isHostAllowed(authority: string, hosts: readonly string[]): boolean {
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d{1,5}))?$/.exec(authority.toLowerCase())

@@ -33,3 +33,8 @@ export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promi
     signal.addEventListener('abort', done)
   })
 }
+
+/** An instant as ISO 8601 in UTC, from wall-clock ms since 1970. */
+export function isoTime(wallMs: number): string {
+  return new Date(wallMs).toISOString()
+}

@@ -30,7 +30,9 @@ const trees = fc.letrec<{ tree: unknown }>((tie) => ({
     { maxDepth: 4, withCrossShrink: true },
     scalars,
     fc.array(tie('tree'), { maxLength: 3 }),
-    fc.array(fc.tuple(keys, tie('tree')), { maxLength: 4 }).map((pairs) => Object.fromEntries(pairs)),
+    fc
+      .array(fc.tuple(keys, tie('tree')), { maxLength: 4 })
+      .map((pairs) => Object.fromEntries(pairs)),
   ),
 })).tree
 const choices = fc.array(
@@ -55,11 +57,14 @@ const choices = fc.array(
 const bodies = fc.oneof(
   trees,
   fc.record({ choices, object: scalars, error: scalars, x: trees }, { requiredKeys: ['choices'] }),
+  // Without the keys that make it unsure at once.
+  fc.record({ choices: fc.array(fc.record({ delta: trees, text: scalars })), model: scalars }),
 )
 /** The many ways to write the same JSON. */
 const texts = fc
-  .tuple(bodies, fc.constantFrom('', ' ', '\n', '\t'), fc.boolean())
+  .tuple(bodies, fc.constantFrom('', '', '', ' ', '\t'), fc.boolean())
   .map(([body, indent, escaped]) => {
+    // With an indent the data stands on several lines.
     const text = JSON.stringify(body, null, indent)
     return escaped ? text.replaceAll('e', (letter, at: number) => escape(text, letter, at)) : text
   })
@@ -70,10 +75,37 @@ function escape(text: string, letter: string, at: number): string {
 }
 const events = fc
   .tuple(
-    fc.constantFrom('', '', '', '', '', '', '', ':x\n', 'event: error\n', 'id: 1\n', '\uFEFF', '\n'),
+    fc.constantFrom(
+      '',
+      '',
+      '',
+      '',
+      '',
+      '',
+      '',
+      ':x\n',
+      'event: error\n',
+      'id: 1\n',
+      '\uFEFF',
+      '\n',
+    ),
     fc.constantFrom('data: ', 'data: ', 'data: ', 'data:', 'data:  ', 'data', ': ', 'event: '),
-    fc.oneof({ arbitrary: texts, weight: 6 }, fc.constantFrom('[DONE]', '{', '', '{}{"error":1}'), fc.string()),
-    fc.constantFrom('\n\n', '\n\n', '\n\n', '\r\n\r\n', '\r\r', '\n', '', '\ndata: {}\n\n', '\n\n\n'),
+    fc.oneof(
+      { arbitrary: texts, weight: 6 },
+      fc.constantFrom('[DONE]', '{', '', '{}{"error":1}'),
+      fc.string(),
+    ),
+    fc.constantFrom(
+      '\n\n',
+      '\n\n',
+      '\n\n',
+      '\r\n\r\n',
+      '\r\r',
+      '\n',
+      '',
+      '\ndata: {}\n\n',
+      '\n\n\n',
+    ),
   )
   .map(([before, field, text, after]) => Buffer.from(`${before}${field}${text}${after}`))
 const apis = fc.constantFrom<AnswerApi>('chat', 'completions', 'embeddings')
@@ -92,7 +124,7 @@ t.test('screenEvent never calls an end, an error or [DONE] plain', async (t) => 
     }),
     5000,
   )
-  t.ok(sure > 500, `it is sure often enough for that to mean something: ${sure} of 5000`)
+  t.ok(sure > 200, `it is sure often enough for that to mean something: ${sure} of 5000`)
 })
 
 t.test('screenEvent agrees with classifyEvent on mutated bytes', async (t) => {

@@ -7,7 +7,9 @@ const fixture = (name: string): Buffer => readFileSync(new URL(name, FIXTURES))
 
 /** The events of a captured stream, cut the plain way. */
 function eventsOf(name: string): Buffer[] {
-  const parts = fixture(name).toString('latin1').split(/(?<=\n\n)/)
+  const parts = fixture(name)
+    .toString('latin1')
+    .split(/(?<=\n\n)/)
   return parts.map((part) => Buffer.from(part, 'latin1'))
 }
 
@@ -118,10 +120,12 @@ t.test('what is an error, and what it says', async (t) => {
 
 t.test('ends: proper words, improper ones, several choices', async (t) => {
   for (const finish_reason of ['stop', 'length', 'tool_calls', 'content_filter', 'repetition']) {
-    t.strictSame(
-      classifyEvent('chat', Buffer.from(chat({ index: 2, delta: {}, finish_reason }))),
-      { kind: 'end', content: false, finished: [2], open: [] },
-    )
+    t.strictSame(classifyEvent('chat', Buffer.from(chat({ index: 2, delta: {}, finish_reason }))), {
+      kind: 'end',
+      content: false,
+      finished: [2],
+      open: [],
+    })
   }
   for (const finish_reason of ['abort', 'error']) {
     const verdict = classifyEvent(

@@ -1,9 +1,7 @@
-import * as fc from 'fast-check'
 import t from 'tap'
-import { durationText, hintOf, isoTime, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
+import { durationText, hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
-import { holds } from '../support/property.ts'
 
 const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec => ({
   name,
@@ -23,25 +21,6 @@ const tableOf = (specs: readonly UpstreamSpec[], at = 0): RoutingTable => {
   const config = { specs, health, routing: 'priority' as const, models: null }
   return nextTable(emptyTable(config), { type: 'configured', at, config })
 }
-
-t.test('isoTime() agrees with Date', async (t) => {
-  holds(
-    t,
-    'same text',
-    fc.property(
-      fc.integer({ min: -9_000_000_000_000, max: 32_503_680_000_000 }),
-      fc.double({ min: 0, max: 0.9, noNaN: true }),
-      (ms, part) => isoTime(ms + part) === new Date(ms).toISOString(),
-    ),
-    2_000,
-  )
-  let wrong = 0
-  for (let day = -25_600; day < 160_000; day++) {
-    const ms = day * 86_400_000
-    if (isoTime(ms) !== new Date(ms).toISOString()) wrong++
-  }
-  t.equal(wrong, 0, 'every day from 1899 to 2408: leap days end years, centuries and eras')
-})
 
 t.test('durationText() speaks in the unit that people would use', async (t) => {
   const cases: [number, string][] = [

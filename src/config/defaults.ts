@@ -1,0 +1,29 @@
+import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
+import { quirksOf } from '../engines/index.ts'
+
+/** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
+export function engineOf(name: string): EngineKind {
+  // Longest first, so that `vllm_metal2` is no `vllm`.
+  const kinds = ENGINE_KINDS.toSorted((a, b) => b.length - a.length)
+  return kinds.find((kind) => new RegExp(`^${kind}(_.*|\\d+)?$`).test(name)) ?? 'openai'
+}
+
+/** Where an upstream listens when nobody says: by its name, else by its engine; null: a URL is
+ *  needed. */
+export function defaultUrl(name: string, engine: EngineKind): string | null {
+  const port = quirksOf(engineOf(name)).defaultPort ?? quirksOf(engine).defaultPort
+  return port === null ? null : `http://127.0.0.1:${port}`
+}
+
+/** The name for an upstream of which only the URL is known: the engine whose default port it uses,
+ *  if that name is free, else a number. */
+export function nameFor(url: string, taken: ReadonlySet<string>): string {
+  const port = Number(new URL(url).port)
+  const byPort = ENGINE_KINDS.find(
+    (kind) => quirksOf(kind).defaultPort === port && !taken.has(kind),
+  )
+  if (byPort !== undefined) return byPort
+  let number = 1
+  while (taken.has(`upstream_${number}`)) number++
+  return `upstream_${number}`
+}

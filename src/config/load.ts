@@ -1,0 +1,137 @@
+import { readApiKeys, refuseOpenBind } from './access.ts'
+import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
+import { refuseOwnListener, refuseTwins } from './conflicts.ts'
+import { meaningOf } from './names.ts'
+import { quoted } from './parsed.ts'
+import { Reading } from './reading.ts'
+import { type Env, type EnvFile, envFilePath, gather } from './sources.ts'
+import { listRefused, type ReadFile, readList, readUpstream } from './upstreams.ts'
+
+/** Everything that a configuration is made of. */
+export interface LoadInput {
+  readonly env: Env
+  /** The env file (`envFilePath` says which); null: there is none. */
+  readonly file: EnvFile | null
+  /** `--upstream [name=]url`, as often as it was given. */
+  readonly flags: { readonly upstreams: readonly string[] }
+  /** Reads a key file; null: it cannot be read. */
+  readonly readFile: ReadFile
+}
+
+/** The name of the engine inside the gate, as an upstream. */
+const EMBEDDED = 'embedded'
+
+/**
+ * Parses the whole configuration: flags over environment over file over defaults. Pure but for
+ * `readFile`. Every issue is found, not only the first; with one issue there is no configuration.
+ */
+export function loadConfig(input: LoadInput): ConfigResult {
+  const reading = new Reading(gather(input.env, input.file))
+  const host = reading.global('GENGATE_HOST')
+  const port = reading.global('GENGATE_PORT')
+  const listed = readList(reading, input.flags.upstreams)
+  const names = listed.map(({ name }) => name)
+  const all = listed.flatMap((one) => readUpstream(reading, one, input.readFile) ?? [])
+  refuseTwins(reading, all)
+  if (!reading.refused('GENGATE_PORT') && !reading.refused('GENGATE_HOST')) {
+    for (const upstream of all) refuseOwnListener(reading, upstream, { host, port })
+  }
+  const embedded = readEmbedded(reading, names, input.flags.upstreams.length > 0)
+  const upstreams = preferredFirst(reading, all, names)
+  const apiKeys = readApiKeys(reading, input.readFile)
+  const trustedBind = reading.global('GENGATE_TRUSTED_BIND')
+  refuseOpenBind(reading, host, apiKeys.length > 0 || trustedBind)
+  const models = readModels(reading, embedded.mode === 'off' ? names : [...names, EMBEDDED])
+  const unused = reading.names.toSorted().filter((name) => {
+    const meaning = meaningOf(name)
+    return meaning.kind === 'field' && !names.includes(meaning.upstream)
+  })
+  if (reading.issues.length > 0) return { ok: false, issues: reading.issues }
+  const config: Config = {
+    host,
+    port,
+    envFile: input.file?.path ?? envFilePath(input.env),
+    upstreams,
+    models,
+    routing: reading.global('GENGATE_POLICY'),
+    health: {
+      detectWithinMs: reading.global('GENGATE_DETECT_WITHIN_MS'),
+      intervalMs: reading.global('GENGATE_PROBE_INTERVAL_MS'),
+      quietIntervalMs: reading.global('GENGATE_PROBE_QUIET_INTERVAL_MS'),
+    },
+    probeMaxTokens: reading.global('GENGATE_PROBE_MAX_TOKENS'),
+    embedded,
+    connectTimeoutMs: reading.global('GENGATE_CONNECT_TIMEOUT_MS'),
+    commitDeadlineMs: reading.global('GENGATE_COMMIT_DEADLINE_MS'),
+    holdMs: reading.global('GENGATE_HOLD_MS'),
+    bodyMaxBytes: reading.global('GENGATE_BODY_MAX_BYTES'),
+    drainMs: reading.global('GENGATE_DRAIN_MS'),
+    apiKeys,
+    trustedBind,
+    allowedHosts: reading.global('GENGATE_ALLOWED_HOSTS') ?? [],
+    allowedOrigins: reading.global('GENGATE_ALLOWED_ORIGINS') ?? [],
+    logLevel: reading.global('GENGATE_LOG_LEVEL'),
+    settings: reading.settings(names, unused),
+    shadowed: [...reading.shadowed].toSorted(),
+    unused,
+  }
+  return { ok: true, config: deepFreeze(config) }
+}
+
+/** `LOCAL_LLM_BACKEND` moves its upstream to the front; the others keep their order. */
+function preferredFirst(
+  reading: Reading,
+  upstreams: readonly UpstreamConfig[],
+  names: readonly string[],
+): readonly UpstreamConfig[] {
+  const preferred = reading.global('LOCAL_LLM_BACKEND')
+  if (preferred === null) return upstreams
+  if (!names.includes(preferred) && !listRefused(reading)) {
+    const message = `must be one of the upstreams ${names.join(', ')}, not ${quoted(preferred)}.`
+    reading.refuse('LOCAL_LLM_BACKEND', message)
+  }
+  const isPreferred = ({ spec }: UpstreamConfig): boolean => spec.name === preferred
+  return [...upstreams.filter(isPreferred), ...upstreams.filter((one) => !isPreferred(one))]
+}
+
+/** `auto` means that it may join, which it may not where an upstream was chosen by hand. */
+function readEmbedded(
+  reading: Reading,
+  names: readonly string[],
+  byFlag: boolean,
+): Config['embedded'] {
+  const embedded = reading.global('GENGATE_EMBEDDED')
+  if (embedded.mode === 'path' && names.includes(EMBEDDED)) {
+    const message = `is a path, which makes an upstream called ${EMBEDDED}; rename the listed one.`
+    reading.refuse('GENGATE_EMBEDDED', message)
+  }
+  if (embedded.mode !== 'auto') return embedded
+  const chosen = reading.names.some((name) => {
+    const meaning = meaningOf(name)
+    return name === 'GENGATE_UPSTREAMS' || (meaning.kind === 'field' && meaning.field === 'URL')
+  })
+  return chosen || byFlag ? { mode: 'off' } : embedded
+}
+
+function readModels(reading: Reading, names: readonly string[]): Config['models'] {
+  const models = reading.global('GENGATE_MODELS')
+  if (listRefused(reading)) return models
+  const unknown = new Set(
+    (models ?? [])
+      .flatMap(({ members }) => members.map(({ upstream }) => upstream))
+      .filter((upstream) => !names.includes(upstream)),
+  )
+  for (const upstream of unknown) {
+    const message = `names ${quoted(upstream)}, which is none of the upstreams ${names.join(', ')}.`
+    reading.refuse('GENGATE_MODELS', message)
+  }
+  return models
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) deepFreeze(inner)
+  }
+  return value
+}

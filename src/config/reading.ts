@@ -1,0 +1,129 @@
+import type { ConfigIssue, Setting, Source } from './config.ts'
+import { SECRET_SHOWN } from './keys.ts'
+import {
+  FIELD_NAMES,
+  GLOBAL_NAMES,
+  meaningOf,
+  SERVICE_LINK_HINT,
+  unknownMessage,
+  variableOf,
+} from './names.ts'
+import {
+  type FieldName,
+  type FieldValue,
+  GLOBAL_SETTINGS,
+  type GlobalName,
+  type GlobalValue,
+  UPSTREAM_FIELDS,
+} from './settings.ts'
+import type { Gathered, Given } from './sources.ts'
+import { readAs, type RowValue, type SettingRow } from './types.ts'
+
+/** A variable that was set, after parsing. */
+interface Read {
+  readonly text: string
+  readonly source: Source
+  readonly value: unknown
+}
+
+/**
+ * Every variable, parsed by its row of the table; and what is wrong, all of it. A value that was
+ * refused reads as its default, so that the other checks can go on.
+ */
+export class Reading {
+  readonly issues: ConfigIssue[]
+  readonly shadowed: Set<string>
+  readonly #read = new Map<string, Read>()
+  readonly #refused = new Set<string>()
+  readonly #derived = new Map<string, { text: string; source: Source }>()
+
+  constructor(gathered: Gathered) {
+    this.issues = [...gathered.issues]
+    this.shadowed = new Set(gathered.shadowed)
+    for (const [name, given] of gathered.given) this.#parse(name, given)
+  }
+
+  #parse(name: string, { text, source }: Given): void {
+    const meaning = meaningOf(name)
+    if (meaning.kind === 'unknown') return this.refuse(name, unknownMessage(name))
+    const clean = meaning.row.secret === true ? text : onOneLine(text)
+    if (clean === '') return
+    if (meaning.row.secret !== true && /\p{Cc}/u.test(clean)) {
+      return this.refuse(name, 'holds a control character.')
+    }
+    const parsed = readAs(meaning.row.type, clean)
+    if (parsed.ok) this.#read.set(name, { text: clean, source, value: parsed.value })
+    else {
+      const hint = /^(tcp|udp):\/\//.test(clean) ? ` ${SERVICE_LINK_HINT}` : ''
+      for (const message of parsed.messages) this.refuse(name, `${message}${hint}`)
+    }
+  }
+
+  /** Adds an issue. */
+  refuse(name: string, message: string): void {
+    this.#refused.add(name)
+    this.issues.push({ name, message })
+  }
+
+  /** Was something wrong with this variable? */
+  refused(name: string): boolean {
+    return this.#refused.has(name)
+  }
+
+  /** Who set it; null: nobody did, or what they said was refused. */
+  sourceOf(name: string): Source | null {
+    return this.#read.get(name)?.source ?? null
+  }
+
+  /** Is the value in force the default? */
+  isDefault(name: string): boolean {
+    const shown = this.#derived.get(name) ?? this.#read.get(name)
+    return shown === undefined || shown.source === 'default'
+  }
+
+  /** Names of the variables that were set and understood. */
+  get names(): readonly string[] {
+    return [...this.#read.keys()]
+  }
+
+  global<Name extends GlobalName>(name: Name): GlobalValue<Name> {
+    return this.#value(name, GLOBAL_SETTINGS[name])
+  }
+
+  field<Field extends FieldName>(upstream: string, field: Field): FieldValue<Field> {
+    return this.#value(variableOf(upstream, field), UPSTREAM_FIELDS[field])
+  }
+
+  #value<Row extends SettingRow>(name: string, row: Row): RowValue<Row> {
+    const fallback = row.default === undefined ? null : readAs(row.type, row.default)
+    const value = this.#read.get(name)?.value ?? (fallback?.ok === true ? fallback.value : null)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made by the type of this row
+    return value as RowValue<Row>
+  }
+
+  /** What to show for a setting whose value in force is not the text of its variable. */
+  show(name: string, text: string, source: Source): void {
+    this.#derived.set(name, { text, source })
+  }
+
+  /** All settings in force, in the order of the table; unset ones are left out. */
+  settings(upstreams: readonly string[], unused: readonly string[]): Setting[] {
+    const fields = upstreams.flatMap((upstream) => FIELD_NAMES.map((f) => variableOf(upstream, f)))
+    return [...GLOBAL_NAMES, ...fields, ...unused].flatMap((name) => this.#setting(name) ?? [])
+  }
+
+  #setting(name: string): Setting | null {
+    const meaning = meaningOf(name)
+    if (meaning.kind === 'unknown') return null
+    const shown = this.#derived.get(name) ?? this.#read.get(name)
+    const text = shown?.text ?? meaning.row.default
+    if (text === undefined) return null
+    const value = meaning.row.secret === true ? SECRET_SHOWN : text
+    return { name, value, source: shown?.source ?? 'default' }
+  }
+}
+
+/** Lists may be written over several lines in quotation marks. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/[\t\r\n]+/g, ' ').trim()
+}

@@ -1,0 +1,237 @@
+import { ENGINE_KINDS } from '../core/upstream.ts'
+import { parseHost } from './address.ts'
+import { parseKey, parseKeyList } from './keys.ts'
+import {
+  parseEmbedded,
+  parseHostNames,
+  parseModels,
+  parseOrigins,
+  parseUpstreams,
+} from './lists.ts'
+import {
+  anyText,
+  oneOf,
+  parsedBy,
+  type RowValue,
+  type SettingRow,
+  wholeNumber,
+  yesOrNo,
+} from './types.ts'
+import { parseUpstreamUrl } from './upstream-url.ts'
+
+const SECOND = 1_000
+const HOUR = 3_600 * SECOND
+const KIB = 1_024
+const GIB = KIB * KIB * KIB
+
+/** THE table of settings, all but those of one upstream. A test holds docs/configuration.md to it. */
+export const GLOBAL_SETTINGS = {
+  GENGATE_HOST: {
+    group: 'Listener',
+    type: parsedBy(parseHost),
+    default: '127.0.0.1',
+    restart: true,
+    doc: 'Address to listen on. Anything but loopback needs `GENGATE_API_KEYS`. A change needs a restart.',
+  },
+  GENGATE_PORT: {
+    group: 'Listener',
+    type: wholeNumber(0, 65_535),
+    default: '8000',
+    restart: true,
+    doc: 'Port to listen on; 0 takes any free one. A change needs a restart.',
+  },
+  GENGATE_ENV_FILE: {
+    group: 'Listener',
+    type: anyText,
+    default: '.env',
+    doc: 'File with more settings, read if present; one that you name must exist. Read again on SIGHUP and when it changes. Cannot be set in the file itself.',
+  },
+  GENGATE_UPSTREAMS: {
+    group: 'Upstreams',
+    type: parsedBy(parseUpstreams),
+    default: 'vllm_metal,vllm_cpu,ollama',
+    doc: 'Upstreams in order of preference, `name` or `name=url`, separated by commas. Names are small letters, digits and `_`. `serve --upstream [name=]url` says the same by flag and wins.',
+  },
+  LOCAL_LLM_BACKEND: {
+    group: 'Upstreams',
+    type: anyText,
+    doc: 'Name of one of the upstreams: it moves to the front.',
+  },
+  GENGATE_POLICY: {
+    group: 'Upstreams',
+    type: oneOf(['priority', 'least_busy']),
+    default: 'priority',
+    doc: '`priority`: the first eligible one. `least_busy`: the eligible one with the fewest requests in flight; the order breaks ties.',
+  },
+  GENGATE_EMBEDDED: {
+    group: 'Upstreams',
+    type: parsedBy(parseEmbedded),
+    default: 'auto',
+    doc: 'The engine inside the gate. `auto`: it joins only if neither `GENGATE_UPSTREAMS` nor any `_URL` is set and no default upstream answers, and leaves when one does. `off`: never. The path of a GGUF: it serves that model, after all others. A change needs a restart.',
+    restart: true,
+  },
+  GENGATE_MODELS: {
+    group: 'Model names',
+    type: parsedBy(parseModels),
+    doc: 'Stable names for clients: `public=upstream:name|upstream:name; …`. Unset: one group, `default`, of the one model of each upstream.',
+  },
+  OPENCLAW_VLLM_MODEL: {
+    group: 'Model names',
+    type: anyText,
+    doc: 'Model of each upstream called `vllm_…` that has no `_MODEL` of its own.',
+  },
+  VLLM_MODEL: {
+    group: 'Model names',
+    type: anyText,
+    doc: 'The same, where `OPENCLAW_VLLM_MODEL` is unset.',
+  },
+  GENGATE_DETECT_WITHIN_MS: {
+    group: 'Health',
+    type: wholeNumber(1_000, 120 * SECOND),
+    default: '4000',
+    doc: 'Target: after this many milliseconds a wedged upstream gets no new request. Deadlines of probes follow from it.',
+  },
+  GENGATE_PROBE_INTERVAL_MS: {
+    group: 'Health',
+    type: wholeNumber(250, 600 * SECOND),
+    default: '2000',
+    doc: 'Between two probes of an idle upstream while clients are active.',
+  },
+  GENGATE_PROBE_QUIET_INTERVAL_MS: {
+    group: 'Health',
+    type: wholeNumber(SECOND, 24 * HOUR),
+    default: '60000',
+    doc: 'The same while no client is active. Engines that a probe would keep in memory are left alone for longer.',
+  },
+  GENGATE_PROBE_MAX_TOKENS: {
+    group: 'Health',
+    type: wholeNumber(1, 4),
+    default: '1',
+    doc: 'Tokens that a probe asks for; 2 to 4 also exercise the decoder.',
+  },
+  GENGATE_CONNECT_TIMEOUT_MS: {
+    group: 'Time and size',
+    type: wholeNumber(10, 60 * SECOND),
+    default: '1000',
+    doc: 'How long a connection to an upstream may take.',
+  },
+  GENGATE_COMMIT_DEADLINE_MS: {
+    group: 'Time and size',
+    type: wholeNumber(100, 600 * SECOND),
+    default: '8000',
+    doc: 'After this a waiting stream is answered with 200 and keep-alive comments, so that clients do not hang up. Failover stays possible.',
+  },
+  GENGATE_HOLD_MS: {
+    group: 'Time and size',
+    type: wholeNumber(0, 600 * SECOND),
+    default: '2000',
+    doc: 'How long a request waits when no upstream can serve it, before the answer is 503.',
+  },
+  GENGATE_BODY_MAX_BYTES: {
+    group: 'Time and size',
+    type: wholeNumber(KIB, GIB),
+    default: '67108864',
+    doc: 'Largest request body that is buffered (64 MiB). Uploads are streamed and not limited.',
+  },
+  GENGATE_DRAIN_MS: {
+    group: 'Time and size',
+    type: wholeNumber(0, HOUR),
+    default: '30000',
+    doc: 'How long running requests may go on when the gate is told to stop.',
+  },
+  GENGATE_API_KEYS: {
+    group: 'Access',
+    type: parsedBy(parseKeyList),
+    secret: true,
+    doc: 'Keys that clients may use, separated by commas. Unset: no key is needed.',
+  },
+  GENGATE_API_KEYS_FILE: {
+    group: 'Access',
+    type: anyText,
+    doc: 'File with such keys, one a line. Keys of both settings count.',
+  },
+  GENGATE_TRUSTED_BIND: {
+    group: 'Access',
+    type: yesOrNo,
+    default: '0',
+    doc: '`1`: listen beyond loopback without a key. For a container whose port is published to 127.0.0.1 only.',
+  },
+  GENGATE_ALLOWED_HOSTS: {
+    group: 'Access',
+    type: parsedBy(parseHostNames),
+    doc: 'Host names that clients may use, besides loopback names, IP addresses, `host.docker.internal` and `host.containers.internal`.',
+  },
+  GENGATE_ALLOWED_ORIGINS: {
+    group: 'Access',
+    type: parsedBy(parseOrigins),
+    doc: 'Origins of web pages that may send requests, as in `http://localhost:3000`. Unset: none.',
+  },
+  GENGATE_LOG_LEVEL: {
+    group: 'Logs',
+    type: oneOf(['debug', 'info', 'warn', 'error']),
+    default: 'info',
+    doc: '`debug`, `info`, `warn` or `error`.',
+  },
+} as const satisfies Record<string, SettingRow>
+
+export type GlobalName = keyof typeof GLOBAL_SETTINGS
+export type GlobalValue<Name extends GlobalName> = RowValue<(typeof GLOBAL_SETTINGS)[Name]>
+
+/** The settings of one upstream, `GENGATE_<NAME>_<FIELD>`. */
+export const UPSTREAM_FIELDS = {
+  URL: {
+    group: 'One upstream',
+    type: parsedBy(parseUpstreamUrl),
+    derived: 'by name and engine, see below',
+    doc: 'Base URL, with or without `/v1`. The port must be written for `http`.',
+  },
+  ENGINE: {
+    group: 'One upstream',
+    type: oneOf(ENGINE_KINDS),
+    derived: 'from the name, else `openai`',
+    doc: `What runs there: ${ENGINE_KINDS.map((kind) => `\`${kind}\``).join(', ')}.`,
+  },
+  MODEL: {
+    group: 'One upstream',
+    type: anyText,
+    derived: 'discovered',
+    doc: 'The model to use, by the name that the upstream knows. Discovered where exactly one is served.',
+  },
+  API_KEY: {
+    group: 'One upstream',
+    type: parsedBy(parseKey),
+    secret: true,
+    doc: 'Key that is sent to this upstream only.',
+  },
+  API_KEY_FILE: {
+    group: 'One upstream',
+    type: anyText,
+    doc: 'File that holds that key.',
+  },
+  ADMIN: {
+    group: 'One upstream',
+    type: oneOf(['enabled', 'draining', 'disabled']),
+    default: 'enabled',
+    doc: '`enabled`; `draining`: no new requests, running ones finish; `disabled`: not used and not probed.',
+  },
+  PROBE: {
+    group: 'One upstream',
+    type: oneOf(['active', 'passive', 'off']),
+    default: 'active',
+    doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
+  },
+  COLD: {
+    group: 'One upstream',
+    type: oneOf(['on_demand', 'never']),
+    default: 'on_demand',
+    doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
+  },
+  MAX_CONCURRENCY: {
+    group: 'One upstream',
+    type: wholeNumber(1, 100_000),
+    doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
+  },
+} as const satisfies Record<string, SettingRow>
+
+export type FieldName = keyof typeof UPSTREAM_FIELDS
+export type FieldValue<Field extends FieldName> = RowValue<(typeof UPSTREAM_FIELDS)[Field]>

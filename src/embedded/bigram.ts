@@ -1,0 +1,157 @@
+import { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts'
+import { type Bigrams, countBigrams } from './words.ts'
+
+/** The public name of the toy. Nobody should take it for a model that knows anything. */
+export const TOY_MODEL_ID = 'gengate-toy-bigram'
+
+/** Raise it whenever the same text would give another file: it is part of the file's name. */
+export const TOY_GENERATOR_VERSION = 1
+
+/** Words in the vocabulary at most. With specials and bytes: 1,023 tokens, a file of about 7 MB. */
+const WORDS_MAX = 763
+
+/** Tokens that a prompt and its answer may take together: the cache of zeros costs 128 bytes each. */
+const CONTEXT_TOKENS = 8192
+
+/** Width of attention and FFN. Both are zero, so the least that llama.cpp's kernels like. */
+const IDLE_WIDTH = 32
+
+/** Logit of what never followed: far below every counted one at any sane temperature. */
+const NEVER = -40
+
+/** Token types of llama.cpp (`llama_token_type`). */
+const TOKEN_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, byte: 6 } as const
+
+/** `<unk>`, `<s>`, `</s>`, `▁`, then 256 bytes, then the words. */
+const EOS = 2
+const WORDS_AT = 4 + 256
+
+/** Plain turns, for others who load the file: it has no notion of roles. What stands between turns
+ *  becomes a stop string, so it must be something the toy never says. */
+const CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+
+/**
+ * A Llama that is a bigram machine, counted from `text` (Markdown): the bytes of its GGUF. With
+ * attention and FFN at zero, a one-hot embedding reaches the output unchanged but for the norm,
+ * which multiplies it by √width. So `output[j, i] = log P(j | i) / √width` makes the logit of `j`
+ * after `i` exactly `log P(j | i)`: the maximum-likelihood bigram model of the text.
+ *
+ * Words are user-defined tokens with their space in front. SentencePiece merges pairs step by step
+ * and would never assemble a whole word without all its prefixes; user-defined tokens are cut out
+ * of the text before that. Everything else shares dimension 0, the start of a sentence, so a prompt
+ * of unknown words is answered too. Pure: the same text gives the same bytes.
+ */
+export function buildToyModel(text: string): Uint8Array {
+  const bigrams = countBigrams(text, WORDS_MAX)
+  const width = Math.ceil((bigrams.words.length + 1) / IDLE_WIDTH) * IDLE_WIDTH
+  return writeGguf({ metadata: metadataOf(bigrams, width), tensors: tensorsOf(bigrams, width) })
+}
+
+const u32 = (value: number): GgufValue => ({ type: 'u32', value })
+const string = (value: string): GgufValue => ({ type: 'string', value })
+const bool = (value: boolean): GgufValue => ({ type: 'bool', value })
+
+function metadataOf(bigrams: Bigrams, width: number): [string, GgufValue][] {
+  const { tokens, types } = vocabularyOf(bigrams)
+  return [
+    ['general.architecture', string('llama')],
+    ['general.name', string(TOY_MODEL_ID)],
+    ['general.description', string('Word pairs counted from documentation. It knows nothing.')],
+    ['general.file_type', u32(0)],
+    ['llama.context_length', u32(CONTEXT_TOKENS)],
+    ['llama.embedding_length', u32(width)],
+    ['llama.block_count', u32(1)],
+    ['llama.feed_forward_length', u32(IDLE_WIDTH)],
+    ['llama.attention.head_count', u32(1)],
+    ['llama.attention.head_count_kv', u32(1)],
+    ['llama.attention.key_length', u32(IDLE_WIDTH)],
+    ['llama.attention.value_length', u32(IDLE_WIDTH)],
+    ['llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-9 }],
+    ['llama.rope.dimension_count', u32(IDLE_WIDTH)],
+    ['llama.vocab_size', u32(tokens.length)],
+    ['tokenizer.ggml.model', string('llama')],
+    ['tokenizer.ggml.tokens', { type: 'strings', value: tokens }],
+    ['tokenizer.ggml.scores', { type: 'f32s', value: tokens.map(() => 0) }],
+    ['tokenizer.ggml.token_type', { type: 'i32s', value: types }],
+    ['tokenizer.ggml.unknown_token_id', u32(0)],
+    ['tokenizer.ggml.bos_token_id', u32(1)],
+    ['tokenizer.ggml.eos_token_id', u32(EOS)],
+    ['tokenizer.ggml.add_bos_token', bool(true)],
+    ['tokenizer.ggml.add_space_prefix', bool(false)],
+    ['tokenizer.chat_template', string(CHAT_TEMPLATE)],
+  ]
+}
+
+function vocabularyOf({ words }: Bigrams): { tokens: string[]; types: number[] } {
+  const tokens = ['<unk>', '<s>', '</s>', '▁']
+  const types: number[] = [
+    TOKEN_TYPE.unknown,
+    TOKEN_TYPE.control,
+    TOKEN_TYPE.control,
+    TOKEN_TYPE.normal,
+  ]
+  for (let byte = 0; byte < 256; byte++) {
+    tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+    types.push(TOKEN_TYPE.byte)
+  }
+  for (const word of words) {
+    tokens.push(/\w/.test(word) ? ` ${word}` : word)
+    types.push(TOKEN_TYPE.userDefined)
+  }
+  return { tokens, types }
+}
+
+function zeros(name: string, ...shape: [number, number]): GgufTensor {
+  return { name, shape, data: new Float32Array(shape[0] * shape[1]) }
+}
+
+function tensorsOf(bigrams: Bigrams, width: number): GgufTensor[] {
+  const vocabulary = WORDS_AT + bigrams.words.length
+  const ones = (name: string): GgufTensor => ({
+    name,
+    shape: [width],
+    data: new Float32Array(width).fill(1),
+  })
+  return [
+    { name: 'token_embd.weight', shape: [width, vocabulary], data: oneHot(bigrams, width) },
+    ones('output_norm.weight'),
+    { name: 'output.weight', shape: [width, vocabulary], data: logits(bigrams, width) },
+    ones('blk.0.attn_norm.weight'),
+    zeros('blk.0.attn_q.weight', width, IDLE_WIDTH),
+    zeros('blk.0.attn_k.weight', width, IDLE_WIDTH),
+    zeros('blk.0.attn_v.weight', width, IDLE_WIDTH),
+    zeros('blk.0.attn_output.weight', IDLE_WIDTH, width),
+    ones('blk.0.ffn_norm.weight'),
+    zeros('blk.0.ffn_gate.weight', width, IDLE_WIDTH),
+    zeros('blk.0.ffn_up.weight', width, IDLE_WIDTH),
+    zeros('blk.0.ffn_down.weight', IDLE_WIDTH, width),
+  ]
+}
+
+/** Word `i` lights dimension `i + 1`; specials and bytes light dimension 0. */
+function oneHot({ words }: Bigrams, width: number): Float32Array {
+  const data = new Float32Array(width * (WORDS_AT + words.length))
+  for (let token = 0; token < WORDS_AT; token++) data[token * width] = 1
+  for (let word = 0; word < words.length; word++) data[(WORDS_AT + word) * width + word + 1] = 1
+  return data
+}
+
+function logits(bigrams: Bigrams, width: number): Float32Array {
+  const scale = 1 / Math.sqrt(width)
+  const data = new Float32Array(width * (WORDS_AT + bigrams.words.length)).fill(NEVER * scale)
+  const fill = (dimension: number, counts: ReadonlyMap<number, number>, ends: number): void => {
+    const total = [...counts.values()].reduce((sum, times) => sum + times, ends)
+    for (const [word, times] of counts) {
+      data[(WORDS_AT + word) * width + dimension] = Math.log(times / total) * scale
+    }
+    if (ends > 0) data[EOS * width + dimension] = Math.log(ends / total) * scale
+  }
+  fill(0, bigrams.starts, 0)
+  for (const word of bigrams.words.keys()) {
+    const next = bigrams.follows.get(word)
+    const ends = bigrams.ends.get(word) ?? 0
+    // A word that nothing ever followed begins a new sentence, except that a text may end there.
+    fill(word + 1, next ?? bigrams.starts, ends)
+  }
+  return data
+}

@@ -1,0 +1,47 @@
+/**
+ * Why the child gives up at start, and its exit code. Another start would end the same way, so the
+ * parent does not try again. Codes are clear of Node's own (1 to 13) and of signals (128 up).
+ */
+export const FAILURES = {
+  package_absent: 64,
+  no_binary: 65,
+  bad_model: 66,
+  cache_unwritable: 67,
+} as const
+export type FailureCode = keyof typeof FAILURES
+
+/** A start that cannot succeed; `message` says why in the words of the cause. */
+export class Failure extends Error {
+  readonly code: FailureCode
+  constructor(code: FailureCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** The failure that an exit code stands for, or null. */
+export function failureOfExitCode(exitCode: number | null): FailureCode | null {
+  for (const code of Object.keys(FAILURES)) {
+    if (isFailureCode(code) && FAILURES[code] === exitCode) return code
+  }
+  return null
+}
+
+/** What the operator reads: what happened and what to do about it. `cause` may be empty. */
+export function failureText(code: FailureCode, cause: string): string {
+  const detail = cause === '' ? '' : ` (${cause})`
+  switch (code) {
+    case 'package_absent':
+      return `embedded engine: node-llama-cpp is not installed. Run \`npm install node-llama-cpp@3.21.1\` beside gengate to get it, or set GENGATE_EMBEDDED=off to silence this.`
+    case 'no_binary':
+      return `embedded engine: node-llama-cpp does not work on this machine${detail}. Start an engine of your own, or set GENGATE_EMBEDDED=off to silence this.`
+    case 'bad_model':
+      return `embedded engine: ${cause === '' ? 'the model cannot be loaded. Check GENGATE_EMBEDDED.' : cause}`
+    case 'cache_unwritable':
+      return `embedded engine: the toy model cannot be written${detail}. Set XDG_CACHE_HOME to a writable folder, or GENGATE_EMBEDDED to a GGUF's path.`
+  }
+}
+
+function isFailureCode(text: string): text is FailureCode {
+  return text in FAILURES
+}

@@ -1,0 +1,230 @@
+import type {
+  ChatHistoryItem,
+  ChatWrapper,
+  LlamaContextSequence,
+  LlamaModel,
+  Token,
+} from 'node-llama-cpp'
+import type * as LlamaCpp from 'node-llama-cpp'
+import type { Clock } from '../runtime/clock.ts'
+import type { Generated, Piece } from './engine.ts'
+import { refusal } from './refusal.ts'
+import type { Job, Prompt, Turn } from './request.ts'
+import { lastWordsOf, TRANSCRIPT_STOPS, transcriptOf } from './turns.ts'
+
+/** How a conversation is put before the model. */
+export type TurnFormat =
+  /** By the model's own chat template. */
+  | { readonly kind: 'template'; readonly wrapper: ChatWrapper }
+  /** It has none: as plain text, `toy` from the last words only. */
+  | { readonly kind: 'transcript' | 'toy' }
+
+/** A model in memory, with what every generation needs to know of it. */
+export interface LoadedModel {
+  readonly llamaCpp: typeof LlamaCpp
+  readonly model: LlamaModel
+  readonly sequences: readonly LlamaContextSequence[]
+  readonly turns: TurnFormat
+  /** Tokens that prompt and answer may take together, per sequence. */
+  readonly contextTokens: number
+  /** Answer length when the client names none, tokens. */
+  readonly answerTokens: number
+}
+
+export interface JobRun {
+  readonly job: Job
+  readonly seed: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly onPiece: (piece: Piece) => void
+}
+
+/** llama.cpp's server defaults for clients that name none (tools/server/README.md). */
+const SAMPLING = { temperature: 0.8, topP: 0.95, topK: 40 } as const
+
+/** Prompt tokens evaluated between two looks at the abort signal: as many as take about `aimMs`. */
+const PREFILL = { least: 32, most: 512, aimMs: 100 } as const
+
+/** Tokens kept free at the end of the context. The library would otherwise drop the beginning of
+ *  the conversation to make room; we refuse or stop instead. */
+const MARGIN_TOKENS = 8
+
+type Ending = 'eogToken' | 'stopGenerationTrigger' | 'customStopTrigger' | 'maxTokens' | 'abort'
+
+/** A prompt in the form that the library takes. */
+type Ready =
+  | { readonly kind: 'turns'; readonly wrapper: ChatWrapper; readonly history: ChatHistoryItem[] }
+  | { readonly kind: 'text'; readonly text: string; readonly stops: readonly string[] }
+
+/**
+ * Runs one generation on a sequence that nobody else uses meanwhile. Rejects only if llama.cpp
+ * fails.
+ */
+export async function runJob(
+  loaded: LoadedModel,
+  sequence: LlamaContextSequence,
+  run: JobRun,
+): Promise<Generated> {
+  const { job, signal } = run
+  const ready = readyFor(loaded, job.prompt)
+  const tokens = promptTokens(loaded.model, ready)
+  const room = loaded.contextTokens - tokens.length - MARGIN_TOKENS
+  if (room < 1) {
+    const message = `The prompt has ${tokens.length} tokens; the context of this model holds ${loaded.contextTokens}.`
+    return {
+      kind: 'refused',
+      refusal: refusal('context_length_exceeded', message, promptField(job)),
+    }
+  }
+  const maxTokens = Math.min(job.maxTokens ?? loaded.answerTokens, room)
+  try {
+    await prefill(sequence, tokens, run)
+    const before = sequence.tokenMeter.getState()
+    const used = (): number => sequence.tokenMeter.diff(before).usedOutputTokens
+    const ending =
+      ready.kind === 'turns'
+        ? await answer(loaded, sequence, { ...run, ready, maxTokens })
+        : await complete(loaded, sequence, { ...run, ready, tokens, maxTokens })
+    if (ending === 'abort') return { kind: 'aborted' }
+    return {
+      kind: 'finished',
+      finishReason: ending === 'maxTokens' ? 'length' : 'stop',
+      promptTokens: tokens.length,
+      completionTokens: Math.max(1, used()),
+    }
+  } catch (error) {
+    if (signal.aborted) return { kind: 'aborted' }
+    throw error
+  }
+}
+
+/** Evaluates all of the prompt but its last token, so an abort need not wait for a long one. */
+async function prefill(
+  sequence: LlamaContextSequence,
+  tokens: readonly Token[],
+  { clock, signal }: JobRun,
+): Promise<void> {
+  const rest = tokens.slice(0, -1)
+  await sequence.adaptStateToTokens(rest, false)
+  let size: number = PREFILL.least
+  for (let at = sequence.nextTokenIndex; at < rest.length;) {
+    signal.throwIfAborted()
+    const part = rest.slice(at, at + size)
+    const sinceMs = clock.nowMs()
+    await sequence.evaluateWithoutGeneratingNewTokens(part)
+    at += part.length
+    const tookMs = clock.nowMs() - sinceMs
+    if (tookMs < PREFILL.aimMs / 2) size = Math.min(size * 2, PREFILL.most)
+    if (tookMs > PREFILL.aimMs) size = Math.max(size / 2, PREFILL.least)
+  }
+  signal.throwIfAborted()
+}
+
+async function answer(
+  { llamaCpp }: LoadedModel,
+  sequence: LlamaContextSequence,
+  run: JobRun & { readonly ready: Extract<Ready, { kind: 'turns' }>; readonly maxTokens: number },
+): Promise<Ending> {
+  using chat = new llamaCpp.LlamaChat({
+    contextSequence: sequence,
+    chatWrapper: run.ready.wrapper,
+  })
+  const { metadata } = await chat.generateResponse(run.ready.history, {
+    ...sampling(run),
+    contextShift: { size: MARGIN_TOKENS / 2 },
+    onResponseChunk: ({ type, text }) => {
+      if (text !== '') run.onPiece({ reasoning: type === 'segment', text })
+    },
+  })
+  return metadata.stopReason === 'functionCalls' ? 'eogToken' : metadata.stopReason
+}
+
+async function complete(
+  { llamaCpp, model }: LoadedModel,
+  sequence: LlamaContextSequence,
+  run: JobRun & {
+    readonly ready: Extract<Ready, { kind: 'text' }>
+    readonly tokens: readonly Token[]
+    readonly maxTokens: number
+  },
+): Promise<Ending> {
+  using completion = new llamaCpp.LlamaCompletion({ contextSequence: sequence })
+  // The library puts the token that begins a text in front by itself.
+  const input = run.tokens.slice(run.tokens[0] === model.tokens.bos ? 1 : 0)
+  let left = run.maxTokens
+  let isFirst = true
+  for (let round = 0; ; round++) {
+    const { metadata } = await completion.generateCompletionWithMeta([...input], {
+      ...sampling({ ...run, seed: run.seed + round, maxTokens: left }),
+      customStopTriggers: [...run.job.stop, ...run.ready.stops],
+      contextShiftSize: MARGIN_TOKENS / 2,
+      onToken: (tokens) => {
+        left -= tokens.length
+        const piece = model.detokenize(tokens, false, input)
+        // A turn of its own does not begin with the space that a continuation needs.
+        const text = isFirst && run.job.route === 'chat' ? piece.trimStart() : piece
+        isFirst = false
+        input.push(...tokens)
+        if (text !== '') run.onPiece({ reasoning: false, text })
+      },
+    })
+    // The token that ended the text was generated too.
+    left--
+    if (metadata.stopReason !== 'eogToken' || !run.job.ignoreEos) return metadata.stopReason
+    if (left < 1) return 'maxTokens'
+  }
+}
+
+function sampling({
+  job,
+  seed,
+  signal,
+  maxTokens,
+}: JobRun & { readonly maxTokens: number }): object {
+  return {
+    signal,
+    maxTokens,
+    // The sampler takes 32 bits; the same seed of a client must stay the same seed.
+    seed: ((seed % 2 ** 32) + 2 ** 32) % 2 ** 32,
+    temperature: job.temperature ?? SAMPLING.temperature,
+    topP: job.topP ?? SAMPLING.topP,
+    topK: SAMPLING.topK,
+    // On by default in the library; no OpenAI client asked for it.
+    repeatPenalty: false,
+    customStopTriggers: job.stop,
+  }
+}
+
+function readyFor({ turns }: LoadedModel, prompt: Prompt): Ready {
+  if (prompt.kind === 'text') return { kind: 'text', text: prompt.text, stops: [] }
+  switch (turns.kind) {
+    case 'template':
+      return { kind: 'turns', wrapper: turns.wrapper, history: prompt.turns.map(historyItem) }
+    case 'transcript':
+      return { kind: 'text', text: transcriptOf(prompt.turns), stops: TRANSCRIPT_STOPS }
+    case 'toy':
+      return { kind: 'text', text: lastWordsOf(prompt.turns), stops: [] }
+  }
+}
+
+function historyItem({ role, text }: Turn): ChatHistoryItem {
+  if (role === 'assistant') return { type: 'model', response: [text] }
+  return { type: role, text }
+}
+
+/** The whole prompt as the model sees it, its first token included. */
+function promptTokens(model: LlamaModel, ready: Ready): Token[] {
+  if (ready.kind === 'turns') {
+    const chatHistory: ChatHistoryItem[] = [...ready.history]
+    if (chatHistory.at(-1)?.type !== 'model') chatHistory.push({ type: 'model', response: [] })
+    const { contextText } = ready.wrapper.generateContextState({ chatHistory })
+    return contextText.tokenize(model.tokenizer)
+  }
+  const { bos, shouldPrependBosToken } = model.tokens
+  const first = shouldPrependBosToken && bos !== null ? [bos] : []
+  return [...first, ...model.tokenize(ready.text)]
+}
+
+function promptField(job: Job): string {
+  return job.route === 'chat' ? 'messages' : 'prompt'
+}

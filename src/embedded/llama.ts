@@ -1,0 +1,158 @@
+import { stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { basename } from 'node:path'
+import type * as LlamaCpp from 'node-llama-cpp'
+import type { Clock } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import { TOY_MODEL_ID } from './bigram.ts'
+import type { Engine } from './engine.ts'
+import { Failure } from './failure.ts'
+import { type LoadedModel, runJob, type TurnFormat } from './generate.ts'
+import { refusal } from './refusal.ts'
+import { Slots } from './slots.ts'
+
+/** Generations at the same time; llama.cpp evaluates them in one batch. Each holds a context in
+ *  memory, which a large model makes dear. */
+const SEQUENCES = { small: 4, large: 2 } as const
+
+/** From this file size on a model is large. */
+const LARGE_BYTES_MIN = 1e9
+
+/** Requests that may wait for one of them. */
+const WAITING_MAX = 32
+
+/** Context per sequence of a real model at most, tokens; less if the memory is short. Its cache is
+ *  allocated for every sequence at start. */
+const CONTEXT_TOKENS_MAX = 4096
+
+/** Below this file size (about 50 M parameters) one thread is fastest: with more, they spend their
+ *  time waiting for each other (measured on the toy: 1,150 tokens/s with one, 16 to 200 with two). */
+const SINGLE_THREAD_BYTES_MAX = 100e6
+
+/** Answer length when the client names none, tokens. */
+const ANSWER_TOKENS = { toy: 128, gguf: 1024 } as const
+
+/** Node's code for a package that is not there. */
+const MODULE_NOT_FOUND = 'ERR_MODULE_NOT_FOUND'
+
+export interface LoadOptions {
+  readonly kind: Engine['kind']
+  readonly modelPath: string
+  /** What to import; `node-llama-cpp` but in tests. */
+  readonly moduleName: string
+  readonly clock: Clock
+  readonly random: Random
+  /** Gets errors of llama.cpp. */
+  readonly log: (line: string) => void
+}
+
+/**
+ * Loads the model into llama.cpp. Nothing is built or downloaded. Rejects with a `Failure` that
+ * says what the operator can do: the package or its binary is absent, or the model is no good.
+ */
+export async function loadEngine(options: LoadOptions): Promise<Engine> {
+  const { kind, modelPath, clock, random } = options
+  const bytes = await fileSize(modelPath)
+  const llama = await importLlama(options.moduleName)
+  const model = await loadModel(llama, options, bytes)
+  const slots = new Slots(model.sequences, WAITING_MAX)
+  const modelId = kind === 'toy' ? TOY_MODEL_ID : basename(modelPath).replace(/\.gguf$/i, '')
+  return {
+    kind,
+    modelId,
+    contextTokens: model.contextTokens,
+    load: () => ({ running: slots.held, waiting: slots.waiting }),
+    close: () => model.model.llama.dispose(),
+    async generate(job, signal, onPiece) {
+      const slot = await slots.acquire(signal)
+      if (slot === 'aborted') return { kind: 'aborted' }
+      if (slot === 'full') {
+        const message = `${WAITING_MAX} requests are waiting already. Try again in a moment.`
+        return { kind: 'refused', refusal: refusal('queue_full', message) }
+      }
+      const seed = job.seed ?? Math.floor(random() * 2 ** 32)
+      try {
+        return await runJob(model, slot.item, { job, seed, clock, signal, onPiece })
+      } finally {
+        slots.release(slot.item)
+      }
+    },
+  }
+}
+
+async function fileSize(path: string): Promise<number> {
+  try {
+    const file = await stat(path)
+    if (file.isFile()) return file.size
+    throw new Failure('bad_model', `${path} is not a file. GENGATE_EMBEDDED takes a GGUF's path.`)
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Failure('bad_model', `The model cannot be read: ${why}. Check GENGATE_EMBEDDED.`)
+  }
+}
+
+async function importLlama(moduleName: string): Promise<typeof LlamaCpp> {
+  try {
+    // The only import of this optional package: lazily, since it takes half a second.
+    const llamaCpp: typeof LlamaCpp = await import(moduleName)
+    return llamaCpp
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    const isAbsent = error instanceof Error && 'code' in error && error.code === MODULE_NOT_FOUND
+    // Present, but one of its own files is missing, or it refuses this Node: that is another story.
+    throw new Failure(
+      isAbsent && why.includes(`'${moduleName}'`) ? 'package_absent' : 'no_binary',
+      why,
+    )
+  }
+}
+
+async function loadModel(
+  llamaCpp: typeof LlamaCpp,
+  { kind, modelPath, log }: LoadOptions,
+  bytes: number,
+): Promise<LoadedModel> {
+  const small = bytes < SINGLE_THREAD_BYTES_MAX
+  const llama = await llamaCpp
+    .getLlama({
+      build: 'never',
+      skipDownload: true,
+      progressLogs: false,
+      // A tiny model gains nothing from a GPU and would take memory of the real engine there.
+      gpu: small ? false : 'auto',
+      maxThreads: small ? 1 : availableParallelism(),
+      logLevel: llamaCpp.LlamaLogLevel.error,
+      logger: (_level, message) => log(message.trim()),
+    })
+    .catch((error: unknown) => {
+      throw new Failure('no_binary', error instanceof Error ? error.message : String(error))
+    })
+  try {
+    const model = await llama.loadModel({ modelPath })
+    const contextSize = {
+      max: Math.min(model.trainContextSize, kind === 'toy' ? Infinity : CONTEXT_TOKENS_MAX),
+    }
+    const count = SEQUENCES[bytes < LARGE_BYTES_MIN ? 'small' : 'large']
+    const context = await model.createContext({ contextSize, sequences: count })
+    const sequences = Array.from({ length: count }, () => context.getSequence())
+    return {
+      llamaCpp,
+      model,
+      sequences,
+      turns: kind === 'toy' ? { kind } : turnFormat(llamaCpp, model),
+      contextTokens: context.contextSize,
+      answerTokens: ANSWER_TOKENS[kind],
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Failure('bad_model', `llama.cpp cannot load ${modelPath}: ${why}`)
+  }
+}
+
+/** The library would guess a template from the architecture, which a base model does not know. */
+function turnFormat(llamaCpp: typeof LlamaCpp, model: LlamaCpp.LlamaModel): TurnFormat {
+  const template = model.fileInfo.metadata?.tokenizer?.chat_template
+  if (template === undefined) return { kind: 'transcript' }
+  return { kind: 'template', wrapper: llamaCpp.resolveChatWrapper(model) }
+}

@@ -1,0 +1,150 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Clock } from '../runtime/clock.ts'
+import { answerJob } from './answer.ts'
+import type { Engine } from './engine.ts'
+import { parseJob, type Route } from './request.ts'
+import { refusal, type Refusal, refusalBody } from './refusal.ts'
+
+/** Largest body of a request, bytes. The context of a small model holds far less text. */
+const BODY_BYTES_MAX = 8 * 1024 * 1024
+
+/** Paths that generate. */
+const ROUTES: ReadonlyMap<string, Route> = new Map([
+  ['/v1/chat/completions', 'chat'],
+  ['/v1/completions', 'completions'],
+])
+
+export interface ServerOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  /** Gets what went wrong inside, one line each; never a prompt. */
+  readonly log: (line: string) => void
+}
+
+/**
+ * A small OpenAI-compatible server in front of the engine, not yet listening. It is meant for the
+ * gate on the same machine: no key, no CORS. JSON only, so no web page can make it generate
+ * without a preflight request, which it refuses.
+ */
+export function createEmbeddedServer(options: ServerOptions): Server {
+  const limits = {
+    // Idle connections outlive those of the gate's pools, which close at 4 s.
+    keepAliveTimeout: 30_000,
+    headersTimeout: 10_000,
+    requestTimeout: 60_000,
+    maxHeaderSize: 16 * 1024,
+  }
+  return createServer(limits, (request, response) => {
+    response.setHeader('x-gengate-embedded', options.engine.kind)
+    serve(options, request, response).catch((error: unknown) => {
+      options.log(`request failed: ${error instanceof Error ? error.message : String(error)}`)
+      if (response.headersSent) response.destroy()
+      else refuse(response, refusal('internal_error', 'The embedded engine failed. See its log.'))
+    })
+  })
+}
+
+async function serve(
+  options: ServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+  const route = ROUTES.get(path)
+  if (route !== undefined) {
+    if (request.method !== 'POST') return refuseMethod(response, 'POST')
+    return generate(options, route, { request, response })
+  }
+  if (path === '/v1/embeddings') {
+    const message = 'The embedded engine computes no embeddings.'
+    return refuse(response, refusal('not_supported', message))
+  }
+  const body = readOnlyBody(options.engine, path)
+  if (body === null) return refuse(response, refusal('not_found', 'There is no such route here.'))
+  if (request.method !== 'GET' && request.method !== 'HEAD') return refuseMethod(response, 'GET')
+  sendJson(response, 200, body)
+}
+
+function readOnlyBody(engine: Engine, path: string): object | null {
+  const model = { id: engine.modelId, object: 'model', created: 0, owned_by: 'embedded' }
+  if (path === '/health') return { status: 'ok', model: engine.modelId, ...engine.load() }
+  if (path === '/v1/models') {
+    return { object: 'list', data: [{ ...model, max_model_len: engine.contextTokens }] }
+  }
+  return path === `/v1/models/${encodeURIComponent(engine.modelId)}` ? model : null
+}
+
+async function generate(
+  { engine, clock }: ServerOptions,
+  route: Route,
+  { request, response }: { request: IncomingMessage; response: ServerResponse },
+): Promise<void> {
+  const type = request.headers['content-type'] ?? ''
+  if (!/^application\/json\s*(?:;|$)/i.test(type)) {
+    const message = 'The body must be application/json.'
+    return refuse(response, refusal('unsupported_media_type', message))
+  }
+  const bytes = await readBody(request)
+  if (bytes === 'gone') return
+  if (bytes === 'too_large') {
+    response.setHeader('connection', 'close')
+    // The rest is read and dropped: a client that is still sending would miss the answer.
+    request.resume()
+    const message = `The body is larger than ${BODY_BYTES_MAX} bytes.`
+    return refuse(response, refusal('request_too_large', message))
+  }
+  const body = parseJson(bytes)
+  if (body === undefined) {
+    return refuse(response, refusal('invalid_json', 'The body is not valid JSON.'))
+  }
+  const parsed = parseJob(route, body, engine.modelId)
+  if (!parsed.ok) return refuse(response, parsed.refusal)
+  const refused = await answerJob({ engine, clock, job: parsed.job }, response)
+  if (refused !== null) refuse(response, refused)
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer | 'too_large' | 'gone'> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    // Left early, the loop would destroy the socket, and the answer with it.
+    const stream: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false })
+    for await (const chunk of stream) {
+      bytes += chunk.length
+      if (bytes > BODY_BYTES_MAX) return 'too_large'
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks)
+  } catch {
+    // The client left while it sent; there is nobody to answer.
+    return 'gone'
+  }
+}
+
+/** The value, or undefined if the bytes are no JSON in UTF-8. */
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+function refuseMethod(response: ServerResponse, allow: string): void {
+  response.setHeader('allow', allow)
+  refuse(response, refusal('method_not_allowed', `Use ${allow} here.`))
+}
+
+function refuse(response: ServerResponse, why: Refusal): void {
+  if (why.status === 503) response.setHeader('retry-after', '1')
+  sendJson(response, why.status, refusalBody(why))
+}
+
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  const text = JSON.stringify(body)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  })
+  response.end(text)
+}

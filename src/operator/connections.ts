@@ -1,0 +1,74 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Clock } from '../runtime/clock.ts'
+
+/** A client that was answered before its body was whole may finish sending within this. */
+const LINGER_MS = 2_000
+
+/**
+ * Which connection has which answers under way. Closing needs it: Node's own `server.close()`
+ * leaves a keep-alive connection open when its last answer ends later (toolchain: 8 s and more),
+ * destroys one whose answer has ended but not reached the client, and waits for ever for one that
+ * has sent half a request head.
+ */
+export class Connections {
+  readonly #clock: Pick<Clock, 'after'>
+  readonly #answers = new Map<Socket, Set<ServerResponse>>()
+  #closing = false
+
+  constructor(clock: Pick<Clock, 'after'>) {
+    this.#clock = clock
+  }
+
+  /** Watches every connection of `server` from now on. */
+  watch(server: Server): void {
+    server.on('connection', (socket: Socket) => {
+      // Accepted between the decision to close and the end of listening.
+      if (this.#closing) return void socket.destroy()
+      this.#answers.set(socket, new Set())
+      socket.once('close', () => this.#answers.delete(socket))
+    })
+    // Node calls this when it closes; `close` below does it with more care.
+    server.closeIdleConnections = () => {}
+  }
+
+  /** An answer begins. Its connection is not reused once the gate closes. */
+  begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
+    const answers = this.#answers.get(socket)
+    answers?.add(response)
+    if (this.#closing) response.setHeader('connection', 'close')
+    response.once('finish', () => {
+      if (!request.complete) this.#linger(request)
+    })
+    response.once('close', () => {
+      answers?.delete(response)
+      if (this.#closing) this.#closeIfIdle(socket)
+    })
+  }
+
+  /** The answer on this connection that began last and has not ended; null: none. */
+  underWay(socket: Socket): ServerResponse | null {
+    return [...(this.#answers.get(socket) ?? [])].at(-1) ?? null
+  }
+
+  /** Lets running answers end and closes every other connection. */
+  close(): void {
+    this.#closing = true
+    for (const socket of this.#answers.keys()) this.#closeIfIdle(socket)
+  }
+
+  #closeIfIdle(socket: Socket): void {
+    const answers = this.#answers.get(socket)
+    if (answers === undefined || answers.size > 0) return
+    socket.destroySoon()
+  }
+
+  /** Node reads and drops the rest of such a body without limit; here it has one. */
+  #linger(request: IncomingMessage): void {
+    const { socket } = request
+    const cancel = this.#clock.after(LINGER_MS, () => socket.destroy())
+    request.once('close', cancel)
+    request.once('end', cancel)
+  }
+}

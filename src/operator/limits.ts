@@ -1,0 +1,39 @@
+import type { ServerOptions } from 'node:http'
+
+/** Headers of one request; more are refused. Node's own limit drops the rest without a word. */
+export const HEADERS_MAX = 256
+
+/**
+ * Everything Node's HTTP server can be told about a connection, said aloud (house rule: no
+ * library default on the data path is left unsaid).
+ */
+export const HTTP_OPTIONS: ServerOptions = {
+  // A head has 10 s, checked every second: slow senders are gone within 12 s.
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 1_000,
+  // Bodies and answers are timed by the lane that reads them; an upload may take an hour.
+  requestTimeout: 0,
+  // Longer than the 60 s for which load balancers keep an idle connection, so that they close first.
+  keepAliveTimeout: 72_000,
+  // Margin over the announced timeout against a request that is already on its way.
+  keepAliveTimeoutBuffer: 1_000,
+  // The request line and all headers; beyond it 431.
+  maxHeaderSize: 16_384,
+  // Node's own 400 has no body; ours has (server.ts).
+  requireHostHeader: false,
+  // Two Host headers must stay visible as two in rawHeaders.
+  joinDuplicateHeaders: false,
+  // The strict parser: leniency is how requests are smuggled.
+  insecureHTTPParser: false,
+  // A token is worth a packet.
+  noDelay: true,
+  // A client behind a dead link must not hold an answer for ever.
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+  // Nothing is upgraded: such a request is an ordinary one, and its bytes are no tunnel.
+  shouldUpgradeCallback: () => false,
+  // The body of a HEAD answer is dropped, not an error.
+  rejectNonStandardBodyWrites: false,
+  // Without a body there are still 'end' and 'close' events to wait for.
+  optimizeEmptyRequests: false,
+}

@@ -1,0 +1,114 @@
+import { METHODS } from 'node:http'
+import type { Socket } from 'node:net'
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { type Call, Front, type ServerParts } from './front.ts'
+import { HTTP_OPTIONS } from './limits.ts'
+import { requestIdOf } from './request-id.ts'
+import { ROUTES } from './routes.ts'
+
+/** The listener of one gate. */
+export interface GateServer {
+  /** Binds; answers the port. Rejects with Node's error (`EADDRINUSE`, …). */
+  readonly listen: (at: { readonly host: string; readonly port: number }) => Promise<number>
+  /** Stops listening and closes idle connections; resolves when the running answers have ended.
+   *  The caller bounds the wait with `cut`. */
+  readonly close: () => Promise<void>
+  /** Destroys every connection. */
+  readonly cut: () => void
+}
+
+/** Builds the one HTTP server: guards first, then the routes of the gate's own, then the proxy.
+ *  The only file that imports fastify. */
+export function buildServer(parts: ServerParts): GateServer {
+  const front = new Front(parts)
+  const app = fastify({
+    // The gate has its own log line per request.
+    logger: false,
+    // No proxy stands before us whose X-Forwarded-* we would believe.
+    trustProxy: false,
+    // Never applied: Fastify reads no body here (see `routeAll`); lanes have their own limit.
+    bodyLimit: 1,
+    // 0: streams may be silent; the exchange times them.
+    connectionTimeout: 0,
+    requestTimeout: 0,
+    handlerTimeout: 0,
+    keepAliveTimeout: HTTP_OPTIONS.keepAliveTimeout ?? 0,
+    // 0: no limit; agents keep one connection for thousands of calls.
+    maxRequestsPerSocket: 0,
+    // Fastify's word for it has no OpenAI shape; the proxy refuses while it drains.
+    return503OnClosing: false,
+    // `true` would cut running streams; `Connections` closes what is idle.
+    forceCloseConnections: false,
+    // Ours are checked first (request-id.ts).
+    requestIdHeader: false,
+    genReqId: requestIdOf,
+    // Said per route: every route of the gate's own is GET and HEAD.
+    exposeHeadRoutes: false,
+    // A broken escape is the only thing that the router refuses by itself.
+    frameworkErrors: (_error, request, reply) => front.refusePath(takenOver(request, reply)),
+    clientErrorHandler: (error, socket) => front.refuseBytes(socket, error),
+    http: HTTP_OPTIONS,
+    routerOptions: {
+      // Paths mean what they say: guards, routes and forwarder must agree on them.
+      ignoreTrailingSlash: false,
+      ignoreDuplicateSlashes: false,
+      caseSensitive: true,
+      // Longer than any request line.
+      maxParamLength: 16_384,
+    },
+  })
+  routeAll(app, front)
+  return {
+    async listen({ host, port }) {
+      await app.ready()
+      // Not app.listen: for `localhost` it would open a second server that nobody here watches.
+      await new Promise<void>((resolve, reject) => {
+        app.server.once('error', reject)
+        app.server.listen({ host, port }, () => {
+          app.server.off('error', reject)
+          resolve()
+        })
+      })
+      const address = app.server.address()
+      return typeof address === 'object' && address !== null ? address.port : port
+    },
+    async close() {
+      front.connections.close()
+      await app.close()
+    },
+    cut: () => app.server.closeAllConnections(),
+  }
+}
+
+function routeAll(app: FastifyInstance, front: Front): void {
+  const { server } = app
+  front.connections.watch(server)
+  // 0: nothing is dropped without a word; `admit` counts them.
+  server.maxHeadersCount = 0
+  server.on('connect', (_request, socket: Socket) => front.refuseTunnel(socket))
+  server.on('checkExpectation', (request, response) => {
+    front.refuseExpectation({ request, response, requestId: requestIdOf(request) })
+  })
+  // Every method is routed, and none has a body in Fastify's eyes: it never looks at one, so that
+  // the proxy gets the stream untouched and no content type is judged here.
+  for (const method of METHODS) {
+    if (method !== 'CONNECT') app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
+  }
+  app.addHook('onRequest', (request, reply, done) => {
+    const call = { request: request.raw, response: reply.raw, requestId: request.id }
+    if (front.admit(call, request.routeOptions.url)) done()
+    else reply.hijack()
+  })
+  for (const [path, route] of Object.entries(ROUTES)) {
+    app.all(path, (request, reply) => front.own(takenOver(request, reply), route))
+  }
+  app.all('/v1/*', (request, reply) => front.forward(takenOver(request, reply)))
+  app.setNotFoundHandler((request, reply) => front.lost(takenOver(request, reply)))
+  app.setErrorHandler((error, request, reply) => front.failed(takenOver(request, reply), error))
+}
+
+/** After this Fastify sends nothing itself: each answer leaves by one way, in one shape. */
+function takenOver(request: FastifyRequest, reply: FastifyReply): Call {
+  reply.hijack()
+  return { request: request.raw, response: reply.raw, requestId: request.id }
+}

@@ -1,0 +1,144 @@
+import { hintOf } from '../core/explain.ts'
+import { lastProofAt } from '../core/facts.ts'
+import { knownModels } from '../core/models.ts'
+import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
+import { decide } from '../core/route.ts'
+import { intervalMs, nextProbeAt } from '../core/schedule.ts'
+import { contextOf, type Entry, type RoutingTable, shownReason, stateOf } from '../core/table.ts'
+import { isoTime } from '../runtime/clock.ts'
+
+/** What became of the last reading of the configuration. */
+export interface ConfigState {
+  readonly ok: boolean
+  /** Why the last reading was refused; null: it was not. */
+  readonly error: string | null
+  /** Names that the env file sets but the process environment overrides. */
+  readonly shadowed: readonly string[]
+}
+
+/** What the table cannot know. Monotonic ms where not said otherwise. */
+export interface StatusContext {
+  readonly nowMs: number
+  readonly wallMs: number
+  readonly startedAtMs: number
+  readonly inFlight: (name: string) => number
+  readonly version: string
+  /** The id of this process in `Via`. */
+  readonly instance: string
+  readonly configState: ConfigState
+  readonly draining: boolean
+}
+
+/** One upstream of the status document. */
+export interface UpstreamDocument {
+  readonly name: string
+  readonly engine: string
+  readonly url: string
+  readonly intent: string
+  readonly eligible: boolean
+  readonly state: string
+  readonly reason: string
+  /** ISO times. */
+  readonly since: string
+  readonly hint: string
+  readonly last_generation_at: string | null
+  /** Null: one is under way, or none is sent. */
+  readonly next_probe_at: string | null
+  readonly in_flight: number
+  readonly models: readonly string[]
+  /** What the operator's target comes to for this upstream, ms. */
+  readonly derived: {
+    readonly probe_deadline_ms: number
+    readonly eject_after_ms: number
+    readonly interval_ms: number
+  }
+  /** Is it the toy that the gate brings along? */
+  readonly embedded: boolean
+}
+
+/** `GET /gate/status` (design §7): fields are added, never changed. */
+export interface StatusDocument {
+  readonly version: string
+  readonly instance: string
+  readonly uptime_s: number
+  readonly draining: boolean
+  /** Does the prober distrust itself now, so that verdicts wait? */
+  readonly in_doubt: boolean
+  readonly generation: number
+  /** Public model → the upstream that a request for it would go to now; null: none. */
+  readonly serving: Readonly<Record<string, string | null>>
+  readonly config: ConfigState
+  readonly upstreams: readonly UpstreamDocument[]
+}
+
+/** The whole truth about one snapshot, for the command line and for people. No key, no userinfo.
+ *  Pure. */
+export function statusOf(table: RoutingTable, context: StatusContext): StatusDocument {
+  const { nowMs } = context
+  return {
+    version: context.version,
+    instance: context.instance,
+    uptime_s: Math.floor((nowMs - context.startedAtMs) / 1000),
+    draining: context.draining,
+    in_doubt: inDoubt(table, nowMs),
+    generation: table.generation,
+    serving: servingOf(table, context.inFlight),
+    config: context.configState,
+    upstreams: table.entries.map((entry) => upstreamOf(table, entry, context)),
+  }
+}
+
+/** Verdicts start over after a doubt about ourselves; this is how long that can matter. */
+function inDoubt(table: RoutingTable, nowMs: number): boolean {
+  const { doubtAt, allSilent, policy } = contextOf(table, nowMs)
+  return allSilent || (doubtAt !== null && nowMs - doubtAt < policy.detectWithinMs)
+}
+
+function servingOf(
+  table: RoutingTable,
+  inFlight: (name: string) => number,
+): Record<string, string | null> {
+  // `fromEntries` defines keys instead of setting them: a model may be called `__proto__`.
+  return Object.fromEntries(
+    knownModels(table, () => true).map((model) => {
+      const decision = decide(table, { model, tried: [] }, inFlight)
+      return [model, decision.kind === 'forward' ? decision.entry.spec.name : null]
+    }),
+  )
+}
+
+function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): UpstreamDocument {
+  const { nowMs, wallMs } = context
+  const { spec, facts } = entry
+  const { health } = table.config
+  const iso = (at: number | null): string | null =>
+    at === null || !Number.isFinite(at) ? null : isoTime(wallMs - (nowMs - at))
+  const probeAt = nextProbeAt(table, entry, nowMs, 0)
+  return {
+    name: spec.name,
+    engine: spec.engine,
+    url: withoutUserinfo(spec.url),
+    intent: spec.intent,
+    eligible: stateOf(entry) === 'eligible',
+    state: stateOf(entry),
+    reason: shownReason(entry),
+    since: isoTime(wallMs - (nowMs - entry.since)),
+    hint: hintOf(entry),
+    last_generation_at: iso(lastProofAt(facts)),
+    // One that is due is sent now, not in the past.
+    next_probe_at: iso(Math.max(probeAt, nowMs)),
+    in_flight: context.inFlight(spec.name),
+    models: facts.models ?? (spec.model === null ? [] : [spec.model]),
+    derived: {
+      probe_deadline_ms: Math.round(probeDeadlineMs(health, facts)),
+      eject_after_ms: Math.round(ejectAfterMs(health, facts)),
+      interval_ms: Math.round(intervalMs(table, entry, nowMs)),
+    },
+    embedded: spec.engine === 'embedded',
+  }
+}
+
+/** Configuration refuses a URL with a password; the document must not depend on that. */
+function withoutUserinfo(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)[^/?#]*@/i, '$1')
+}

@@ -1,0 +1,128 @@
+import type { GateEvent } from '../core/event.ts'
+import { REASONS, type State } from '../core/reason.ts'
+import { Instruments, type Reading } from './instruments.ts'
+import { labelOfOutcome, labelOfStatus, NO_UPSTREAM } from './metric-labels.ts'
+import type { MetricsView, UpstreamView } from './view.ts'
+
+/** The metrics of one gate. */
+export interface Metrics {
+  /** Counts an event. Never throws for an event that the type allows. */
+  readonly observe: (event: GateEvent) => void
+  /** The Prometheus text, read now. */
+  readonly text: () => Promise<string>
+  readonly contentType: string
+}
+
+export interface MetricsParts {
+  /** Called once per scrape. */
+  readonly readView: () => MetricsView
+  readonly version: string
+}
+
+const STATES: readonly State[] = [...new Set(Object.values(REASONS).map((row) => row.state))]
+
+/**
+ * The metrics on their own registry, never prom-client's global one. Gauges read the view when
+ * they are scraped; what belongs to an upstream vanishes with it. The only file that turns
+ * milliseconds into seconds.
+ */
+export function createMetrics({ readView, version }: MetricsParts): Metrics {
+  const instruments = new Instruments()
+  let view: MetricsView = { upstreams: [] }
+  let reloaded = true
+
+  for (const [name, read] of PER_UPSTREAM) {
+    instruments.gauge(name, () => view.upstreams.flatMap(read))
+  }
+  instruments.gauge('gengate_config_last_reload_successful', () => [[{}, reloaded ? 1 : 0]])
+  instruments.gauge('gengate_build_info', () => [[{ version, node: process.version }, 1]])
+
+  return {
+    contentType: instruments.contentType,
+    observe(event) {
+      if (event.type === 'config_reloaded') reloaded = event.ok
+      count(instruments, event)
+    },
+    async text() {
+      view = readView()
+      instruments.keepOnly(new Set(view.upstreams.map((upstream) => upstream.name)))
+      return instruments.text()
+    },
+  }
+}
+
+/** How each gauge of an upstream reads its value. */
+const PER_UPSTREAM: readonly (readonly [
+  Parameters<Instruments['gauge']>[0],
+  (upstream: UpstreamView) => readonly Reading[],
+])[] = [
+  ['gengate_upstream_eligible', (u) => one(u, u.state === 'eligible' ? 1 : 0)],
+  [
+    'gengate_upstream_state',
+    (u) => STATES.map((state): Reading => [{ upstream: u.name, state }, u.state === state ? 1 : 0]),
+  ],
+  ['gengate_upstream_in_flight', (u) => one(u, u.inFlight)],
+  ['gengate_probe_deadline_seconds', (u) => one(u, u.probeDeadlineMs / 1000)],
+  ['gengate_eject_after_seconds', (u) => one(u, u.ejectAfterMs / 1000)],
+  [
+    'gengate_last_generation_timestamp_seconds',
+    (u) => (u.lastGenerationWallMs === null ? [] : one(u, u.lastGenerationWallMs / 1000)),
+  ],
+]
+
+function one(upstream: UpstreamView, value: number): readonly Reading[] {
+  return [[{ upstream: upstream.name }, value]]
+}
+
+/** What each event adds. Exhaustive: a new event must say what it counts. */
+function count(instruments: Instruments, event: GateEvent): void {
+  switch (event.type) {
+    case 'probe_ended': {
+      const { upstream, durationMs, tokens } = event
+      instruments.add('gengate_probes_total', { upstream, outcome: labelOfOutcome(event.outcome) })
+      instruments.observe('gengate_probe_duration_seconds', upstream, durationMs / 1000)
+      if (tokens > 0) instruments.add('gengate_probe_tokens_total', { upstream }, tokens)
+      return
+    }
+    case 'first_content':
+      instruments.observe(
+        'gengate_time_to_first_token_seconds',
+        event.upstream,
+        event.ttftMs / 1000,
+      )
+      return
+    case 'gap':
+      instruments.observe('gengate_inter_token_seconds', event.upstream, event.gapMs / 1000)
+      return
+    case 'exchange_ended': {
+      const upstream = event.upstream ?? NO_UPSTREAM
+      instruments.add('gengate_requests_total', { upstream, code: labelOfStatus(event.status) })
+      if (event.ending === 'cut') instruments.add('gengate_midstream_failures_total', { upstream })
+      if (event.ending === 'client_gone') {
+        instruments.add('gengate_client_aborts_total', { upstream, phase: event.phase })
+      }
+      return
+    }
+    case 'refused':
+      instruments.add('gengate_requests_total', {
+        upstream: NO_UPSTREAM,
+        code: labelOfStatus(event.status),
+      })
+      return
+    case 'bug':
+      instruments.add('gengate_bugs_total', {})
+      return
+    case 'failover':
+      instruments.add('gengate_failovers_total', { upstream: event.from })
+      return
+    case 'held':
+      instruments.add('gengate_holds_total', {})
+      return
+    case 'route_changed':
+      instruments.add('gengate_route_changes_total', {})
+      return
+    case 'state_changed':
+    case 'config_reloaded':
+    case 'embedded':
+  }
+}

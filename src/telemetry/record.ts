@@ -1,0 +1,178 @@
+import type { GateEvent } from '../core/event.ts'
+import { REASONS } from '../core/reason.ts'
+import { clip } from '../errors/body.ts'
+
+export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type Level = (typeof LEVELS)[number]
+
+/** One line of the log before it is text: fields for machines, a sentence for people. */
+export interface LogRecord {
+  readonly level: Level
+  readonly event: string
+  /** Snake-case names; every string is clipped and escaped. */
+  readonly fields: Readonly<Record<string, string | number | boolean | null>>
+  readonly sentence: string
+}
+
+/** Longest string in a line, characters: ids and paths come from clients. */
+const FIELD_MAX = 256
+const NOTES_MAX = 2_000
+
+/**
+ * What an event looks like in the log; null: it is counted and never logged. Pure. Nothing but
+ * the fields of the event gets in: no prompt, key, body or query string.
+ */
+export function recordOf(event: GateEvent): LogRecord | null {
+  switch (event.type) {
+    case 'exchange_ended':
+      return ofExchange(event)
+    case 'state_changed':
+      return ofState(event)
+    case 'probe_ended': {
+      const upstream = safe(event.upstream)
+      const outcome = safe(event.outcome)
+      const fields = {
+        upstream,
+        outcome,
+        duration_ms: tenth(event.durationMs),
+        tokens: event.tokens,
+      }
+      const sentence = `${upstream}: probe ${outcome} after ${spoken(event.durationMs)}`
+      return { level: 'debug', event: event.type, fields, sentence }
+    }
+    case 'route_changed': {
+      const [from, to] = [safe(event.from ?? 'nobody'), safe(event.to ?? 'nobody')]
+      const fields = { from: event.from === null ? null : from, to: event.to === null ? null : to }
+      const level = event.to === null ? 'warn' : 'info'
+      return { level, event: event.type, fields, sentence: `requests go to ${to}, not ${from}` }
+    }
+    case 'failover': {
+      const fields = { from: safe(event.from), why: safe(event.why) }
+      const sentence = `a request left ${fields.from} for another upstream: ${fields.why}`
+      return { level: 'warn', event: event.type, fields, sentence }
+    }
+    case 'held': {
+      const fields = { request_id: safe(event.requestId) }
+      const sentence = `request ${fields.request_id} waits: nothing can serve it yet`
+      return { level: 'debug', event: event.type, fields, sentence }
+    }
+    case 'config_reloaded': {
+      const notes = clip(event.notes.join('; '), NOTES_MAX)
+      const what = event.ok
+        ? 'configuration read again'
+        : 'configuration invalid, the old one stays in force'
+      const sentence = notes === '' ? what : `${what}: ${notes}`
+      const level = event.ok ? 'info' : 'error'
+      return { level, event: event.type, fields: { ok: event.ok, notes }, sentence }
+    }
+    case 'refused': {
+      const path = pathOf(event.path)
+      const code = safe(event.code)
+      const fields = { request_id: safe(event.requestId), path, status: event.status, code }
+      const sentence = `${path} ${event.status}  gengate  ${code}`
+      return { level: 'info', event: event.type, fields, sentence }
+    }
+    case 'bug': {
+      const fields = { where: safe(event.where), message: clip(event.message, NOTES_MAX) }
+      const sentence = `bug in ${fields.where}: ${fields.message}`
+      return { level: 'error', event: event.type, fields, sentence }
+    }
+    case 'embedded': {
+      const message = clip(event.message, NOTES_MAX)
+      return { level: 'warn', event: event.type, fields: { message }, sentence: message }
+    }
+    case 'first_content':
+    case 'gap':
+      return null
+  }
+}
+
+/** A line about the gate itself: a bug, a failing observer, lines that were dropped. */
+export function noteOf(level: Level, event: string, text: string): LogRecord {
+  const message = clip(text, NOTES_MAX)
+  return { level, event, fields: { message }, sentence: message }
+}
+
+function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogRecord {
+  const path = pathOf(event.path)
+  const method = safe(event.method)
+  const upstream = event.upstream === null ? null : safe(event.upstream)
+  const code = event.code === null ? null : safe(event.code)
+  const failed = event.ending === 'cut' || (event.ending === 'failed' && event.status >= 500)
+  const parts = [
+    `${method} ${path} ${event.status}`,
+    upstream ?? 'gengate',
+    spoken(event.durationMs),
+    ...(event.ttftMs === null ? [] : [`first token ${spoken(event.ttftMs)}`]),
+    ...(event.attempts > 1 ? [`${event.attempts} attempts`] : []),
+    ...(event.ending === 'finished' ? [] : [endingText(event.ending, event.phase)]),
+    ...(code === null ? [] : [code]),
+  ]
+  return {
+    level: failed ? 'warn' : 'info',
+    event: event.type,
+    fields: {
+      request_id: safe(event.requestId),
+      method,
+      path,
+      upstream,
+      status: event.status,
+      ending: event.ending,
+      code,
+      attempts: event.attempts,
+      ttft_ms: event.ttftMs === null ? null : tenth(event.ttftMs),
+      duration_ms: tenth(event.durationMs),
+      bytes: event.bytes,
+      phase: event.phase,
+    },
+    sentence: parts.join('  '),
+  }
+}
+
+function endingText(ending: string, phase: string): string {
+  if (ending !== 'client_gone') return ending
+  return phase === 'before_commit'
+    ? 'client left before its answer'
+    : 'client left during its answer'
+}
+
+function ofState(event: Extract<GateEvent, { type: 'state_changed' }>): LogRecord {
+  const fields = {
+    upstream: safe(event.upstream),
+    from: event.from,
+    to: event.to,
+    eligible: event.eligible,
+    generation: event.generation,
+    evidence: safe(event.evidence),
+  }
+  const because = fields.evidence === '' ? '' : ` (${fields.evidence})`
+  return {
+    level: levelOf(event),
+    event: event.type,
+    fields,
+    sentence: `${fields.upstream}: ${event.from} → ${event.to}${event.eligible ? ', eligible' : ''}${because}`,
+  }
+}
+
+/** Between two reasons of one state (`ok` and `busy`) nothing has changed for anybody. */
+function levelOf({ from, to, eligible }: Extract<GateEvent, { type: 'state_changed' }>): Level {
+  if (REASONS[from].state === REASONS[to].state) return 'debug'
+  return eligible ? 'info' : 'warn'
+}
+
+/** A path has no query here; should a caller forget, it must still not reach the log. */
+function pathOf(path: string): string {
+  return safe(path.split('?', 1)[0] ?? '')
+}
+
+function safe(text: string): string {
+  return clip(text, FIELD_MAX)
+}
+
+function tenth(ms: number): number {
+  return Math.round(ms * 10) / 10
+}
+
+function spoken(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`
+}

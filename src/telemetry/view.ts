@@ -1,0 +1,45 @@
+import { lastProofAt } from '../core/facts.ts'
+import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
+import type { State } from '../core/reason.ts'
+import { type RoutingTable, stateOf } from '../core/table.ts'
+
+/** One upstream at the moment of a scrape, as a plain value. */
+export interface UpstreamView {
+  readonly name: string
+  readonly state: State
+  readonly inFlight: number
+  /** Last proof of generation on the wall clock, ms since 1970; null: never. */
+  readonly lastGenerationWallMs: number | null
+  readonly probeDeadlineMs: number
+  readonly ejectAfterMs: number
+}
+
+/** What a scrape shows, read when it happens. */
+export interface MetricsView {
+  readonly upstreams: readonly UpstreamView[]
+}
+
+/** What the table cannot know. */
+export interface ViewContext {
+  readonly nowMs: number
+  readonly wallMs: number
+  readonly inFlight: (name: string) => number
+}
+
+/** The truth that the gauges show, from one snapshot. Pure. */
+export function viewOf(table: RoutingTable, context: ViewContext): MetricsView {
+  const { health } = table.config
+  return {
+    upstreams: table.entries.map((entry) => {
+      const proofAt = lastProofAt(entry.facts)
+      return {
+        name: entry.spec.name,
+        state: stateOf(entry),
+        inFlight: context.inFlight(entry.spec.name),
+        lastGenerationWallMs: proofAt === null ? null : context.wallMs - (context.nowMs - proofAt),
+        probeDeadlineMs: probeDeadlineMs(health, entry.facts),
+        ejectAfterMs: ejectAfterMs(health, entry.facts),
+      }
+    }),
+  }
+}

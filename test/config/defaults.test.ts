@@ -1,0 +1,48 @@
+import t from 'tap'
+import { defaultUrl, engineOf, nameFor } from '../../src/config/defaults.ts'
+import type { EngineKind } from '../../src/core/upstream.ts'
+
+t.test('engineOf() reads the kind from the front of the name', async (t) => {
+  const cases: [string, EngineKind][] = [
+    ['vllm', 'vllm'],
+    ['vllm_cpu', 'vllm'],
+    ['vllm2', 'vllm'],
+    ['vllm_metal', 'vllm_metal'],
+    ['vllm_metal2', 'vllm_metal'],
+    ['vllm_metal_big', 'vllm_metal'],
+    ['vllm_metallic', 'vllm'],
+    ['ollama_big', 'ollama'],
+    ['llamacpp2', 'llamacpp'],
+    ['mlx_', 'mlx'],
+    ['sglang', 'sglang'],
+    ['lmstudio', 'lmstudio'],
+    ['ollamas', 'openai'],
+    ['my_ollama', 'openai'],
+    ['big', 'openai'],
+  ]
+  for (const [name, kind] of cases) t.equal(engineOf(name), kind, name)
+})
+
+t.test('defaultUrl() follows the name, else the engine', async (t) => {
+  const ports = { vllm_cpu: 8001, vllm_metal: 8002, ollama: 11434, llamacpp: 8080 }
+  for (const [name, port] of Object.entries({
+    ...ports,
+    mlx: 8080,
+    lmstudio: 1234,
+    sglang: 30000,
+  })) {
+    t.equal(defaultUrl(name, engineOf(name)), `http://127.0.0.1:${port}`, name)
+    t.equal(defaultUrl(name, 'openai'), `http://127.0.0.1:${port}`, `${name} of another kind`)
+  }
+  t.equal(defaultUrl('big', 'ollama'), 'http://127.0.0.1:11434')
+  t.equal(defaultUrl('big', 'openai'), null)
+  t.equal(defaultUrl('embedded', 'embedded'), null)
+})
+
+t.test('nameFor() takes the engine of the port, if its name is free', async (t) => {
+  t.equal(nameFor('http://box:11434', new Set()), 'ollama')
+  t.equal(nameFor('http://box:8080', new Set()), 'llamacpp')
+  t.equal(nameFor('http://box:8080', new Set(['llamacpp'])), 'mlx')
+  t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx'])), 'upstream_1')
+  t.equal(nameFor('https://box', new Set(['upstream_1', 'upstream_2'])), 'upstream_3')
+})

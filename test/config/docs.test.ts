@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { defaultUrl, engineOf } from '../../src/config/defaults.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { meaningOf } from '../../src/config/names.ts'
+import { GLOBAL_SETTINGS, UPSTREAM_FIELDS } from '../../src/config/settings.ts'
+import { GROUPS, type SettingRow } from '../../src/config/types.ts'
+
+const DOCS = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+
+const ROWS: [string, SettingRow][] = [
+  ...Object.entries(GLOBAL_SETTINGS),
+  ...Object.entries(UPSTREAM_FIELDS).map(([field, row]): [string, SettingRow] => [
+    `GENGATE_<NAME>_${field}`,
+    row,
+  ]),
+]
+
+function line([name, row]: [string, SettingRow]): string {
+  const standard = row.default === undefined ? (row.derived ?? 'unset') : `\`${row.default}\``
+  return `| \`${name}\` | ${standard} | ${row.doc.replaceAll('|', '\\|')} |`
+}
+
+t.test('each group of settings is one table of docs/configuration.md, row by row', async (t) => {
+  for (const group of GROUPS) {
+    const [, section = ''] = DOCS.split(`\n### ${group}\n`)
+    const table = (section.split(/\n##/)[0] ?? '')
+      .split('\n')
+      .filter((row) => row.startsWith('| `'))
+    t.same(table, ROWS.filter(([, row]) => row.group === group).map(line), group)
+  }
+})
+
+t.test('docs/configuration.md names no setting that does not exist', async (t) => {
+  const names = new Set(DOCS.match(/\bGENGATE_[A-Z0-9_]*[A-Z0-9]\b(?!_)/g))
+  t.ok(names.size > 20)
+  for (const name of names) t.not(meaningOf(name).kind, 'unknown', name)
+})
+
+t.test('docs/configuration.md tells the default URLs as they are', async (t) => {
+  const [, section = ''] = DOCS.split('| Name or engine | Default URL |')
+  const rows = [...(section.split('\n\n')[0] ?? '').matchAll(/^\| (`.*`) \| (.*) \|$/gm)]
+  const told = rows.flatMap(([, names = '', url = '']) =>
+    names.split(', ').map((name) => [name.replaceAll('`', ''), url.replaceAll('`', '')] as const),
+  )
+  t.ok(told.length >= 10)
+  for (const [name, url] of told) {
+    t.equal(defaultUrl(name, engineOf(name)) ?? 'none: set the URL', url, name)
+  }
+})
+
+t.test('the examples of docs/configuration.md load without an issue', async (t) => {
+  const examples = [...DOCS.matchAll(/```ini\n(.*?)```/gs)].map(([, text = '']) => text)
+  t.ok(examples.length >= 5)
+  for (const text of examples) {
+    const loaded = loadConfig({
+      env: {},
+      file: { path: '.env', text },
+      flags: { upstreams: [] },
+      readFile: () => 'key\n',
+    })
+    t.equal(loaded.ok, true, text, { loaded })
+    t.same(loaded.ok ? loaded.config.unused : [], [], 'every line has an effect')
+  }
+})

@@ -1,0 +1,62 @@
+import t from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { configToJson, printConfig, printIssue } from '../../src/config/print.ts'
+
+const loaded = loadConfig({
+  env: {
+    GENGATE_PORT: '8010',
+    GENGATE_API_KEYS: 's3cret',
+    GENGATE_X_API_KEY: 's3cret',
+    GENGATE_MODELS: 'a=x:it`s #1',
+    GENGATE_SPARE_API_KEY: 's3cret',
+  },
+  file: { path: '.env', text: 'GENGATE_PORT=8011\nGENGATE_X_MODEL="it\'s"\n' },
+  flags: { upstreams: ['x=http://box:1'] },
+  readFile: () => null,
+})
+if (!loaded.ok) throw new Error(JSON.stringify(loaded.issues))
+const { config } = loaded
+
+t.test('printConfig() shows name, value and source, and no secret', async (t) => {
+  const lines = printConfig(config)
+  for (const line of [
+    'GENGATE_HOST=127.0.0.1  # default',
+    'GENGATE_PORT=8010  # env; the env file says otherwise',
+    'GENGATE_UPSTREAMS=x  # flag',
+    "GENGATE_MODELS='a=x:it`s #1'  # env",
+    'GENGATE_API_KEYS=(set)  # env',
+    'GENGATE_X_URL=http://box:1  # flag',
+    "GENGATE_X_MODEL=`it's`  # file",
+    'GENGATE_X_API_KEY=(set)  # env',
+    'GENGATE_SPARE_API_KEY=(set)  # env; no effect: this upstream is not listed',
+  ]) {
+    t.ok(lines.includes(line), line)
+  }
+  t.notMatch(lines.join('\n'), /s3cret/)
+})
+
+t.test('configToJson() is plain data without a secret', async (t) => {
+  const json = configToJson(config)
+  t.same(JSON.parse(JSON.stringify(json)), json)
+  t.notMatch(JSON.stringify(json), /s3cret/)
+  t.match(json, {
+    env_file: '.env',
+    upstreams: [{ name: 'x', url: 'http://box:1', auth_env_keys: ['GENGATE_X_API_KEY'] }],
+  })
+  t.match(
+    json.settings.find(({ name }) => name === 'GENGATE_PORT'),
+    { shadowed: true, unused: false },
+  )
+  t.match(
+    json.settings.find(({ name }) => name === 'GENGATE_SPARE_API_KEY'),
+    { unused: true },
+  )
+})
+
+t.test('printIssue() makes one line of harmless characters', async (t) => {
+  const message = 'is not a setting.'
+  t.equal(printIssue({ name: 'GENGATE_X', message }), 'GENGATE_X is not a setting.')
+  const wild = printIssue({ name: `GENGATE_\u001b[2J\n${'x'.repeat(10_000)}`, message })
+  t.ok(wild.endsWith(`… ${message}`) && wild.length < 200)
+  t.notMatch(wild, /\p{Cc}/u)
+})

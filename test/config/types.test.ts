@@ -1,0 +1,50 @@
+import t from 'tap'
+import { bad, good } from '../../src/config/parsed.ts'
+import {
+  anyText,
+  oneOf,
+  parsedBy,
+  readAs,
+  type SettingType,
+  wholeNumber,
+  yesOrNo,
+} from '../../src/config/types.ts'
+
+function said(type: SettingType<unknown>, text: string): string {
+  const read = readAs(type, text)
+  return read.ok ? 'ok' : read.messages.join('\n')
+}
+
+t.test('wholeNumber() takes decimal digits within its range and says the range', async (t) => {
+  const type = wholeNumber(5, 10)
+  t.same(readAs(type, '5'), { ok: true, value: 5 })
+  t.same(readAs(type, '010'), { ok: true, value: 10 })
+  for (const text of ['4', '11', '-5', '5.0', '5e0', '0x5', ' 5', '', 'five', '9'.repeat(400)]) {
+    t.match(said(type, text), /^must be a whole number from 5 to 10, not "/, text)
+  }
+})
+
+t.test('oneOf() lists the words', async (t) => {
+  t.same(readAs(oneOf(['a', 'b']), 'b'), { ok: true, value: 'b' })
+  t.equal(said(oneOf(['a', 'b']), 'B'), 'must be one of a, b, not "B".')
+})
+
+t.test('yesOrNo takes 1 and 0, true and false', async (t) => {
+  t.same(
+    ['1', 'true', '0', 'false'].map((text) => readAs(yesOrNo, text)),
+    [
+      { ok: true, value: true },
+      { ok: true, value: true },
+      { ok: true, value: false },
+      { ok: true, value: false },
+    ],
+  )
+  t.equal(said(yesOrNo, 'yes'), 'must be one of 1, 0, true, false, not "yes".')
+})
+
+t.test('parsedBy() hands on the value or every message', async (t) => {
+  const type = parsedBy((text) => (text === 'x' ? good(1) : bad('a', 'b')))
+  t.same(readAs(type, 'x'), { ok: true, value: 1 })
+  t.same(readAs(type, 'y'), { ok: false, messages: ['a', 'b'] })
+  t.same(readAs(anyText, 'y'), { ok: true, value: 'y' })
+})

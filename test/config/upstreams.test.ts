@@ -1,0 +1,227 @@
+import t from 'tap'
+import { Reading } from '../../src/config/reading.ts'
+import { type Env, gather } from '../../src/config/sources.ts'
+import { readList, readUpstream } from '../../src/config/upstreams.ts'
+
+interface World {
+  readonly env?: Env
+  readonly file?: string
+  readonly flags?: readonly string[]
+  readonly files?: Readonly<Record<string, string>>
+}
+
+function read({ env = {}, file, flags = [], files = {} }: World) {
+  const reading = new Reading(gather(env, file === undefined ? null : { path: '.env', text: file }))
+  const upstreams = readList(reading, flags).flatMap(
+    (listed) => readUpstream(reading, listed, (path) => files[path] ?? null) ?? [],
+  )
+  return {
+    issues: reading.issues,
+    shadowed: [...reading.shadowed],
+    urls: Object.fromEntries(upstreams.map(({ spec }) => [spec.name, spec.url])),
+    upstreams,
+    settings: reading.settings(
+      upstreams.map(({ spec }) => spec.name),
+      [],
+    ),
+  }
+}
+
+const quiet = (ms: string): number[] =>
+  read({
+    env: { GENGATE_UPSTREAMS: 'ollama,sglang', GENGATE_PROBE_QUIET_INTERVAL_MS: ms },
+  }).upstreams.map(({ spec }) => spec.quietIntervalMs)
+
+const models = (env: Env): (string | null)[] =>
+  read({ env: { GENGATE_UPSTREAMS: 'vllm_cpu,vllm_metal,ollama', ...env } }).upstreams.map(
+    ({ spec }) => spec.model,
+  )
+
+t.test('readList() without a word takes the three defaults', async (t) => {
+  t.same(read({}).urls, {
+    vllm_metal: 'http://127.0.0.1:8002',
+    vllm_cpu: 'http://127.0.0.1:8001',
+    ollama: 'http://127.0.0.1:11434',
+  })
+})
+
+t.test('readList() takes flags instead of GENGATE_UPSTREAMS and names bare URLs', async (t) => {
+  const flags = [
+    'http://a:11434',
+    'mlx',
+    'x=http://b:1',
+    'http://c:8080',
+    'http://d:11434',
+    'https://e',
+  ]
+  const { urls, shadowed, settings } = read({ flags, file: 'GENGATE_UPSTREAMS=ollama' })
+  t.same(Object.entries(urls), [
+    ['ollama', 'http://a:11434'],
+    ['mlx', 'http://127.0.0.1:8080'],
+    ['x', 'http://b:1'],
+    ['llamacpp', 'http://c:8080'],
+    ['upstream_1', 'http://d:11434'],
+    ['upstream_2', 'https://e'],
+  ])
+  t.same(shadowed, ['GENGATE_UPSTREAMS'])
+  t.match(
+    settings.find(({ name }) => name === 'GENGATE_UPSTREAMS'),
+    {
+      value: 'ollama,mlx,x,llamacpp,upstream_1,upstream_2',
+      source: 'flag',
+    },
+  )
+})
+
+t.test('readList() leaves a name to the upstream that asks for it, also further on', async (t) => {
+  const { urls, issues } = read({ flags: ['http://a:11434', 'ollama=http://b:1'] })
+  t.same(issues, [])
+  t.same(urls, { upstream_1: 'http://a:11434', ollama: 'http://b:1' })
+})
+
+t.test('readList() refuses a name that stands there twice', async (t) => {
+  const byEnv = read({ env: { GENGATE_UPSTREAMS: 'ollama,ollama=http://box:1' } })
+  t.match(byEnv.issues, [{ name: 'GENGATE_UPSTREAMS', message: /"ollama" twice/ }])
+  const byFlag = read({ flags: ['x=http://a:1', 'x=http://b:1', 'nonsense!'] })
+  t.match(byFlag.issues, [
+    { name: '--upstream', message: /no name/ },
+    { name: '--upstream', message: /twice/ },
+  ])
+})
+
+t.test('a URL in the list and _URL are one setting: the higher source wins', async (t) => {
+  const list = 'GENGATE_UPSTREAMS=x=http://file:1'
+  const own = 'GENGATE_X_URL=http://file:2'
+  const cases: [string, World, string, string[]][] = [
+    [
+      'env over list in file',
+      { file: list, env: { GENGATE_X_URL: 'http://env:1' } },
+      'http://env:1',
+      ['GENGATE_UPSTREAMS'],
+    ],
+    [
+      'list in env over file',
+      { file: own, env: { GENGATE_UPSTREAMS: 'x=http://env:1' } },
+      'http://env:1',
+      ['GENGATE_X_URL'],
+    ],
+    [
+      'flag over env',
+      { flags: ['x=http://flag:1'], env: { GENGATE_X_URL: 'http://env:1' } },
+      'http://flag:1',
+      [],
+    ],
+    [
+      'flag over file',
+      { flags: ['x=http://flag:1'], file: own },
+      'http://flag:1',
+      ['GENGATE_X_URL'],
+    ],
+    [
+      'the same said twice',
+      { file: `${list}\nGENGATE_X_URL=http://file:1/v1/` },
+      'http://file:1',
+      [],
+    ],
+    ['only _URL', { flags: ['x'], file: own }, 'http://file:2', []],
+  ]
+  for (const [what, world, url, shadowed] of cases) {
+    const found = read(world)
+    t.same(found.issues, [], what)
+    t.same(found.urls, { x: url }, what)
+    t.same(found.shadowed, shadowed, what)
+    t.match(
+      found.settings.find(({ name }) => name === 'GENGATE_X_URL'),
+      { value: url },
+      what,
+    )
+  }
+  const clash = read({ file: `${list}\n${own}` })
+  t.match(clash.issues, [{ name: 'GENGATE_X_URL', message: /differs.*Keep one/ }])
+})
+
+t.test('an upstream without any URL says which variable to set', async (t) => {
+  const { issues, urls } = read({ env: { GENGATE_UPSTREAMS: 'big,ollama' } })
+  t.match(issues, [{ name: 'GENGATE_BIG_URL', message: /must be set/ }])
+  t.same(Object.keys(urls), ['ollama'])
+  t.same(read({ env: { GENGATE_UPSTREAMS: 'big', GENGATE_BIG_ENGINE: 'ollama' } }).urls, {
+    big: 'http://127.0.0.1:11434',
+  })
+})
+
+t.test('every field of an upstream reaches its spec', async (t) => {
+  const { upstreams, issues } = read({
+    env: {
+      GENGATE_UPSTREAMS: 'x',
+      GENGATE_X_URL: 'http://box:1/base/v1',
+      GENGATE_X_ENGINE: 'sglang',
+      GENGATE_X_MODEL: 'a/b:c',
+      GENGATE_X_ADMIN: 'draining',
+      GENGATE_X_PROBE: 'passive',
+      GENGATE_X_COLD: 'never',
+      GENGATE_X_MAX_CONCURRENCY: '3',
+      GENGATE_X_API_KEY: 'key',
+      GENGATE_PROBE_QUIET_INTERVAL_MS: '5000',
+    },
+  })
+  t.same(issues, [])
+  t.same(upstreams, [
+    {
+      spec: {
+        name: 'x',
+        engine: 'sglang',
+        url: 'http://box:1/base',
+        model: 'a/b:c',
+        intent: 'draining',
+        probe: 'passive',
+        cold: 'never',
+        maxConcurrency: 3,
+        quietIntervalMs: 5000,
+      },
+      apiKey: 'key',
+      apiKeyNames: ['GENGATE_X_API_KEY'],
+    },
+  ])
+})
+
+t.test('quietIntervalMs is the larger of the setting and what the engine needs', async (t) => {
+  const [ollama, sglang] = quiet('1000')
+  t.equal(sglang, 1000)
+  t.ok((ollama ?? 0) > 300_000, 'longer than the keep-alive of an Ollama')
+  t.same(quiet('86400000'), [86_400_000, 86_400_000])
+})
+
+t.test('the model of vllm_… falls back to the names of the older world', async (t) => {
+  t.same(models({}), [null, null, null])
+  t.same(models({ VLLM_MODEL: 'v' }), ['v', 'v', null])
+  t.same(models({ VLLM_MODEL: 'v', OPENCLAW_VLLM_MODEL: 'o' }), ['o', 'o', null])
+  t.same(models({ OPENCLAW_VLLM_MODEL: 'o', GENGATE_VLLM_CPU_MODEL: 'own' }), ['own', 'o', null])
+})
+
+t.test('a key comes from its variable or its file, and is never repeated', async (t) => {
+  const world = { files: { '/k': 's3cret\n', '/bad': 's3cret\nmore' } }
+  const keyOf = (env: Env, file?: string) =>
+    read({ ...world, flags: ['x=http://box:1'], env, ...(file === undefined ? {} : { file }) })
+  t.match(keyOf({ GENGATE_X_API_KEY_FILE: '/k' }).upstreams, [
+    { apiKey: 's3cret', apiKeyNames: ['GENGATE_X_API_KEY_FILE'] },
+  ])
+  t.match(keyOf({ GENGATE_X_API_KEY: 'e' }, 'GENGATE_X_API_KEY_FILE=/k').upstreams, [
+    { apiKey: 'e', apiKeyNames: ['GENGATE_X_API_KEY'] },
+  ])
+  t.match(keyOf({ GENGATE_X_API_KEY_FILE: '/k' }, 'GENGATE_X_API_KEY=f').upstreams, [
+    { apiKey: 's3cret', apiKeyNames: ['GENGATE_X_API_KEY_FILE'] },
+  ])
+  t.match(keyOf({}).upstreams, [{ apiKey: null, apiKeyNames: [] }])
+  const bad: [Env, RegExp][] = [
+    [{ GENGATE_X_API_KEY_FILE: '/gone' }, /cannot be read/],
+    [{ GENGATE_X_API_KEY_FILE: '/bad' }, /line break/],
+    [{ GENGATE_X_API_KEY: 's3cret\r\n' }, /line break/],
+    [{ GENGATE_X_API_KEY: 'a', GENGATE_X_API_KEY_FILE: '/k' }, /Keep one/],
+  ]
+  for (const [env, message] of bad) {
+    const { issues } = keyOf(env)
+    t.equal(issues.length, 1)
+    t.match(issues, [{ message }])
+    t.notMatch(JSON.stringify(issues), /s3cret/)
+  }
+})

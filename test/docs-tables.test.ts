@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { REASONS } from '../src/core/reason.ts'
+import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
+import { METRICS, type MetricSpec } from '../src/telemetry/metric-table.ts'
+
+// Goal: docs and tables say the same, both ways. Method: read the Markdown tables and compare rows.
+
+function read(name: string): string {
+  return readFileSync(new URL(`../docs/${name}`, import.meta.url), 'utf8')
+}
+
+/** The cells of every table row whose first cell is one name in backticks, by that name. */
+function rowsOf(markdown: string): Map<string, string[]> {
+  const rows = markdown
+    .split('\n')
+    .filter((line) => /^\| `[^`]+` \|/.test(line))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim().replaceAll('\\|', '|')),
+    )
+  return new Map(rows.map(([name = '', ...cells]) => [name.replaceAll('`', ''), cells]))
+}
+
+t.test('docs/errors.md has exactly the rows of ERRORS', async (t) => {
+  const table: Readonly<Record<string, ErrorSpec>> = ERRORS
+  const expected = Object.entries(table).map(([code, { status, message, advice, retry }]) => [
+    code,
+    [String(status), message, advice, retry === undefined ? 'no' : 'yes'],
+  ])
+  t.strictSame([...rowsOf(read('errors.md'))], expected)
+})
+
+t.test('docs/metrics.md has exactly the rows of METRICS', async (t) => {
+  const table: Readonly<Record<string, MetricSpec>> = METRICS
+  const expected = Object.entries(table).map(([name, { kind, labels, help, advice }]) => {
+    const named = labels.map((label) => `\`${label}\``).join(', ')
+    return [name, [kind, named === '' ? '(none)' : named, help, advice]]
+  })
+  t.strictSame([...rowsOf(read('metrics.md'))], expected)
+})
+
+t.test(
+  'docs/metrics.md names every state and every label, and rules use real metrics',
+  async (t) => {
+    const text = read('metrics.md')
+    for (const { state } of Object.values(REASONS)) t.match(text, `\`${state}\``, state)
+    const used = new Set(text.match(/gengate_\w+/g))
+    for (const name of used) t.ok(Object.hasOwn(METRICS, name), name)
+    t.ok(used.size >= Object.keys(METRICS).length)
+  },
+)

@@ -1,0 +1,17 @@
+import t from 'tap'
+import { FAILURES, failureOfExitCode, failureText } from '../../src/embedded/failure.ts'
+
+t.test('failureOfExitCode() knows its own codes and takes no crash for one', async (t) => {
+  t.equal(failureOfExitCode(FAILURES.bad_model), 'bad_model')
+  for (const code of [null, 0, 1, 134, 139]) t.equal(failureOfExitCode(code), null)
+  t.equal(new Set(Object.values(FAILURES)).size, Object.keys(FAILURES).length)
+})
+
+t.test('failureText() says what to do, whether the cause is known or not', async (t) => {
+  t.match(failureText('package_absent', ''), 'npm install node-llama-cpp@3.21.1')
+  t.match(failureText('package_absent', ''), 'GENGATE_EMBEDDED=off')
+  t.match(failureText('no_binary', 'no glibc'), /\(no glibc\)/)
+  t.match(failureText('bad_model', 'no such file'), 'no such file')
+  t.match(failureText('bad_model', ''), 'GENGATE_EMBEDDED')
+  t.match(failureText('cache_unwritable', 'EACCES'), /EACCES.*XDG_CACHE_HOME/)
+})

@@ -1,0 +1,148 @@
+// Goal: the guards come first, bodies reach the proxy untouched, and every ending has our shape.
+// Method: real sockets, raw bytes, fake rooms.
+
+import { connect } from 'node:net'
+import t from 'tap'
+import { codeOf, get, parse, pass, raw, start } from './start-server.ts'
+import type { Handed } from '../../src/operator/front.ts'
+
+t.test('the router and the guards agree on the path, or nobody is served', async (t) => {
+  const { port } = await start(t)
+  t.equal((await get(port, '/%6detrics')).status, 404, 'decodes to /metrics in the router only')
+  t.equal((await get(port, '/%761/chat')).status, 404)
+  const absolute = await get(port, 'http://a/livez')
+  t.equal(absolute.status, 200, 'absolute form')
+  const broken = await get(port, '/v1/%zz')
+  t.equal(broken.status, 400)
+  t.equal(codeOf(broken), 'bad_path')
+  t.match(broken.headers['x-request-id'], /./)
+})
+
+t.test('a guard that refuses keeps every route shut, known or not', async (t) => {
+  let proxied = 0
+  const { port, events } = await start(t, {
+    guard: () => ({
+      ok: false,
+      code: 'host_not_allowed',
+      detail: 'evil',
+      headers: { vary: 'Origin' },
+    }),
+    proxy: () => void proxied++,
+  })
+  for (const path of ['/livez', '/metrics', '/v1/chat/completions', '/nope', '/v1/%zz']) {
+    const got = await get(port, path)
+    t.equal(got.status, 421, path)
+    t.equal(codeOf(got), 'host_not_allowed')
+    t.equal(got.headers['vary'], 'Origin')
+    t.equal(got.headers['x-should-retry'], 'false')
+  }
+  t.equal(proxied, 0)
+  t.equal(events.length, 5)
+  await get(port, '/v1/x?key=canary')
+  t.match(events.at(-1), { type: 'refused', path: '/v1/x', status: 421 })
+})
+
+t.test('a request under /v1 reaches the proxy whole, whatever its type and method', async (t) => {
+  const seen: { method: string; body: string; handed: Handed }[] = []
+  const { port } = await start(t, {
+    proxy: async (request, response, handed) => {
+      let body = ''
+      for await (const chunk of request) body += String(chunk)
+      seen.push({ method: request.method ?? '', body, handed })
+      response.end('ok')
+    },
+  })
+  for (const method of ['POST', 'PUT', 'QUERY', 'PROPFIND', 'TRACE', 'DELETE']) {
+    for (const type of ['application/json', ';;;', 'text/plain; charset=latin1']) {
+      await raw(
+        port,
+        `${method} /v1/chat/completions?a=b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: ${type}\r\ncontent-length: 5\r\nx-request-id: mine-1\r\n\r\n{"a":`,
+      )
+      const last = seen.pop()
+      t.strictSame(last, {
+        method,
+        body: '{"a":',
+        handed: { requestId: 'mine-1', path: '/v1/chat/completions', query: '?a=b', cors: {} },
+      })
+    }
+  }
+})
+
+t.test('Expect: 100-continue is answered with 100, then served', async (t) => {
+  const { port } = await start(t, {
+    proxy: async (request, response) => {
+      let size = 0
+      for await (const chunk of request) size += (chunk as Buffer).length
+      response.end(String(size))
+    },
+  })
+  const text = await new Promise<string>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write(
+        'POST /v1/x HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n',
+      ),
+    )
+    let all = ''
+    socket.on('data', (chunk: Buffer) => {
+      if (all === '') socket.write('abc')
+      all += chunk.toString()
+    })
+    socket.on('close', () => resolve(all))
+  })
+  t.match(text, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/)
+  t.match(text, /3\r\n0\r\n\r\n$|\r\n\r\n3$/)
+})
+
+t.test('preflights are answered for allowed origins only, OPTIONS * always', async (t) => {
+  const cors = { 'access-control-allow-origin': 'https://mine.example', vary: 'Origin' }
+  const { port } = await start(t, {
+    guard: (request) =>
+      request.headers.origin === undefined
+        ? pass(request)
+        : { ...pass(request), ok: true, path: request.url ?? '', query: '', cors },
+    proxy: (_request, response) => void response.writeHead(405).end(),
+  })
+  const ask = (target: string, more: string): Promise<string> =>
+    raw(port, `OPTIONS ${target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${more}\r\n`)
+  const preflight = parse(await ask('/v1/chat/completions', 'origin: https://mine.example\r\n'))
+  t.equal(preflight.status, 204)
+  t.equal(preflight.headers['access-control-allow-origin'], 'https://mine.example')
+  t.notOk('content-length' in preflight.headers)
+  t.equal(parse(await ask('/v1/chat/completions', '')).status, 405)
+  const star = parse(await ask('*', ''))
+  t.equal(star.status, 204)
+  t.notOk('access-control-allow-origin' in star.headers)
+  const models = await get(port, '/v1/models', 'origin: https://mine.example\r\n')
+  t.equal(models.headers['access-control-allow-origin'], 'https://mine.example')
+})
+
+t.test('a bug answers 500 without its message, or destroys what has begun', async (t) => {
+  const { port, events } = await start(t, {
+    status: () => {
+      throw new Error('secret-canary')
+    },
+    metrics: { contentType: 'text/plain', text: () => Promise.reject(new Error('secret-canary')) },
+    proxy: async (request, response) => {
+      if (request.url === '/v1/begun') response.writeHead(200, { 'content-length': '9' }).write('x')
+      await Promise.resolve()
+      throw new Error('secret-canary')
+    },
+  })
+  for (const path of ['/gate/status', '/metrics', '/v1/x']) {
+    const got = await get(port, path)
+    t.equal(got.status, 500, path)
+    t.equal(codeOf(got), 'internal_error')
+    t.notMatch(got.body, 'canary')
+  }
+  const begun = parse(await raw(port, 'GET /v1/begun HTTP/1.1\r\nhost: a\r\n\r\n').catch(() => ''))
+  t.not(begun.body, '9 bytes', 'cut')
+  t.equal(events.filter((event) => event.type === 'bug').length, 4)
+  const guardBug = await start(t, {
+    guard: () => {
+      throw new Error('secret-canary')
+    },
+  })
+  const got = await get(guardBug.port, '/v1/x')
+  t.equal(got.status, 500)
+  t.notMatch(got.body, 'canary')
+})

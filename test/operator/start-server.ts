@@ -1,0 +1,89 @@
+import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import type { Test } from 'tap'
+import type { GateEvent } from '../../src/core/event.ts'
+import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
+import type { GuardVerdict, ServerParts } from '../../src/operator/front.ts'
+import { buildServer, type GateServer } from '../../src/operator/server.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+
+/** A guard that lets everything through. */
+export const pass = (request: IncomingMessage): GuardVerdict => {
+  const url = request.url ?? ''
+  const path = url.replace(/^http:\/\/[^/]*/, '')
+  const mark = path.indexOf('?')
+  return mark < 0
+    ? { ok: true, path, query: '', cors: {} }
+    : { ok: true, path: path.slice(0, mark), query: path.slice(mark), cors: {} }
+}
+
+export interface Started {
+  readonly port: number
+  readonly server: GateServer
+  readonly events: GateEvent[]
+}
+
+/** A server on a free port around fake rooms; `more` replaces some. */
+export async function start(t: Test, more: Partial<ServerParts> = {}): Promise<Started> {
+  const events: GateEvent[] = []
+  const server = buildServer({
+    version: '1.2.3',
+    clock: systemClock,
+    emit: (event) => void events.push(event),
+    guard: pass,
+    proxy: (_request, response, handed) => {
+      response.writeHead(200, { 'x-request-id': handed.requestId })
+      response.end(JSON.stringify(handed))
+    },
+    metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'gengate_x 1\n' },
+    status: () => ({ version: '1.2.3' }),
+    readiness: ({ model, verbose }) =>
+      model === 'gone' ? { status: 503, body: `no ${verbose}\n` } : { status: 200, body: 'ok\n' },
+    models: (requestId) => errorAnswer('no_eligible_upstream', { requestId }),
+    model: (id, requestId) => plainAnswer(200, { type: 'text/plain', body: id }, requestId),
+    ...more,
+  })
+  const port = await server.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    server.cut()
+    return server.close()
+  })
+  return { port, server, events }
+}
+
+export interface Got {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+/** One answer, read apart. */
+export function parse(text: string): Got {
+  const [head = '', ...rest] = text.split('\r\n\r\n')
+  const [first = '', ...lines] = head.split('\r\n')
+  const headers = Object.fromEntries(
+    lines.map((line) => {
+      const colon = line.indexOf(':')
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()]
+    }),
+  )
+  return { status: Number(first.split(' ')[1]), headers, body: rest.join('\r\n\r\n') }
+}
+
+/** Sends raw bytes and reads until the server closes. */
+export function raw(port: number, bytes: string | Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+    let text = ''
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(text))
+  })
+}
+
+/** One GET on its own connection. */
+export const get = async (port: number, path: string, more = ''): Promise<Got> =>
+  parse(await raw(port, `GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${more}\r\n`))
+
+/** The code of an error answer. */
+export const codeOf = ({ body }: Got): unknown => JSON.parse(body).error.code

@@ -1,0 +1,42 @@
+import t from 'tap'
+import { Leases } from '../../src/proxy/leases.ts'
+
+const item = (sentAt: number) => ({
+  sentAt,
+  bytes: 9,
+  streamed: true,
+  contentAt: null,
+  maxTokens: null,
+})
+
+t.test('a lease is counted until its release, once', async (t) => {
+  const leases = new Leases()
+  let freed = 0
+  const stop = leases.onFreed(() => freed++)
+  const one = leases.take('a', 1, item(1))
+  leases.take('a', 1, item(2))
+  t.equal(leases.count('a'), 2)
+  t.equal(leases.count('b'), 0)
+  one.release()
+  one.release()
+  t.equal(leases.count('a'), 1)
+  t.equal(freed, 1)
+  stop()
+})
+
+t.test('flight() is a plain snapshot: oldest first, bounded, the newest named', async (t) => {
+  const leases = new Leases()
+  const first = leases.take('a', 1, item(0))
+  for (let i = 1; i < 30; i++) leases.take('a', 1, item(i))
+  const before = leases.flight('a')
+  first.contentAt(50)
+  const after = leases.flight('a')
+  t.equal(before.waiting, 30)
+  t.equal(before.items[0]?.contentAt, null, 'a snapshot does not change')
+  t.equal(after.waiting, 29)
+  t.equal(after.items[0]?.contentAt, 50)
+  t.equal(after.items.length, 16)
+  t.equal(after.newest?.sentAt, 29)
+  t.strictSame(structuredClone(after), after)
+  t.strictSame(leases.flight('nobody'), { inFlight: 0, waiting: 0, newest: null, items: [] })
+})

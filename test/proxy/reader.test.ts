@@ -1,0 +1,137 @@
+import t from 'tap'
+import { BodyReader, type Step, StreamReader } from '../../src/proxy/reader.ts'
+
+// Goal: what of an upstream's answer may go on, and when; and whether it ended properly.
+
+const role =
+  'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+const token = (text: string, index = 0) =>
+  `data: {"model":"up","choices":[{"index":${index},"delta":{"content":"${text}"},"finish_reason":null}]}\n\n`
+const finish = (reason: string, index = 0) =>
+  `data: {"choices":[{"index":${index},"delta":{},"finish_reason":"${reason}"}]}\n\n`
+const DONE = 'data: [DONE]\n\n'
+const stream = (over = {}) => new StreamReader({ api: 'chat', n: 1, model: null, ...over })
+const text = (step: Step) => Buffer.concat(step.out).toString()
+const push = (reader: StreamReader, data: string) => reader.push(Buffer.from(data))
+
+t.test('StreamReader holds role deltas and comments until the first content', async (t) => {
+  const reader = stream()
+  t.equal(text(push(reader, role)), '')
+  t.equal(text(push(reader, ': keep-alive\n\n')), '')
+  const step = push(reader, token('a'))
+  t.equal(step.content, 1)
+  t.equal(text(step), `${role}: keep-alive\n\n${token('a')}`, 'then all of it, byte for byte')
+  t.equal(
+    text(push(reader, token('b') + finish('stop') + DONE)),
+    token('b') + finish('stop') + DONE,
+  )
+  t.equal(reader.end().failure, null)
+  t.ok(reader.complete())
+})
+
+t.test('StreamReader never lets half an event out', async (t) => {
+  const reader = stream()
+  push(reader, token('a'))
+  const event = token('bcd')
+  t.equal(text(push(reader, event.slice(0, 30))), '')
+  t.equal(text(push(reader, event.slice(30))), event)
+})
+
+t.test('StreamReader takes a proper finish without content for an answer', async (t) => {
+  const reader = stream()
+  t.equal(text(push(reader, role + finish('length'))), role + finish('length'))
+  t.equal(reader.end().failure, null, 'also without [DONE]')
+})
+
+for (const [name, end] of [
+  ['nothing', ''],
+  ['[DONE] alone', DONE],
+  ['abort and [DONE]', finish('abort') + DONE],
+  ['error and [DONE]', finish('error') + DONE],
+  ['an error frame and [DONE]', `data: {"error":{"message":"boom"}}\n\n${DONE}`],
+] as const) {
+  t.test(`StreamReader calls a stream that ends with ${name} a failure`, async (t) => {
+    const reader = stream()
+    push(reader, token('a'))
+    const step = push(reader, end)
+    const failure = step.failure ?? reader.end().failure
+    t.match(failure?.code, /^upstream_(truncated|error)$/)
+    t.notMatch(text(step), /DONE|abort|"error"/, 'and nothing of it went out')
+    t.notOk(reader.complete())
+  })
+}
+
+t.test('StreamReader wants every choice that it saw to end', async (t) => {
+  const reader = stream({ n: 2 })
+  push(reader, token('a', 0) + token('b', 1) + finish('stop', 0))
+  t.equal(reader.end().failure?.code, 'upstream_truncated')
+  const whole = stream({ n: 2 })
+  push(whole, token('a', 0) + token('b', 1) + finish('stop', 0) + finish('stop', 1))
+  t.equal(whole.end().failure, null)
+  const ignored = stream({ n: 2 })
+  push(ignored, token('a', 0) + finish('stop', 0) + DONE)
+  t.equal(ignored.end().failure, null, 'an engine that ignores n is no liar')
+})
+
+t.test('StreamReader writes the name that the client used', async (t) => {
+  const reader = stream({ model: 'mine' })
+  t.equal(text(push(reader, token('a'))), token('a').replace('"up"', '"mine"'))
+})
+
+t.test('StreamReader gives up on a megabyte without content', async (t) => {
+  const reader = stream()
+  const comment = `: ${'x'.repeat(100_000)}\n\n`
+  let failure = null
+  for (let i = 0; i < 11; i++) failure = push(reader, comment).failure ?? failure
+  t.equal(failure?.code, 'upstream_protocol_error')
+})
+
+t.test('StreamReader lets an event through that is too large to look at', async (t) => {
+  const reader = stream()
+  push(reader, token('a'))
+  const huge = token('y'.repeat(3_000_000))
+  let out = ''
+  for (let at = 0; at < huge.length; at += 65_536)
+    out += text(push(reader, huge.slice(at, at + 65_536)))
+  t.equal(out, huge)
+  t.equal(reader.end().failure?.code, 'upstream_truncated', 'and still watches how it ends')
+  push(reader, finish('stop') + DONE)
+  t.equal(reader.end().failure, null)
+})
+
+const body = (over = {}) => new BodyReader({ api: 'chat', n: 1, model: null, ...over })
+const answer =
+  '{"model":"up","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
+
+t.test('BodyReader holds a JSON answer to its end and judges it', async (t) => {
+  const reader = body({ model: 'mine' })
+  t.equal(text(reader.push(Buffer.from(answer.slice(0, 20)))), '')
+  reader.push(Buffer.from(answer.slice(20)))
+  t.equal(text(reader.end()), answer.replace('"up"', '"mine"'))
+})
+
+for (const [bad, code] of [
+  ['', 'upstream_protocol_error'],
+  ['<html>', 'upstream_protocol_error'],
+  ['{"choices":[]}', 'upstream_protocol_error'],
+  ['{"error":{"message":"x"}}', 'upstream_error'],
+  ['{"object":"error","message":"x"}', 'upstream_error'],
+  ['{"choices":[{"message":{"content":"a"},"finish_reason":"abort"}]}', 'upstream_truncated'],
+] as const) {
+  t.test(`BodyReader refuses ${bad === '' ? 'an empty body' : bad}`, async (t) => {
+    const reader = body()
+    reader.push(Buffer.from(bad))
+    const step = reader.end()
+    t.equal(step.failure?.code, code)
+    t.equal(step.out.length, 0)
+  })
+}
+
+t.test('BodyReader commits beyond a megabyte and streams on', async (t) => {
+  const reader = body()
+  const part = Buffer.alloc(600_000, 'x')
+  t.equal(reader.push(part).out.length, 0)
+  t.equal(text(reader.push(part)).length, 1_200_000)
+  t.equal(text(reader.push(Buffer.from('z'))), 'z')
+  t.equal(reader.end().failure, null)
+})

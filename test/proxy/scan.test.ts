@@ -1,0 +1,135 @@
+import t from 'tap'
+import { scanBody } from '../../src/proxy/scan.ts'
+
+const scan = (body: string | Buffer): ReturnType<typeof scanBody> =>
+  scanBody(typeof body === 'string' ? Buffer.from(body) : body)
+const inString = (...bytes: number[]): Buffer =>
+  Buffer.concat([Buffer.from('{"a":"'), Buffer.from(bytes), Buffer.from('"}')])
+const nested = (depth: number): string => `{"a":${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}}`
+const list = (count: number): string => `{"a":[${'1,'.repeat(count - 1)}1]}`
+const members = (count: number): string => `{${'"k":1,'.repeat(count - 1)}"k":1}`
+const refused = (code: string, param: string | null = null): object => ({ ok: false, code, param })
+
+t.test('scanBody finds what routing needs, wherever it stands', async (t) => {
+  const body =
+    '{"messages":[{"role":"user","content":"\\"model\\":\\"x\\""}], "model" : "gemma" ,"stream":true,"n":2,"max_tokens":9}'
+  const result = scan(body)
+  t.match(result, { ok: true, stream: true, n: 2, maxTokens: 9, insertAt: 1, empty: false })
+  t.equal(result.ok && result.model?.value, 'gemma')
+  t.equal(result.ok && result.model && body.slice(result.model.start, result.model.end), '"gemma"')
+})
+
+t.test('scanBody: absent fields, null fields, the empty object', async (t) => {
+  const nothing = { model: null, modelSpan: null, stream: false, n: 1, maxTokens: null }
+  t.strictSame(scan(' { } '), { ok: true, ...nothing, insertAt: 2, empty: true })
+  t.match(scan('{"model":null,"stream":null,"n":null,"max_tokens":null}'), {
+    model: null,
+    modelSpan: { start: 9, end: 13 },
+    stream: false,
+    n: 1,
+    maxTokens: null,
+  })
+  t.match(scan('{"a":{"model":"inner","stream":true}}'), nothing, 'deeper keys do not count')
+  t.match(scan('{"a":[{"model":"inner"}],"b":{"stream":1}}'), nothing)
+  t.match(scan('{"model":""}'), { model: { value: '' } })
+})
+
+t.test('scanBody: the last duplicate counts, in any spelling, as JSON.parse has it', async (t) => {
+  t.match(scan('{"model":"a","mod\\u0065l":"b"}'), { model: { value: 'b' } })
+  t.match(scan('{"\\u006dodel":"a","model":"b"}'), { model: { value: 'b' } })
+  t.match(scan('{"stream":"yes","stream":false}'), { ok: true, stream: false })
+  t.match(scan('{"model":7,"model":"b"}'), { model: { value: 'b' } })
+  t.match(scan('{"model":"b","model":null}'), { model: null })
+})
+
+t.test('scanBody: the larger bound, and none that is none', async (t) => {
+  t.match(scan('{"max_tokens":5,"max_completion_tokens":7}'), { maxTokens: 7 })
+  t.match(scan('{"max_tokens":5,"max_completion_tokens":null}'), { maxTokens: 5 })
+  t.match(scan('{"max_tokens":-1}'), { maxTokens: null })
+  t.match(scan('{"max_tokens":1e400}'), { maxTokens: null })
+  t.match(scan('{"n":0}'), { n: 1 })
+  t.match(scan('{"n":1.5}'), { n: 1 })
+  t.match(scan('{"n":1000000}'), { n: 1_000_000 }, 'the upstream says no, not we (B57)')
+})
+
+t.test('scanBody B41: what is no JSON object', async (t) => {
+  for (const body of ['', ' ', '{', '}', '{"a":1}x', "{'a':1}", '{"a":1,}', '{"a"}', '\uFEFF{}']) {
+    t.strictSame(scan(body), refused('invalid_json'), JSON.stringify(body))
+  }
+  for (const body of ['null', '1', '"x"', '[]', '[{"model":"a"}]', 'true']) {
+    t.strictSame(scan(body), refused('invalid_body'), body)
+  }
+})
+
+t.test('scanBody B42, B43: bytes that are no UTF-8', async (t) => {
+  for (const bytes of [
+    [0xff],
+    [0xc0, 0xae],
+    [0xed, 0xa0, 0x80],
+    [0xe2, 0x82],
+    [0xf5, 0x80, 0x80, 0x80],
+  ]) {
+    t.strictSame(scan(inString(...bytes)), refused('invalid_utf8'), String(bytes))
+  }
+  t.match(scan('{"a":"\\ud800"}'), { ok: true }, 'a lone surrogate as an escape passes')
+  t.strictSame(scan(Buffer.from('{"a":1}', 'utf16le')), refused('invalid_json'))
+})
+
+t.test('scanBody B54, B56: wrong types and names', async (t) => {
+  for (const value of [
+    '7',
+    'true',
+    '[]',
+    '{}',
+    '["a"]',
+    `"${'x'.repeat(257)}"`,
+    `"${'x'.repeat(5000)}"`,
+  ]) {
+    t.strictSame(scan(`{"model":${value}}`), refused('invalid_model', 'model'), value.slice(0, 9))
+  }
+  t.match(scan(`{"model":"${'\\u0041'.repeat(256)}"}`), { model: { value: 'A'.repeat(256) } })
+  for (const value of ['"true"', '1', '0', '[]', '{}', '""']) {
+    t.strictSame(scan(`{"stream":${value}}`), refused('invalid_type', 'stream'), value)
+  }
+})
+
+t.test('scanBody B46: prototype names are keys like any other', async (t) => {
+  t.match(scan('{"__proto__":{"model":"x"},"constructor":1}'), { ok: true, model: null })
+  t.equal(Object.hasOwn(Object.prototype, 'model'), false)
+})
+
+t.test('scanBody B47: depth', async (t) => {
+  t.match(scan(nested(200)), { ok: true })
+  t.strictSame(scan(nested(201)), refused('json_too_deep'))
+  t.strictSame(scan('['.repeat(1_000_000)), refused('json_too_deep'))
+})
+
+t.test('scanBody B48: size in values, members, digits', async (t) => {
+  t.match(scan(list(999_998)), { ok: true })
+  t.strictSame(scan(list(999_999)), refused('json_too_complex'))
+  t.match(scan(members(100_000)), { ok: true })
+  t.strictSame(scan(members(100_001)), refused('json_too_complex'))
+  t.match(scan(`{"seed":${'9'.repeat(10_000)}}`), { ok: true })
+  t.strictSame(scan(`{"seed":${'9'.repeat(10_001)}}`), refused('json_too_complex'))
+})
+
+t.test('scanBody B48: hostile bodies of 8 MB take no longer than friendly ones', async (t) => {
+  const bytes = 8_000_000
+  const fill = (part: string): string => part.repeat(Math.ceil(bytes / part.length))
+  for (const [name, body] of [
+    ['objects', `[${fill('{},')}{}]`],
+    ['keys', `{${fill('"mod\\u0065l":"x",')}"z":1}`],
+    ['text', `{"a":"${fill('x')}"}`],
+    ['escapes', `{"a":"${fill('\\n\\u0041')}"}`],
+    ['backslashes', `{"a":"${fill('\\\\')}"}`],
+    ['spaces', `{${fill(' ')}}`],
+    ['digits', `{"n":${fill('9')}}`],
+  ] as const) {
+    const buffer = Buffer.from(body)
+    const from = process.hrtime.bigint()
+    scanBody(buffer)
+    const ms = Number(process.hrtime.bigint() - from) / 1e6
+    // Measured 15 ms at most; the slack is for a busy machine. A quadratic scan takes minutes.
+    t.ok(ms < 400, `${name}: ${ms.toFixed(1)} ms`)
+  }
+})
