@@ -2,6 +2,10 @@ import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ProbeOutcome } from './outcome.ts'
 import type { EvidenceReason } from './reason.ts'
 
+/** After this much time without a client request nobody counts as active (Envoy's
+ *  `no_traffic_interval` is the same minute). */
+export const ACTIVE_FOR_MS = 60_000
+
 /** One observed time to first content and the size of the request it belongs to. */
 export interface TtftSample {
   readonly bytes: number
@@ -29,6 +33,8 @@ export interface Facts {
   /** A live failure that no probe has looked at yet. */
   readonly liveFailureAt: number | null
   readonly flight: Flight
+  /** Since when, and until when so far, clients have used this very upstream. */
+  readonly used: { readonly since: number; readonly at: number } | null
   /** Latencies of the last passes, newest last. */
   readonly latenciesMs: readonly number[]
   readonly ttfts: readonly TtftSample[]
@@ -50,6 +56,7 @@ export const NO_FACTS: Facts = {
   failure: null,
   liveFailureAt: null,
   flight: NO_FLIGHT,
+  used: null,
   latenciesMs: [],
   ttfts: [],
   longestGapMs: 0,
@@ -97,7 +104,11 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         ttfts: [...was.ttfts, { bytes: evidence.bytes, ms: evidence.ttftMs }].slice(-TTFTS_MAX),
       }
     case 'flight':
-      return { ...was, flight: evidence.flight }
+      return {
+        ...was,
+        flight: evidence.flight,
+        used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
+      }
     case 'live_failure':
       return evidence.failure === 'refused'
         ? { ...was, failure: { reason: 'refused', at: evidence.at }, liveFailureAt: evidence.at }
@@ -113,6 +124,15 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'models':
       return { ...was, models: evidence.models }
   }
+}
+
+/** Has a client used this very upstream within the last minute? */
+export function isUsed({ used }: Facts, nowMs: number): boolean {
+  return used !== null && nowMs - used.at < ACTIVE_FOR_MS
+}
+
+function usedUntil(was: Facts, at: number): NonNullable<Facts['used']> {
+  return { since: isUsed(was, at) ? (was.used?.since ?? at) : at, at }
 }
 
 /** Progress disproves every failure but a refused connection: running streams outlive a listener. */

@@ -1,5 +1,5 @@
 import type { FlightItem } from './evidence.ts'
-import { type Facts, lastProofAt } from './facts.ts'
+import { type Facts, isUsed, lastProofAt } from './facts.ts'
 import {
   ejectAfterMs,
   gapBudgetMs,
@@ -132,7 +132,7 @@ function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   }
   if (spec.probe === 'off') return { reason: 'ok', wakeAt: Infinity }
   if (proofAt === null) return { reason: 'not_probed_yet', wakeAt: Infinity }
-  const staleAt = expiryOf(spec, proofAt, ctx)
+  const staleAt = expiryOf(spec, facts, { proofAt, ctx })
   if (ctx.nowMs >= staleAt) return { reason: 'stale', wakeAt: Infinity }
   const movingUntil = (facts.progressAt ?? never) + ctx.policy.intervalMs
   if (ctx.nowMs >= movingUntil) return { reason: 'ok', wakeAt: staleAt }
@@ -141,12 +141,19 @@ function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   return { reason: queued ? 'busy' : 'ok_by_traffic', wakeAt: Math.min(movingUntil, staleAt) }
 }
 
-/** When a proof expires: three intervals, and a quiet upstream gets the time of one round of
- *  probes after clients come back instead of expiring in their face. */
-function expiryOf(spec: UpstreamSpec, proofAt: number, ctx: JudgeContext): number {
+/** When a proof expires: three intervals. An upstream that was quiet gets the time of one round of
+ *  probes after clients come to it, instead of expiring in their face. */
+function expiryOf(
+  spec: UpstreamSpec,
+  facts: Facts,
+  { proofAt, ctx }: { readonly proofAt: number; readonly ctx: JudgeContext },
+): number {
   const quietMs = Math.max(ctx.policy.quietIntervalMs, spec.quietIntervalMs)
   const quietExpiry = proofAt + STALE_INTERVALS * quietMs
   if (ctx.activeSince === null || spec.probe === 'passive') return quietExpiry
-  const from = Math.max(proofAt, ctx.activeSince)
+  const pinned = spec.quietIntervalMs > ctx.policy.quietIntervalMs
+  if (pinned && !isUsed(facts, ctx.nowMs)) return quietExpiry
+  const comeSince = pinned ? (facts.used?.since ?? proofAt) : ctx.activeSince
+  const from = Math.max(proofAt, comeSince)
   return Math.min(quietExpiry, from + STALE_INTERVALS * ctx.policy.intervalMs)
 }

@@ -10,9 +10,6 @@ export interface HealthPolicy {
   readonly quietIntervalMs: number
 }
 
-/** After this much time without a client request nobody counts as active (Envoy's
- *  `no_traffic_interval` is the same minute). */
-export const ACTIVE_FOR_MS = 60_000
 /** A probe's connection is given up after this; until then one request can still convict (D11). */
 export const PROBE_LIMIT_MS = 30_000
 /** Between a pass and the pass that confirms it, and at least between two probes. */

@@ -82,10 +82,9 @@ export function isStarting(entries: readonly Entry[]): boolean {
 export function mayAbandon(
   table: RoutingTable,
   name: string,
-  request: RouteRequest,
-  item: FlightItem,
-  nowMs: number,
+  what: { readonly request: RouteRequest; readonly item: FlightItem; readonly nowMs: number },
 ): boolean {
+  const { request, item, nowMs } = what
   const entry = table.entries.find((candidate) => candidate.spec.name === name)
   if (entry === undefined || stateOf(entry) === 'cold' || servesOf(entry) === 'first') return false
   const others = membersFor(table, request.model) ?? []

@@ -1,6 +1,6 @@
 import { lastProofAt } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
-import { type Entry, isActive, type RoutingTable, stateOf } from './table.ts'
+import { type Entry, isActiveAt, type RoutingTable, stateOf } from './table.ts'
 
 /** Between two probes of an upstream whose failure costs it nothing to repeat, nobody active. */
 const IDLE_RETRY_MS = 5_000
@@ -53,7 +53,7 @@ function wantedAt({ facts }: Entry): number {
 /** The interval in force: short while clients are active, long for the quiet and the mistaken. */
 export function intervalMs(table: RoutingTable, entry: Entry, nowMs: number): number {
   const { health } = table.config
-  const active = isActive(table, nowMs)
+  const active = isActiveAt(table, entry, nowMs)
   switch (stateOf(entry)) {
     case 'misconfigured':
       return Math.max(health.intervalMs, MISCONFIGURED_RETRY_MS)

@@ -1,7 +1,7 @@
 import type { Evidence } from './evidence.ts'
-import { type Facts, learn, NO_FACTS } from './facts.ts'
+import { ACTIVE_FOR_MS, type Facts, isUsed, learn, NO_FACTS } from './facts.ts'
 import { judge, type JudgeContext } from './judge.ts'
-import { ACTIVE_FOR_MS, type HealthPolicy, probeDeadlineMs } from './policy.ts'
+import { type HealthPolicy, probeDeadlineMs } from './policy.ts'
 import { type EvidenceReason, type Reason, REASONS, type Serves, type State } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
 
@@ -120,6 +120,14 @@ export function nextTable(table: RoutingTable, event: TableEvent): RoutingTable 
 /** Are clients active? */
 export function isActive(table: RoutingTable, nowMs: number): boolean {
   return table.activeAt !== null && nowMs - table.activeAt < ACTIVE_FOR_MS
+}
+
+/** Are clients active, as far as this upstream is concerned? A probe renews the keep-alive of some
+ *  engines: those count as quiet unless clients use them themselves, or traffic elsewhere would pin
+ *  their model in memory (design D11). */
+export function isActiveAt(table: RoutingTable, { spec, facts }: Entry, nowMs: number): boolean {
+  const pinned = spec.quietIntervalMs > table.config.health.quietIntervalMs
+  return isActive(table, nowMs) && (!pinned || isUsed(facts, nowMs))
 }
 
 /** What everybody shows of an upstream: intent first, evidence second (design D10). */

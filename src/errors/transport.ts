@@ -33,6 +33,8 @@ const BY_CODE: Readonly<Record<string, TransportFailure>> = {
 
 /** Classifies by `code`, never by message. Anything unknown counts as a broken connection. */
 export function transportFailure(error: unknown): TransportFailure {
+  // undici's error for bytes that are no HTTP has a name and sometimes no code.
+  if (error instanceof Error && error.name === 'HTTPParserError') return 'protocol'
   const code = codeOf(error)
   // llhttp's parse errors all begin with HPE_.
   if (code.startsWith('HPE_')) return 'protocol'

@@ -1,3 +1,4 @@
+import type { FlightItem } from '../core/evidence.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { AttemptInput } from './attempt.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
@@ -34,6 +35,12 @@ export function attemptInput(
       isEventStream(head) ? new StreamReader(options) : new BodyReader(options),
     clock: deps.clock,
   }
+}
+
+/** What the flight book notes of this request. */
+export function flightItem({ body, scan }: Asked, sentAt: number): FlightItem {
+  const { stream, maxTokens } = scan
+  return { sentAt, bytes: body.length, streamed: stream, contentAt: null, maxTokens }
 }
 
 /** Status line and headers that the client gets with the upstream's answer. */

@@ -24,7 +24,7 @@ export function readBody(
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let size = 0
-    let cancelTimer = (): void => {}
+    let cancelTimer = nothing
     const end = (result: BodyResult): void => {
       cancelTimer()
       request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
@@ -53,3 +53,5 @@ export function readBody(
     request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone)
   })
 }
+
+function nothing(): void {}

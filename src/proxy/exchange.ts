@@ -1,17 +1,17 @@
 import type { ServerResponse } from 'node:http'
-import type { FlightItem } from '../core/evidence.ts'
 import type { Ending } from '../core/event.ts'
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { decide, mayAbandon, type RouteDecision, type RouteRequest } from '../core/route.ts'
+import { decide, type RouteDecision, type RouteRequest } from '../core/route.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
-import { answerHeaders, attemptInput, pendingHeaders } from './attempt-input.ts'
+import { answerHeaders, attemptInput, flightItem, pendingHeaders } from './attempt-input.ts'
 import { Attempt } from './attempt.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
 import { type AttemptEnding, evidenceOf, type Failed, mayFollow, stalled } from './ending.ts'
 import type { Blocked } from './hold.ts'
 import type { Lease } from './leases.ts'
+import { patienceLost } from './patience.ts'
 import { ClientSink } from './sink.ts'
 
 type Forward = Extract<RouteDecision, { kind: 'forward' }>
@@ -65,18 +65,10 @@ export class Exchange {
   tick(nowMs: number): void {
     if (this.#running === null) return
     const { attempt, lease } = this.#running
+    const { committed } = attempt
     const table = this.#deps.store.current
-    const entry = table.entries.find(({ spec }) => spec.name === lease.upstream)
-    const wedged = entry?.epoch === lease.epoch && entry.reason === 'wedged'
-    const silentMs = nowMs - (lease.item.contentAt ?? lease.item.sentAt)
-    if (attempt.committed) {
-      if (!wedged || silentMs < table.config.health.detectWithinMs) return
-      const detail = `${lease.upstream} has been silent for ${Math.round(silentMs)} ms.`
-      return attempt.stop({ kind: 'cut', code: 'upstream_stalled', detail })
-    }
-    if (wedged || mayAbandon(table, lease.upstream, this.#routeRequest, lease.item, nowMs)) {
-      attempt.stop(stalled(lease.upstream, silentMs))
-    }
+    const ending = patienceLost(table, { lease, committed, request: this.#routeRequest }, nowMs)
+    if (ending !== null) attempt.stop(ending)
   }
 
   /** Ends it because the gate goes down and cannot wait any longer. */
@@ -122,7 +114,7 @@ export class Exchange {
     this.#upstream = name
     if (pool === undefined) return stalled(name, 0)
     this.#attempts++
-    const item = this.#item()
+    const item = flightItem(this.#asked, deps.clock.nowMs())
     const lease = deps.leases.take(name, next.entry.epoch, item)
     const sink = new ClientSink({
       deps,
@@ -139,17 +131,6 @@ export class Exchange {
     this.#running = null
     lease.release()
     return this.#afterAttempt(ending, lease)
-  }
-
-  #item(): FlightItem {
-    const { body, scan } = this.#asked
-    return {
-      sentAt: this.#deps.clock.nowMs(),
-      bytes: body.length,
-      streamed: scan.stream,
-      contentAt: null,
-      maxTokens: scan.maxTokens,
-    }
   }
 
   #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {

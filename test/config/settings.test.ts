@@ -40,10 +40,10 @@ t.test('the defaults are those that operators were promised', async (t) => {
   }
 })
 
-t.test('only what the running listener cannot change needs a restart', async (t) => {
+t.test('only what cannot change while the gate runs needs a restart', async (t) => {
   t.same(
     ROWS.filter(([, row]) => row.restart === true).map(([name]) => name),
-    ['GENGATE_HOST', 'GENGATE_PORT'],
+    ['GENGATE_HOST', 'GENGATE_PORT', 'GENGATE_EMBEDDED'],
   )
   t.same(
     ROWS.filter(([, row]) => row.secret === true).map(([name]) => name),

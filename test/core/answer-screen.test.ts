@@ -175,3 +175,27 @@ t.test('screenEvent leaves lists in text members and logprobs to classifyEvent',
   t.equal(screenEvent('chat', Buffer.from(logprobs)), null)
   t.equal(screenEvent('embeddings', Buffer.from('data: {"text":"x"}\n\n'))?.kind, 'neutral')
 })
+
+t.test('screenEvent is unsure of everything that could be an end or an error', async (t) => {
+  for (const event of [
+    'data: {"choices":[]}\nevent: error\n\n',
+    'data: {"choices":[]}\rdata: [DONE]\r\r',
+    'event: error\ndata: {}\n\n',
+    'data: {"error":"x"}\n\n',
+    'data: {"error" : {}}\n\n',
+    'data: {"error":false}\n\n',
+    'data: {"object":"error"}\n\n',
+    'data: {"object":"\\u0065rror"}\n\n',
+    'data: {"object":\t"error"}\n\n',
+    'data: {"obj\\u0065ct":"error"}\n\n',
+    'data: {"finish_reason":"stop"}\n\n',
+    'data: {"finish_reason": "abort"}\n\n',
+    'data: {"a":"x',
+    'data:  {}\n\n',
+    '\uFEFFdata: {}\n\n',
+    'data\n\n',
+    ': x\ndata: [DONE]\n\n',
+  ]) {
+    t.equal(screenEvent('chat', Buffer.from(event)), null, JSON.stringify(event))
+  }
+})

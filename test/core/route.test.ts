@@ -148,11 +148,18 @@ t.test(
     const item = { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null }
     const w = world().pass('a').pass('b').sent('a').at(1_500)
     const may = (now: number, tried = ['a']) =>
-      mayAbandon(w.table, 'a', ask(null, tried), item, now)
+      mayAbandon(w.table, 'a', { request: ask(null, tried), item, nowMs: now })
     t.equal(may(1_500), false, 'not yet')
     t.equal(may(2_100), true)
     t.equal(may(2_100, ['a', 'b']), false, 'nobody else is left')
-    t.equal(mayAbandon(w.table, 'a', ask(null, ['a']), { ...item, bytes: 20_000 }, 2_100), false)
+    t.equal(
+      mayAbandon(w.table, 'a', {
+        request: ask(null, ['a']),
+        item: { ...item, bytes: 20_000 },
+        nowMs: 2_100,
+      }),
+      false,
+    )
     w.progress('a')
     t.equal(may(2_100), false, 'it moves')
   },
@@ -161,7 +168,7 @@ t.test(
 t.test('mayAbandon() never leaves the only servable upstream', async (t) => {
   const item = { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null }
   const w = world().pass('a').sent('a').at(1_500)
-  t.equal(mayAbandon(w.table, 'a', ask(null, ['a']), item, 60_000), false)
+  t.equal(mayAbandon(w.table, 'a', { request: ask(null, ['a']), item, nowMs: 60_000 }), false)
 })
 
 t.test('changesBetween() tells each change once, and the new default route', async (t) => {

@@ -25,6 +25,24 @@ t.test(
   },
 )
 
+t.test('nextProbeAt() does not let traffic elsewhere pin a model in memory', async (t) => {
+  const pinned = { name: 'a', quietIntervalMs: 330_000 }
+  const world = new World(tableConfig({ specs: [spec(pinned), spec({ name: 'b' })] }))
+  world.pass('a').pass('b').active()
+  t.equal(due(world, 'b'), 2_000)
+  t.equal(due(world, 'a'), 330_000, 'clients are at b')
+  world.at(30_000).active().at(89_000)
+  t.equal(world.reason('a'), 'ok', 'and its proof lasts accordingly')
+  const newest = { sentAt: 89_000, bytes: 10, streamed: true, contentAt: 89_000, maxTokens: null }
+  world.tell('a', {
+    type: 'flight',
+    at: 89_000,
+    flight: { inFlight: 1, waiting: 0, newest, items: [newest] },
+  })
+  t.equal(world.reason('a'), 'ok', 'nor does it expire in the face of its first client')
+  t.ok(due(world, 'a') <= 89_400)
+})
+
 t.test('nextProbeAt() sends no probe while progress is seen', async (t) => {
   const world = new World().pass('a').active().at(1_900).progress('a')
   t.equal(due(world), 3_900)

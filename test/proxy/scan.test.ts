@@ -47,6 +47,7 @@ t.test('scanBody: the larger bound, and none that is none', async (t) => {
   t.match(scan('{"max_tokens":5,"max_completion_tokens":null}'), { maxTokens: 5 })
   t.match(scan('{"max_tokens":-1}'), { maxTokens: null })
   t.match(scan('{"max_tokens":1e400}'), { maxTokens: null })
+  t.match(scan('{"\\u006e":3}'), { n: 3 })
   t.match(scan('{"n":0}'), { n: 1 })
   t.match(scan('{"n":1.5}'), { n: 1 })
   t.match(scan('{"n":1000000}'), { n: 1_000_000 }, 'the upstream says no, not we (B57)')

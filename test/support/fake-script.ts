@@ -48,6 +48,9 @@ export interface Stage {
   readonly isFrozen: () => boolean
 }
 
+/** Time for written bytes to be read at the other end of the loopback. */
+const ARRIVES_MS = 20
+
 const DEAD = { error: { message: 'EngineCore encountered an issue.', code: 500 } }
 
 /** Plays one generation to its end, whatever that is. Rejects when the client leaves. */
@@ -71,13 +74,13 @@ async function stream(answer: FakeAnswer, stage: Stage): Promise<void> {
     await pause(options.commentMs, null, { signal })
   }
   for (let index = 0; index < total; index++) {
-    if (script.kind === 'cut' && index === script.after) return answer.cut(script.how)
+    if (script.kind === 'cut' && index === script.after) break
     if (script.kind === 'error_frame' && index === script.after) break
     if (index > 0) await pause(options.gapMs, null, { signal })
     if (script.kind !== 'one_token' || index > 0) await stage.warm(signal)
     answer.token(index)
   }
-  if (script.kind === 'cut') return answer.cut(script.how)
+  if (script.kind === 'cut') return cut(answer, script.how)
   if (script.kind === 'error_frame') {
     answer.frame(DEAD)
     return answer.done()
@@ -106,9 +109,13 @@ async function unary(answer: FakeAnswer, stage: Stage): Promise<void> {
   } as const
   answer.head(framing[script.how])
   answer.write(body.slice(0, body.length / 2))
-  // The half that was written should arrive before the cut does.
-  await pause(5, null, { signal })
-  answer.cut(script.how)
+  await cut(answer, script.how)
+}
+
+/** What was written should have arrived: a reset takes back what the client has not read. */
+async function cut(answer: FakeAnswer, how: Cut): Promise<void> {
+  await pause(ARRIVES_MS, null, { signal: answer.signal })
+  answer.cut(how)
 }
 
 function tokensOf(answer: FakeAnswer, { options }: Stage): number {

@@ -1,0 +1,29 @@
+import type { EngineKind } from '../core/upstream.ts'
+import { embedded } from './embedded.ts'
+import { llamacpp } from './llamacpp.ts'
+import { lmstudio } from './lmstudio.ts'
+import { mlx } from './mlx.ts'
+import { ollama } from './ollama.ts'
+import { openai } from './openai.ts'
+import type { Quirks } from './quirks.ts'
+import { sglang } from './sglang.ts'
+import { vllmMetal } from './vllm-metal.ts'
+import { vllm } from './vllm.ts'
+
+/** Every engine kind and what it does differently. */
+export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
+  vllm,
+  vllm_metal: vllmMetal,
+  ollama,
+  llamacpp,
+  mlx,
+  sglang,
+  lmstudio,
+  openai,
+  embedded,
+}
+
+/** The quirks of one engine kind. */
+export function quirksOf(kind: EngineKind): Quirks {
+  return ENGINES[kind]
+}

@@ -1,0 +1,21 @@
+import { namesLoading, namesUnknownModel } from './engine-error.ts'
+import type { Quirks } from './quirks.ts'
+
+/**
+ * SGLang. From its source (`python/sglang/srt/entrypoints/http_server.py`, v0.5.18), not seen
+ * live. `/health_generate` is not used: it takes a second, and passes on other traffic's output.
+ */
+export const sglang: Quirks = {
+  kind: 'sglang',
+  defaultPort: 30_000,
+  probes: ['chat', 'completions', 'embeddings'],
+  loadedQuery: null,
+  modelOptional: true,
+  listsUnloaded: false,
+  quietIntervalMs: 0,
+  neverProbe: () => false,
+  // 503 "The request queue is full." is load.
+  isLoading: (status, body) => status === 503 && namesLoading(body),
+  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
+  isFailure: () => false,
+}

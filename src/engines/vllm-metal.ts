@@ -1,0 +1,23 @@
+import { namesLoading, namesUnknownModel } from './engine-error.ts'
+import type { Quirks } from './quirks.ts'
+
+/**
+ * Two servers bear this name: vLLM's own with the Metal plugin, and the small one of the PyPI
+ * package `vllm-metal` 0.1.0 (seen live). What both accept is what stands here.
+ */
+export const vllmMetal: Quirks = {
+  kind: 'vllm_metal',
+  defaultPort: 8002,
+  // The PyPI server has chat and completions only, and no embeddings route.
+  probes: ['chat', 'completions', 'embeddings'],
+  loadedQuery: null,
+  // The PyPI server answers 422 without `model`, and accepts any value.
+  modelOptional: false,
+  listsUnloaded: false,
+  quietIntervalMs: 0,
+  neverProbe: () => false,
+  // PyPI server: 503 {"detail":"Model not loaded"}.
+  isLoading: (status, body) => status === 503 && namesLoading(body),
+  isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
+  isFailure: () => false,
+}

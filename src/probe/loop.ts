@@ -1,0 +1,210 @@
+import type { Evidence } from '../core/evidence.ts'
+import type { GateEvent } from '../core/event.ts'
+import { outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
+import { PROBE_LIMIT_MS, probeDeadlineMs } from '../core/policy.ts'
+import type { Entry, RoutingTable } from '../core/table.ts'
+import { quirksOf } from '../engines/index.ts'
+import { type Clock, sleep } from '../runtime/clock.ts'
+import type { Random } from '../runtime/random.ts'
+import type { TableStore } from '../state/table-store.ts'
+import { doubtsUs } from './doubt.ts'
+import { Due, type View } from './due.ts'
+import { LIST_MAX_AGE_MS, Listing } from './listing.ts'
+import {
+  type Memory,
+  NO_MEMORY,
+  type Round,
+  type RoundResult,
+  runRound,
+  type Wire,
+} from './round.ts'
+import type { Target } from './wire.ts'
+
+/** What every loop of a prober shares. */
+export interface LoopDeps {
+  readonly store: TableStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: (event: GateEvent) => void
+  /** The key that the upstream of this name wants; null: none. */
+  readonly keyOf: (name: string) => string | null
+  readonly connectTimeoutMs: number
+  readonly probeMaxTokens: number
+  readonly wire: Wire
+}
+
+/** The model list and the question what is loaded never take longer than this, ms. */
+const QUERY_LIMIT_MS_MAX = 2_000
+/** Until a list that was not told is asked for again, ms. */
+const LIST_RETRY_MS = 10_000
+/** A name that cannot be resolved says nothing once; so often in a row, it has no address. */
+const UNRESOLVED_MAX = 3
+
+/**
+ * Probes one upstream for as long as its entry keeps its epoch. One probe in flight at most, since
+ * it does one thing after the other. Once stopped it applies nothing.
+ */
+export class ProbeLoop {
+  readonly epoch: number
+  readonly #name: string
+  readonly #deps: LoopDeps
+  readonly #listing: Listing
+  readonly #due: Due
+  readonly #stopping = new AbortController()
+  #memory: Memory = NO_MEMORY
+  #last: ProbeOutcome | null = null
+  #unresolved = 0
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(name: string, epoch: number, deps: LoopDeps) {
+    this.#name = name
+    this.epoch = epoch
+    this.#deps = deps
+    this.#due = new Due(deps.clock, deps.random, () => this.#view())
+    this.#listing = new Listing({
+      clock: deps.clock,
+      get: deps.wire.get,
+      onModels: (models) => this.#apply({ type: 'models', at: deps.clock.nowMs(), models }),
+    })
+  }
+
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  /** Ends the probe in flight. Resolves when nothing of this loop is left. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#due.wake()
+    await this.#running
+    await this.#listing.settled()
+  }
+
+  /** Something that can make the next probe due sooner has changed. */
+  changed(table: RoutingTable, entry: Entry): void {
+    this.#due.changed(table, entry)
+  }
+
+  async #run(): Promise<void> {
+    const entry = this.#entry()
+    if (entry === null) return
+    if (entry.spec.probe !== 'active') return this.#listOnly()
+    // A loop that was stopped left its probe open in the books; nobody will end it.
+    if (entry.facts.sentAt !== null) this.#end({ kind: 'inconclusive', detail: 'abandoned' })
+    while (this.#entry() !== null) {
+      await this.#due.wait()
+      await this.#round()
+    }
+  }
+
+  /** Nobody probes it, but its model names are wanted. */
+  async #listOnly(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let entry = this.#entry(); entry !== null; entry = this.#entry()) {
+      if (entry.spec.intent !== 'disabled') {
+        this.#listing.forget()
+        const target = this.#target(entry)
+        await this.#listing.refresh({ target, limitMs: QUERY_LIMIT_MS_MAX, signal })
+      }
+      await sleep(
+        this.#deps.clock,
+        this.#listing.models === null ? LIST_RETRY_MS : LIST_MAX_AGE_MS,
+        signal,
+      )
+    }
+  }
+
+  async #round(): Promise<void> {
+    const entry = this.#entry()
+    if (entry === null) return
+    const { clock } = this.#deps
+    const startedAt = clock.nowMs()
+    const { outcome, memory } = await this.#guarded(this.#roundOf(entry))
+    if (this.#stopping.signal.aborted) return
+    this.#remember(outcome, memory)
+    this.#settle(this.#persistent(outcome), clock.nowMs() - startedAt)
+  }
+
+  #roundOf(entry: Entry): Round {
+    const { clock, store, wire, probeMaxTokens } = this.#deps
+    const deadlineMs = probeDeadlineMs(store.current.config.health, entry.facts)
+    return {
+      target: this.#target(entry),
+      quirks: quirksOf(entry.spec.engine),
+      model: entry.spec.model,
+      maxTokens: probeMaxTokens,
+      limitMs: PROBE_LIMIT_MS,
+      queryLimitMs: Math.min(deadlineMs, QUERY_LIMIT_MS_MAX),
+      clock,
+      signal: this.#stopping.signal,
+      wire,
+      listing: this.#listing,
+      onSent: () => this.#apply({ type: 'probe_sent', at: clock.nowMs() }),
+    }
+  }
+
+  /** A bug in here must not end the watch over an upstream, nor be held against it. */
+  async #guarded(round: Round): Promise<RoundResult> {
+    try {
+      return await runRound(round, this.#memory)
+    } catch {
+      return { outcome: { kind: 'inconclusive', detail: 'bug' }, memory: NO_MEMORY }
+    }
+  }
+
+  /** After anything but a pass it may be another process: its list and habits are asked anew. */
+  #remember(outcome: ProbeOutcome, memory: Memory): void {
+    const kept = outcome.kind === 'pass' || outcome.kind === 'timeout' || outcome.kind === 'busy'
+    this.#memory = kept ? memory : { ...memory, cannotTell: false }
+    if (outcome.kind === 'fail') this.#listing.forget()
+  }
+
+  #settle(outcome: ProbeOutcome, durationMs: number): void {
+    const { clock, store, emit } = this.#deps
+    // Once per episode: one name that never resolves must not excuse all others for ever.
+    const news = this.#last === null || !doubtsUs(this.#last)
+    if (doubtsUs(outcome) && news) store.apply({ type: 'doubt', at: clock.nowMs() })
+    this.#last = outcome
+    this.#end(outcome)
+    const tokens = outcome.kind === 'pass' ? outcome.tokens : 0
+    const label = outcomeLabel(outcome)
+    emit({ type: 'probe_ended', upstream: this.#name, outcome: label, durationMs, tokens })
+  }
+
+  #persistent(outcome: ProbeOutcome): ProbeOutcome {
+    const unresolved = outcome.kind === 'inconclusive' && outcome.detail === 'ENOTFOUND'
+    this.#unresolved = unresolved ? this.#unresolved + 1 : 0
+    return unresolved && this.#unresolved >= UNRESOLVED_MAX
+      ? { kind: 'fail', reason: 'unreachable', detail: outcome.detail }
+      : outcome
+  }
+
+  #end(outcome: ProbeOutcome): void {
+    this.#apply({ type: 'probe_ended', at: this.#deps.clock.nowMs(), outcome })
+  }
+
+  #apply(evidence: Evidence): void {
+    if (this.#stopping.signal.aborted) return
+    const { store } = this.#deps
+    store.apply({ type: 'evidence', name: this.#name, epoch: this.epoch, evidence })
+  }
+
+  /** Null once the entry is gone, has another epoch, or the loop is stopped. */
+  #view(): View {
+    const table = this.#deps.store.current
+    if (this.#stopping.signal.aborted) return null
+    const own = (entry: Entry): boolean =>
+      entry.spec.name === this.#name && entry.epoch === this.epoch
+    const entry = table.entries.find(own)
+    return entry === undefined ? null : { table, entry }
+  }
+
+  #entry(): Entry | null {
+    return this.#view()?.entry ?? null
+  }
+
+  #target(entry: Entry): Target {
+    const { keyOf, connectTimeoutMs } = this.#deps
+    return { url: entry.spec.url, apiKey: keyOf(this.#name), connectTimeoutMs }
+  }
+}

@@ -1,0 +1,216 @@
+import type { ProbeOutcome } from '../core/outcome.ts'
+import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { chooseModel, type ModelChoice } from './choose-model.ts'
+import type { Listing } from './listing.ts'
+import type { fetchJson, runProbe } from './run.ts'
+import { ofBreak, ofStatus } from './verdict.ts'
+import type { Target } from './wire.ts'
+
+/** The two ways in which the control plane touches the network; tests bring their own. */
+export interface Wire {
+  readonly probe: typeof runProbe
+  readonly get: typeof fetchJson
+}
+
+/** What one round remembers for the next one about the same server. */
+export interface Memory {
+  /** The probe kind that passed last. */
+  readonly kind: ProbeKind | null
+  /** The model that was probed while it was in memory. */
+  readonly lastLoaded: string | null
+  /** It was asked what is in memory and cannot tell (llama.cpp with one model). */
+  readonly cannotTell: boolean
+}
+
+export const NO_MEMORY: Memory = { kind: null, lastLoaded: null, cannotTell: false }
+
+/** One round of probing one upstream. */
+export interface Round {
+  readonly target: Target
+  readonly quirks: Quirks
+  /** The operator's choice of model; null: discovered. */
+  readonly model: string | null
+  readonly maxTokens: number
+  /** A generation is given up after this, ms. */
+  readonly limitMs: number
+  /** How long the model list and the question what is loaded may take, ms. */
+  readonly queryLimitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly wire: Wire
+  readonly listing: Listing
+  /** Called once, when the first generation request goes out. */
+  readonly onSent: () => void
+}
+
+export interface RoundResult {
+  readonly outcome: ProbeOutcome
+  readonly memory: Memory
+}
+
+/** What an engine said about its memory. */
+type Told =
+  | { readonly kind: 'told'; readonly names: readonly string[] }
+  /** `lasting`: asking again would not help. */
+  | { readonly kind: 'cannot_tell'; readonly lasting: boolean }
+  | { readonly kind: 'silent' }
+  /** The answer already decides: nothing listens there, it is loading, it refuses our key. */
+  | { readonly kind: 'decides'; readonly outcome: ProbeOutcome }
+
+/**
+ * One round: what is in memory, then which model, then one generation. Never rejects as long as
+ * the wire does not.
+ */
+export async function runRound(round: Round, was: Memory): Promise<RoundResult> {
+  const told = await askLoaded(round, was)
+  if (told.kind === 'decides') return { outcome: told.outcome, memory: was }
+  // In parallel with the generation: a silent list must not delay the probe that tells a wedge.
+  const listed = round.listing.refresh(query(round))
+  if (needsList(round, told)) await listed
+  const choice = choiceOf(round, told, was)
+  const memory: Memory = {
+    ...was,
+    cannotTell: told.kind === 'cannot_tell' && told.lasting,
+    lastLoaded: told.kind === 'told' && choice.kind === 'probe' ? choice.model : was.lastLoaded,
+  }
+  if (choice.kind !== 'probe') return { outcome: withoutProbe(choice), memory }
+  const asking = { ...round, onSent: once(round.onSent) }
+  const first = await generate(asking, memory, choice.model)
+  const { outcome, kind } = await renamed(asking, told, { memory, model: choice.model, first })
+  const nameless = choice.model === null && !round.quirks.modelOptional
+  if (told.kind === 'silent' && nameless && isRefusedKind(outcome)) {
+    // It lives, but did not tell us in time what to ask for.
+    return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory }
+  }
+  return { outcome, memory: { ...memory, kind: outcome.kind === 'pass' ? kind : was.kind } }
+}
+
+function choiceOf(round: Round, told: Told, was: Memory): ModelChoice {
+  return chooseModel({
+    configured: round.model,
+    loaded: told.kind === 'told' ? told.names : null,
+    silent: told.kind === 'silent',
+    lastLoaded: was.lastLoaded,
+    listed: round.listing.models,
+    quirks: round.quirks,
+  })
+}
+
+/** A name from an old list is not known any more: it was started anew with another model. */
+async function renamed(
+  round: Round,
+  told: Told,
+  was: { readonly memory: Memory; readonly model: string | null; readonly first: Generated },
+): Promise<Generated> {
+  const discovered = round.model === null && told.kind === 'cannot_tell' && was.model !== null
+  if (!discovered || reasonOf(was.first.outcome) !== 'model_not_found') return was.first
+  round.listing.forget()
+  await round.listing.refresh(query(round))
+  const choice = choiceOf(round, told, was.memory)
+  if (choice.kind !== 'probe' || choice.model === was.model) return was.first
+  return generate(round, was.memory, choice.model)
+}
+
+async function askLoaded(round: Round, was: Memory): Promise<Told> {
+  const { loadedQuery } = round.quirks
+  if (loadedQuery === null || was.cannotTell) return { kind: 'cannot_tell', lasting: true }
+  const fetched = await round.wire.get({ ...query(round), path: loadedQuery.path })
+  if (fetched.kind === 'silent') return { kind: 'silent' }
+  if (fetched.kind === 'broken') {
+    // An answer that broke midway tells nothing: the generation will tell more.
+    if (fetched.phase === 'body') return { kind: 'cannot_tell', lasting: false }
+    return { kind: 'decides', outcome: ofBreak(fetched.code, fetched.phase) }
+  }
+  if (fetched.status === 200) {
+    const names = loadedQuery.loaded(fetched.body)
+    return names === null ? { kind: 'cannot_tell', lasting: true } : { kind: 'told', names }
+  }
+  const outcome = ofStatus(fetched.status, fetched.body, round.quirks)
+  const decides =
+    outcome.kind === 'fail' && (outcome.reason === 'loading' || outcome.reason === 'unauthorized')
+  return decides ? { kind: 'decides', outcome } : { kind: 'cannot_tell', lasting: false }
+}
+
+/** Is the name of the model to be found in the list, and nowhere else? */
+function needsList({ model, quirks }: Round, told: Told): boolean {
+  return model === null && told.kind === 'cannot_tell' && !quirks.modelOptional
+}
+
+function withoutProbe(choice: Exclude<ModelChoice, { kind: 'probe' }>): ProbeOutcome {
+  switch (choice.kind) {
+    case 'cold':
+      return { kind: 'cold' }
+    case 'undecided':
+      return { kind: 'fail', reason: 'model_not_found', detail: 'no_model_chosen' }
+  }
+}
+
+interface Generated {
+  readonly outcome: ProbeOutcome
+  readonly kind: ProbeKind | null
+}
+
+/** Tries the probe kinds in turn until one is not refused as such. */
+async function generate(round: Round, memory: Memory, model: string | null): Promise<Generated> {
+  const { quirks, target, maxTokens, limitMs, clock, signal, wire, onSent } = round
+  const kinds = quirks.probes.toSorted((a, b) => rank(a, memory) - rank(b, memory))
+  let refusal: ProbeOutcome | null = null
+  for (const kind of kinds) {
+    // One after the other on purpose: never two requests at one upstream.
+    const outcome = await wire.probe({
+      target,
+      quirks,
+      kind,
+      model,
+      maxTokens,
+      limitMs,
+      clock,
+      signal,
+      onSent,
+    })
+    if (!isRefusedKind(outcome) || signal.aborted) return { outcome, kind }
+    // A route that exists and refuses says more than one that is missing.
+    if (
+      refusal === null ||
+      (reasonOf(refusal) === 'wrong_kind' && reasonOf(outcome) !== 'wrong_kind')
+    ) {
+      refusal = outcome
+    }
+  }
+  return {
+    outcome: refusal ?? { kind: 'inconclusive', detail: 'no_probe_kind' },
+    kind: null,
+  }
+}
+
+function once(task: () => void): () => void {
+  let done = false
+  return () => {
+    if (!done) task()
+    done = true
+  }
+}
+
+/** The kind that passed last comes first. */
+function rank(kind: ProbeKind, memory: Memory): number {
+  return kind === memory.kind ? 0 : 1
+}
+
+function isRefusedKind(outcome: ProbeOutcome): boolean {
+  const reason = reasonOf(outcome)
+  return reason === 'wrong_kind' || reason === 'bad_request'
+}
+
+function reasonOf(outcome: ProbeOutcome): string | null {
+  return outcome.kind === 'fail' ? outcome.reason : null
+}
+
+function query({ target, queryLimitMs, signal, clock }: Round): {
+  readonly target: Target
+  readonly limitMs: number
+  readonly signal: AbortSignal
+  readonly clock: Clock
+} {
+  return { target, limitMs: queryLimitMs, signal, clock }
+}

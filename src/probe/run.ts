@@ -1,0 +1,113 @@
+import type { ProbeOutcome } from '../core/outcome.ts'
+import { probeRequest } from '../engines/probe-request.ts'
+import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { parseJson } from './answer-body.ts'
+import { verdict } from './verdict.ts'
+import { exchange, type Phase, type Target, type WireAnswer, type WireRequest } from './wire.ts'
+
+/** One generation probe. */
+export interface ProbeCall {
+  readonly target: Target
+  readonly quirks: Quirks
+  readonly kind: ProbeKind
+  /** Null: left out. */
+  readonly model: string | null
+  readonly maxTokens: number
+  /** The connection is given up after this, ms. */
+  readonly limitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Called once, when the request really goes out. */
+  readonly onSent: () => void
+}
+
+/** One GET whose answer is JSON. */
+export interface FetchCall {
+  readonly target: Target
+  readonly path: string
+  readonly limitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+/** How a GET ended. `body` is undefined when it is no JSON. */
+export type Fetched =
+  | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
+  /** Nothing, or not all of it, within the limit. */
+  | { readonly kind: 'silent' }
+  | { readonly kind: 'broken'; readonly code: string; readonly phase: Phase }
+
+/** A timer this late was held up by our own event loop, ms. */
+const LATE_MS = 250
+/** After a late timer the answer may already lie in the socket buffer, since Node runs timers
+ *  before it polls: so long it is given, ms. */
+const GRACE_MS = 250
+
+/**
+ * Sends one generation request on its own connection and judges what comes back. Never rejects: a
+ * bug in the judging is `inconclusive`, since it says nothing about the upstream.
+ */
+export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
+  const { clock, limitMs, target, kind, quirks } = call
+  try {
+    const { path, body } = probeRequest(call)
+    let sentAt = clock.nowMs()
+    const onSent = (): void => {
+      sentAt = clock.nowMs()
+      call.onSent()
+    }
+    const answer = await within(call, { target, path, body, onSent })
+    if (answer === null) return { kind: 'timeout', limitMs }
+    return verdict(answer, { kind, quirks, latencyMs: clock.nowMs() - sentAt })
+  } catch {
+    return { kind: 'inconclusive', detail: 'bug' }
+  }
+}
+
+/** Asks for JSON: the model list, or what is in memory. Never rejects. */
+export async function fetchJson(call: FetchCall): Promise<Fetched> {
+  const { target, path } = call
+  const answer = await within(call, { target, path, body: null })
+  if (answer === null) return { kind: 'silent' }
+  if (answer.kind === 'broken') return answer
+  return {
+    kind: 'answer',
+    status: answer.status,
+    body: parseJson(new TextDecoder().decode(answer.body)),
+  }
+}
+
+interface Bounds {
+  readonly clock: Clock
+  readonly limitMs: number
+  readonly signal: AbortSignal
+}
+
+/** The answer, or null when the limit passed first. */
+async function within(
+  { clock, limitMs, signal }: Bounds,
+  request: Omit<WireRequest, 'signal'>,
+): Promise<WireAnswer | null> {
+  const giveUp = new AbortController()
+  let timedOut = false
+  const expire = (): void => {
+    timedOut = true
+    giveUp.abort()
+  }
+  const dueAt = clock.nowMs() + limitMs
+  let cancel = clock.after(limitMs, () => {
+    if (clock.nowMs() - dueAt > LATE_MS) cancel = clock.after(GRACE_MS, expire)
+    else expire()
+  })
+  const leave = (): void => giveUp.abort()
+  signal.addEventListener('abort', leave)
+  if (signal.aborted) leave()
+  try {
+    const answer = await exchange({ ...request, signal: giveUp.signal })
+    return timedOut && answer.kind === 'broken' ? null : answer
+  } finally {
+    cancel()
+    signal.removeEventListener('abort', leave)
+  }
+}

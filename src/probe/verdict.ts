@@ -1,0 +1,97 @@
+import type { FailReason, ProbeOutcome } from '../core/outcome.ts'
+import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import { judgeBody, parseJson } from './answer-body.ts'
+import type { Phase, WireAnswer } from './wire.ts'
+
+/** What a verdict depends on besides the answer. */
+export interface VerdictContext {
+  readonly kind: ProbeKind
+  readonly quirks: Quirks
+  /** From sending to the end of the answer. */
+  readonly latencyMs: number
+}
+
+/** Errors of our own machine or its resolver: they say nothing about the upstream (design D4). */
+const OURS: ReadonlySet<string> = new Set([
+  'ABORTED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+  'EADDRNOTAVAIL',
+  'UND_ERR_INVALID_ARG',
+])
+
+/** Answers that are no HTTP, or larger than any answer to a probe. */
+const NO_HTTP: ReadonlySet<string> = new Set([
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
+])
+
+/** What a generation probe proved. Pure; the rules of design §6. */
+export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutcome {
+  if (answer.kind === 'broken') {
+    // A status that is already a refusal says more than the cut behind it.
+    return answer.status !== null && !isSuccess(answer.status)
+      ? ofStatus(answer.status, undefined, context.quirks)
+      : ofBreak(answer.code, answer.phase)
+  }
+  const { status, contentType, body } = answer
+  if (!isSuccess(status)) {
+    return ofStatus(status, parseJson(new TextDecoder().decode(body)), context.quirks)
+  }
+  const judged = judgeBody(context.kind, contentType, body)
+  switch (judged.kind) {
+    case 'generated':
+      return { kind: 'pass', latencyMs: context.latencyMs, tokens: judged.tokens }
+    case 'unfinished':
+      return fail('truncated', 'no_end')
+    case 'invalid':
+      return fail('invalid_response', judged.why)
+  }
+}
+
+/** What a status other than 2xx means; `body` is the parsed body, undefined when it is no JSON. */
+export function ofStatus(status: number, body: unknown, quirks: Quirks): ProbeOutcome {
+  const detail = `http_${status}`
+  if (quirks.isLoading(status, body)) return fail('loading', detail)
+  if (quirks.isUnknownModel(status, body)) return fail('model_not_found', detail)
+  if (quirks.isFailure(status, body)) return fail('http_5xx', detail)
+  switch (status) {
+    case 401:
+    case 403:
+      return fail('unauthorized', detail)
+    case 404:
+    case 405:
+    case 501:
+      return fail('wrong_kind', detail)
+    case 408:
+    case 429:
+    case 503:
+      return { kind: 'busy', detail }
+    default:
+      if (status >= 500) return fail('http_5xx', detail)
+      return fail(status >= 400 ? 'bad_request' : 'invalid_response', detail)
+  }
+}
+
+/** What a broken connection means. */
+export function ofBreak(code: string, phase: Phase): ProbeOutcome {
+  if (OURS.has(code)) return { kind: 'inconclusive', detail: code }
+  if (code === 'ECONNREFUSED') return fail('refused', code)
+  // llhttp's parse errors all begin with HPE_. An unexpected end inside a body is a cut.
+  if (NO_HTTP.has(code) || (code.startsWith('HPE_') && phase !== 'body')) {
+    return fail('invalid_response', code)
+  }
+  return fail(phase === 'body' ? 'truncated' : 'unreachable', code)
+}
+
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300
+}
+
+function fail(reason: FailReason, detail: string): ProbeOutcome {
+  return { kind: 'fail', reason, detail }
+}

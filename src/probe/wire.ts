@@ -1,0 +1,158 @@
+import { Client } from 'undici'
+import { codeOf } from '../errors/transport.ts'
+
+/** The server at the other end of one probe, and how to reach it. */
+export interface Target {
+  /** Base URL without `/v1`. */
+  readonly url: string
+  /** Sent as a bearer; null: no Authorization. */
+  readonly apiKey: string | null
+  readonly connectTimeoutMs: number
+}
+
+/** One request over its own fresh connection. */
+export interface WireRequest {
+  readonly target: Target
+  /** Below the base URL. */
+  readonly path: string
+  /** JSON for a POST; null: a GET. */
+  readonly body: string | null
+  readonly signal: AbortSignal
+  /** Called when the request goes out on an open connection. */
+  readonly onSent?: () => void
+}
+
+/** How far an exchange had come: nothing sent, no header back, inside the body. */
+export type Phase = 'connect' | 'waiting' | 'body'
+
+/** What came back: an answer to its end, or the place where it broke. */
+export type WireAnswer =
+  | {
+      readonly kind: 'answer'
+      readonly status: number
+      readonly contentType: string
+      readonly body: Uint8Array
+    }
+  | {
+      readonly kind: 'broken'
+      /** A code of Node, undici or llhttp; `ABORTED` when our signal ended it. */
+      readonly code: string
+      readonly phase: Phase
+      /** Of the answer that broke; null: none had begun. */
+      readonly status: number | null
+    }
+
+/** Largest answer to a probe or a list that is read, bytes. */
+const ANSWER_BYTES_MAX = 1_048_576
+/** Largest header block accepted, bytes: Node's own default, said. */
+const HEADER_BYTES_MAX = 16_384
+/** Before the next address of a name is tried, ms: `localhost` is often ::1 first. */
+const NEXT_ADDRESS_MS = 250
+/** A connection serves one request; undici wants a number above zero. */
+const NO_KEEP_ALIVE_MS = 1
+
+/** Sends one request and reads its answer. Never rejects; the connection is gone when it resolves. */
+export async function exchange(request: WireRequest): Promise<WireAnswer> {
+  const closing = new AbortController()
+  let client: Client | null = null
+  try {
+    const base = new URL(request.target.url)
+    client = freshClient(base, request.target, closing.signal)
+    return await send(client, request, base)
+  } catch (error) {
+    return broken(nameOf(error), 'connect', null)
+  } finally {
+    await client?.destroy()
+    // A socket that is still connecting is not the client's yet, so it outlives `destroy`.
+    closing.abort()
+  }
+}
+
+function freshClient(base: URL, target: Target, signal: AbortSignal): Client {
+  return new Client(base.origin, {
+    // A wedged engine is silent for as long as it likes: the probe's own limit decides.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: target.connectTimeoutMs, signal, keepAlive: false },
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+    allowH2: false,
+    pipelining: 1,
+    maxRequestsPerClient: 1,
+    keepAliveTimeout: NO_KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: NO_KEEP_ALIVE_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    maxResponseSize: ANSWER_BYTES_MAX,
+    strictContentLength: true,
+  })
+}
+
+function send(client: Client, request: WireRequest, base: URL): Promise<WireAnswer> {
+  const { signal } = request
+  return new Promise((resolve) => {
+    let phase: Phase = 'connect'
+    let status: number | null = null
+    let contentType = ''
+    const chunks: Uint8Array[] = []
+    const settle = (answer: WireAnswer): void => {
+      signal.removeEventListener('abort', abort)
+      resolve(answer)
+    }
+    const abort = (): void => settle(broken('ABORTED', phase, status))
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort)
+    client.dispatch(
+      {
+        method: request.body === null ? 'GET' : 'POST',
+        path: `${base.pathname.replace(/\/+$/, '')}${request.path}`,
+        headers: headersOf(request),
+        body: request.body,
+        // `Connection: close`: the engine need not keep anything for us.
+        reset: true,
+      },
+      {
+        onRequestStart() {
+          phase = 'waiting'
+          request.onSent?.()
+        },
+        onResponseStart(_controller, statusCode, headers) {
+          if (statusCode < 200) return
+          phase = 'body'
+          status = statusCode
+          contentType = String(headers['content-type'] ?? '').toLowerCase()
+        },
+        onResponseData(_controller, chunk) {
+          chunks.push(chunk)
+        },
+        onResponseEnd() {
+          settle({ kind: 'answer', status: status ?? 0, contentType, body: Buffer.concat(chunks) })
+        },
+        onResponseError(_controller, error) {
+          settle(broken(nameOf(error), phase, status))
+        },
+      },
+    )
+  })
+}
+
+/** `Host` is undici's, from the URL. No Origin: Ollama refuses unknown ones. */
+function headersOf({ target, body }: WireRequest): Record<string, string> {
+  return {
+    accept: 'application/json',
+    'accept-encoding': 'identity',
+    'user-agent': 'gengate-probe',
+    ...(body === null ? {} : { 'content-type': 'application/json' }),
+    ...(target.apiKey === null ? {} : { authorization: `Bearer ${target.apiKey}` }),
+  }
+}
+
+/** undici 8.12 leaves the code of its parse errors undefined: it looks llhttp's number up by name. */
+function nameOf(error: unknown): string {
+  const code = codeOf(error)
+  if (code !== '') return code
+  return error instanceof Error && error.name === 'HTTPParserError' ? 'HPE_UNKNOWN' : ''
+}
+
+function broken(code: string, phase: Phase, status: number | null): WireAnswer {
+  return { kind: 'broken', code: code === '' ? 'UNKNOWN' : code, phase, status }
+}

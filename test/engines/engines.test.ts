@@ -1,0 +1,149 @@
+import t from 'tap'
+import { ENGINE_KINDS } from '../../src/core/upstream.ts'
+import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
+import { ENGINES, quirksOf } from '../../src/engines/index.ts'
+import { listedModels, sameModel } from '../../src/engines/model-list.ts'
+import { probeRequest } from '../../src/engines/probe-request.ts'
+import { capturedJson } from '../probe/captures.ts'
+
+t.test('ENGINES has one row per kind, under its own name', async (t) => {
+  t.strictSame(Object.keys(ENGINES).toSorted(), [...ENGINE_KINDS].toSorted())
+  for (const kind of ENGINE_KINDS) {
+    t.equal(quirksOf(kind).kind, kind)
+    t.ok(quirksOf(kind).probes.length > 0, `${kind} can be probed`)
+  }
+})
+
+t.test('ENGINES default ports are those of the settings table', async (t) => {
+  const ports = Object.fromEntries(ENGINE_KINDS.map((kind) => [kind, quirksOf(kind).defaultPort]))
+  t.strictSame(ports, {
+    vllm: 8001,
+    vllm_metal: 8002,
+    ollama: 11_434,
+    llamacpp: 8080,
+    mlx: 8080,
+    sglang: 30_000,
+    lmstudio: 1234,
+    openai: null,
+    embedded: null,
+  })
+})
+
+t.test('ollama: a quiet probe comes less often than its keep-alive of five minutes', async (t) => {
+  t.ok(quirksOf('ollama').quietIntervalMs >= 330_000)
+})
+
+t.test('ollama: cloud models are never probed and never count as loaded', async (t) => {
+  const { neverProbe, loadedQuery } = quirksOf('ollama')
+  t.ok(neverProbe('gpt-oss:120b-cloud'))
+  t.ok(neverProbe('kimi:cloud'))
+  t.notOk(neverProbe('cloudy:latest'))
+  const body = { models: [{ name: 'kimi:cloud' }, { name: 'gemma:latest' }] }
+  t.strictSame(loadedQuery?.loaded(body), ['gemma:latest'])
+})
+
+t.test('ollama: /api/ps tells what is loaded, and nonsense tells nothing', async (t) => {
+  const { loadedQuery } = quirksOf('ollama')
+  t.strictSame(loadedQuery?.loaded(capturedJson('ollama-0.33.0-rc2/ps')), ['gemma:latest'])
+  t.strictSame(loadedQuery?.loaded({ models: [] }), [])
+  for (const body of [undefined, null, [], {}, { models: null }, 'x']) {
+    t.equal(loadedQuery?.loaded(body), null)
+  }
+})
+
+t.test('llamacpp: only a router tells what is loaded', async (t) => {
+  const { loadedQuery } = quirksOf('llamacpp')
+  t.equal(loadedQuery?.loaded(capturedJson('llamacpp-b11434/models')), null)
+  const data = [
+    { id: 'a', status: { value: 'unloaded' } },
+    { id: 'b', aliases: ['bee'], status: { value: 'loaded' } },
+    { id: 'c', status: { value: 'sleeping' } },
+  ]
+  t.strictSame(loadedQuery?.loaded({ data }), ['b', 'bee'])
+  t.strictSame(loadedQuery?.loaded({ data: data.slice(0, 1) }), [])
+})
+
+t.test('lmstudio: loaded instances are told by key and id, language models first', async (t) => {
+  const { loadedQuery } = quirksOf('lmstudio')
+  const models = [
+    { type: 'embedding', key: 'nomic', loaded_instances: [{ id: 'nomic' }] },
+    { type: 'llm', key: 'qwen', loaded_instances: [{ id: 'qwen:2' }] },
+    { type: 'llm', key: 'cold', loaded_instances: [] },
+  ]
+  t.strictSame(loadedQuery?.loaded({ models }), ['qwen', 'qwen:2', 'nomic'])
+  t.equal(loadedQuery?.loaded({ error: 'Unexpected endpoint' }), null)
+})
+
+t.test('listedModels() reads every list seen live', async (t) => {
+  t.strictSame(listedModels(capturedJson('vllm-0.32.0/models')), ['tiny'])
+  t.strictSame(listedModels(capturedJson('ollama-0.33.0-rc2/models')), ['gemma:latest'])
+  t.strictSame(listedModels(capturedJson('llamacpp-b10434/models')), [
+    'model/gemma-3-270m-q4_k_m.gguf',
+  ])
+  t.strictSame(listedModels({ object: 'list', data: null }), [], 'an empty Ollama')
+  t.equal(listedModels(capturedJson('mlx-lm-0.32.2/models')), null, 'an empty body is no list')
+})
+
+t.test('listedModels() survives nonsense and keeps a bounded number of names', async (t) => {
+  for (const body of [undefined, null, 1, 'x', [], {}, { data: {} }, { data: 'x' }]) {
+    t.equal(listedModels(body), null)
+  }
+  t.strictSame(
+    listedModels({ data: [{ id: 'a' }, { id: 'a' }, { id: 7 }, {}, null, { id: '' }] }),
+    ['a'],
+  )
+  const data = Array.from({ length: 5_000 }, (_, index) => ({ id: `m${index}` }))
+  t.equal(listedModels({ data })?.length, 1_000)
+})
+
+t.test('sameModel() takes a name without tag for :latest', async (t) => {
+  t.ok(sameModel('gemma', 'gemma:latest'))
+  t.notOk(sameModel('gemma', 'gemma:2b'))
+})
+
+t.test('probeRequest() asks for max_tokens and nothing that an engine refuses', async (t) => {
+  const wish = { model: 'm', maxTokens: 1 }
+  t.strictSame(JSON.parse(probeRequest({ kind: 'chat', ...wish }).body), {
+    model: 'm',
+    messages: [{ role: 'user', content: 'OK' }],
+    max_tokens: 1,
+    temperature: 0,
+    stream: false,
+  })
+  t.strictSame(JSON.parse(probeRequest({ kind: 'completions', ...wish }).body), {
+    model: 'm',
+    prompt: 'OK\n',
+    max_tokens: 1,
+    temperature: 0,
+    stream: false,
+  })
+  t.strictSame(JSON.parse(probeRequest({ kind: 'embeddings', ...wish }).body), {
+    model: 'm',
+    input: 'OK',
+  })
+})
+
+t.test('probeRequest() leaves an unknown model out', async (t) => {
+  const { body, path } = probeRequest({ kind: 'chat', model: null, maxTokens: 2 })
+  t.notOk('model' in (JSON.parse(body) as object))
+  t.equal(path, '/v1/chat/completions')
+})
+
+t.test('engineError() knows every shape, and null is no error', async (t) => {
+  t.equal(engineError({ error: { message: 'm', type: 't', code: 'c' } })?.message, 'm')
+  t.equal(engineError({ error: 'text' })?.message, 'text')
+  t.equal(engineError({ object: 'error', message: 'm' })?.message, 'm')
+  t.equal(engineError({ detail: 'Not Found' })?.message, 'Not Found')
+  t.not(engineError({ detail: [{ msg: 'x' }] }), null)
+  t.not(engineError({ error: [] }), null)
+  for (const body of [{ error: null }, { choices: [] }, {}, null, 'x', undefined]) {
+    t.equal(engineError(body), null)
+  }
+})
+
+t.test('namesLoading() does not take overload for loading', async (t) => {
+  t.ok(namesLoading({ error: { message: 'Loading model' } }))
+  t.ok(namesLoading({ detail: 'Model not loaded' }))
+  t.notOk(namesLoading({ error: { message: 'The server is overloaded' } }))
+  t.notOk(namesLoading(capturedJson('vllm-0.32.0/queue_overflow', 1)))
+})

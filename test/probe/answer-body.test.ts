@@ -1,0 +1,118 @@
+import t from 'tap'
+import { outcomeLabel } from '../../src/core/outcome.ts'
+import { quirksOf } from '../../src/engines/index.ts'
+import type { ProbeKind } from '../../src/engines/quirks.ts'
+import { verdict } from '../../src/probe/verdict.ts'
+import type { WireAnswer } from '../../src/probe/wire.ts'
+
+function judge(answer: WireAnswer, kind: ProbeKind = 'chat') {
+  return verdict(answer, { kind, quirks: quirksOf('openai'), latencyMs: 7 })
+}
+
+function answer(status: number, body: unknown, contentType = 'application/json'): WireAnswer {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return { kind: 'answer', status, contentType, body: Buffer.from(text) }
+}
+
+function chunk(part: object): string {
+  return `data: ${JSON.stringify(part)}\n\n`
+}
+
+const CHOICE = { index: 0, message: { content: '' }, finish_reason: 'stop' }
+
+// Bodies of a 200, in words.
+const BODIES: readonly [what: string, body: unknown, label: string, detail: string][] = [
+  [
+    'a token and no reason',
+    { choices: [{ finish_reason: null }], usage: { completion_tokens: 1 } },
+    'pass',
+    '',
+  ],
+  ['a reason and no usage', { choices: [CHOICE] }, 'pass', ''],
+  ['no token but a proper end', { choices: [CHOICE], usage: { completion_tokens: 0 } }, 'pass', ''],
+  ['a tool call', { choices: [{ ...CHOICE, finish_reason: 'tool_calls' }] }, 'pass', ''],
+  ['error: null', { error: null, choices: [CHOICE] }, 'pass', ''],
+  [
+    'no token, no reason',
+    { choices: [{}], usage: { completion_tokens: 0 } },
+    'invalid_response',
+    'no_proof',
+  ],
+  ['an unknown reason', { choices: [{ finish_reason: 'x' }] }, 'invalid_response', 'no_proof'],
+  [
+    'abort',
+    { choices: [{ finish_reason: 'abort' }], usage: { completion_tokens: 9 } },
+    'invalid_response',
+    'finish_abort',
+  ],
+  [
+    'error as a reason',
+    { choices: [{ finish_reason: 'error' }] },
+    'invalid_response',
+    'finish_error',
+  ],
+  [
+    'error object',
+    { error: { message: 'x' }, choices: [CHOICE] },
+    'invalid_response',
+    'error_body',
+  ],
+  ['error text', { error: 'x' }, 'invalid_response', 'error_body'],
+  ['SGLang error', { object: 'error', message: 'x' }, 'invalid_response', 'error_body'],
+  [
+    'no choices',
+    { choices: [], usage: { completion_tokens: 1 } },
+    'invalid_response',
+    'no_choices',
+  ],
+  ['nothing', '', 'invalid_response', 'empty_body'],
+  ['blanks', ' \n', 'invalid_response', 'empty_body'],
+  ['HTML', '<html>', 'invalid_response', 'not_json'],
+  ['half a body', '{"choices":[{"finish_re', 'invalid_response', 'not_json'],
+  ['an array', [], 'invalid_response', 'not_json'],
+  ['null', 'null', 'invalid_response', 'not_json'],
+]
+
+t.test('judgeBody() on 2xx bodies: usage or a proper reason proves, nothing else', async (t) => {
+  for (const [what, body, label, detail] of BODIES) {
+    const outcome = judge(answer(200, body))
+    t.equal(outcomeLabel(outcome), label, what)
+    if (outcome.kind === 'fail') t.equal(outcome.detail, detail, what)
+  }
+})
+
+t.test('judgeBody() of a pass carries latency and tokens', async (t) => {
+  const body = { choices: [CHOICE], usage: { completion_tokens: 2 } }
+  t.strictSame(judge(answer(200, body)), { kind: 'pass', latencyMs: 7, tokens: 2 })
+})
+
+t.test('judgeBody() on embeddings: data proves', async (t) => {
+  t.equal(judge(answer(200, { data: [{ embedding: [1] }] }), 'embeddings').kind, 'pass')
+  t.equal(outcomeLabel(judge(answer(200, { data: [] }), 'embeddings')), 'invalid_response')
+  t.equal(outcomeLabel(judge(answer(200, { choices: [CHOICE] }), 'embeddings')), 'invalid_response')
+})
+
+t.test('judgeBody() on streams: only a proper reason is an end', async (t) => {
+  const delta = chunk({ choices: [{ delta: { content: 'x' }, finish_reason: null }] })
+  const end = chunk({ choices: [{ delta: {}, finish_reason: 'stop' }] })
+  const done = 'data: [DONE]\n\n'
+  const rows: readonly [string, string, string][] = [
+    ['proper', delta + end + done, 'pass'],
+    ['without [DONE]', delta + end, 'pass'],
+    ['comments between', `: ping\n\n${delta}: ping\n\n${end}${done}`, 'pass'],
+    ['no reason', delta + done, 'truncated'],
+    ['running totals', chunk({ choices: [{}], usage: { completion_tokens: 9 } }), 'truncated'],
+    ['only comments', ': ping\n\n: ping\n\n', 'truncated'],
+    [
+      'error frame and [DONE]',
+      delta + chunk({ error: { message: 'x' } }) + done,
+      'invalid_response',
+    ],
+    ['abort', delta + chunk({ choices: [{ finish_reason: 'abort' }] }) + done, 'invalid_response'],
+    ['garbage', 'data: {"choi\n\n', 'invalid_response'],
+  ]
+  for (const [what, body, label] of rows) {
+    t.equal(outcomeLabel(judge(answer(200, body, 'text/event-stream'))), label, what)
+    t.equal(outcomeLabel(judge(answer(200, body))), label, `${what}, whatever the type says`)
+  }
+})

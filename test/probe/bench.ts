@@ -1,0 +1,68 @@
+import type { EngineKind } from '../../src/core/upstream.ts'
+import { quirksOf } from '../../src/engines/index.ts'
+import { Listing } from '../../src/probe/listing.ts'
+import {
+  type Memory,
+  NO_MEMORY,
+  type Round,
+  type RoundResult,
+  runRound,
+} from '../../src/probe/round.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { FakeWire } from './fake-wire.ts'
+
+/** Rounds about one server, with what is remembered between them. */
+export class Bench {
+  readonly clock = new VirtualClock()
+  readonly wire = new FakeWire()
+  readonly told: (readonly string[])[] = []
+  readonly listing: Listing
+  sent = 0
+  memory: Memory = NO_MEMORY
+  readonly #engine: EngineKind
+  readonly #model: string | null
+
+  constructor(engine: EngineKind, model: string | null = null) {
+    this.#engine = engine
+    this.#model = model
+    this.listing = new Listing({
+      clock: this.clock,
+      get: this.wire.get,
+      onModels: (names) => this.told.push(names),
+    })
+  }
+
+  /** One round, given as much virtual time as it wants. */
+  async round(withinMs = 40_000): Promise<RoundResult['outcome']> {
+    const round: Round = {
+      target: { url: 'http://127.0.0.1:1', apiKey: null, connectTimeoutMs: 1_000 },
+      quirks: quirksOf(this.#engine),
+      model: this.#model,
+      maxTokens: 1,
+      limitMs: 30_000,
+      queryLimitMs: 1_000,
+      clock: this.clock,
+      signal: new AbortController().signal,
+      wire: this.wire,
+      listing: this.listing,
+      onSent: () => this.sent++,
+    }
+    const running = runRound(round, this.memory)
+    await this.clock.advance(withinMs)
+    const { outcome, memory } = await running
+    this.memory = memory
+    return outcome
+  }
+
+  get asked(): (string | null)[] {
+    return this.wire.probes.map((call) => call.model)
+  }
+
+  get kinds(): string[] {
+    return this.wire.probes.map((call) => call.kind)
+  }
+
+  get paths(): string[] {
+    return this.wire.gets.map((call) => call.path)
+  }
+}

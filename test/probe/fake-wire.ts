@@ -1,0 +1,158 @@
+import type { GateEvent } from '../../src/core/event.ts'
+import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import type { TableConfig } from '../../src/core/table.ts'
+import type { UpstreamSpec } from '../../src/core/upstream.ts'
+import type { Prober as ProberType } from '../../src/probe/prober.ts'
+import { Prober } from '../../src/probe/prober.ts'
+import type { Wire } from '../../src/probe/round.ts'
+import type { FetchCall, Fetched, ProbeCall } from '../../src/probe/run.ts'
+import { TableStore } from '../../src/state/table-store.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+/** What the fake network does with a generation: an outcome after some time, or never one. */
+export type Play = { readonly afterMs: number; readonly outcome: ProbeOutcome } | 'hang'
+
+export const PASS: ProbeOutcome = { kind: 'pass', latencyMs: 20, tokens: 1 }
+
+/** The network of a prober under the virtual clock. Time limits and abort work as in `run.ts`. */
+export class FakeWire implements Wire {
+  readonly probes: ProbeCall[] = []
+  readonly gets: FetchCall[] = []
+  inFlight = 0
+  mostInFlight = 0
+  /** How the next generation goes, by the call; may be replaced at any time. */
+  play: (call: ProbeCall) => Play = () => ({ afterMs: 20, outcome: PASS })
+  /** How the next GET goes. `hang` ends `silent`. */
+  answer: (path: string) => Fetched | 'hang' = () => models('m')
+  /** Does a request go out at once? Else the test calls `onSent` itself. */
+  sendsAtOnce = true
+  /** Ends the generation that hangs. */
+  release: (outcome: ProbeOutcome) => void = () => {}
+
+  readonly probe = (call: ProbeCall): Promise<ProbeOutcome> => {
+    this.probes.push(call)
+    this.inFlight++
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
+    const play = this.play(call)
+    if (this.sendsAtOnce) call.onSent()
+    return new Promise((resolve) => {
+      const end = (outcome: ProbeOutcome): void => {
+        for (const cancel of cancels) cancel()
+        call.signal.removeEventListener('abort', leave)
+        this.inFlight--
+        resolve(outcome)
+      }
+      const leave = (): void => end({ kind: 'inconclusive', detail: 'ABORTED' })
+      call.signal.addEventListener('abort', leave)
+      const limit: ProbeOutcome = { kind: 'timeout', limitMs: call.limitMs }
+      const cancels = [call.clock.after(call.limitMs, () => end(limit))]
+      if (play !== 'hang') cancels.push(call.clock.after(play.afterMs, () => end(play.outcome)))
+      else this.release = end
+    })
+  }
+
+  readonly get = (call: FetchCall): Promise<Fetched> => {
+    this.gets.push(call)
+    const answer = this.answer(call.path)
+    if (answer !== 'hang') return Promise.resolve(answer)
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel()
+        call.signal.removeEventListener('abort', end)
+        resolve({ kind: 'silent' })
+      }
+      const cancel = call.clock.after(call.limitMs, end)
+      call.signal.addEventListener('abort', end)
+    })
+  }
+}
+
+/** A model list as an answer. */
+export function models(...names: string[]): Fetched {
+  return { kind: 'answer', status: 200, body: { data: names.map((id) => ({ id })) } }
+}
+
+/** Ollama's `/api/ps` as an answer. */
+export function loaded(...names: string[]): Fetched {
+  return { kind: 'answer', status: 200, body: { models: names.map((name) => ({ name })) } }
+}
+
+export function fail(reason: Extract<ProbeOutcome, { kind: 'fail' }>['reason']): ProbeOutcome {
+  return { kind: 'fail', reason, detail: 'x' }
+}
+
+export function spec(over: Partial<UpstreamSpec> = {}): UpstreamSpec {
+  return {
+    name: 'a',
+    engine: 'vllm',
+    url: 'http://127.0.0.1:1',
+    model: null,
+    intent: 'enabled',
+    probe: 'active',
+    cold: 'on_demand',
+    maxConcurrency: null,
+    quietIntervalMs: 0,
+    ...over,
+  }
+}
+
+export function config(...specs: UpstreamSpec[]): TableConfig {
+  const health = { detectWithinMs: 4_000, intervalMs: 2_000, quietIntervalMs: 60_000 }
+  return { specs, health, routing: 'priority', models: null }
+}
+
+/** A whole control plane under the virtual clock, not started. `end` stops it and finds leaks. */
+export class Stage {
+  readonly clock = new VirtualClock()
+  readonly wire = new FakeWire()
+  readonly events: GateEvent[] = []
+  readonly store: TableStore
+  readonly prober: ProberType
+
+  constructor(...specs: UpstreamSpec[]) {
+    this.store = new TableStore(config(...specs), () => this.clock.nowMs())
+    this.prober = new Prober({
+      store: this.store,
+      clock: this.clock,
+      random: () => 0.5,
+      emit: (event) => this.events.push(event),
+      keyOf: () => null,
+      connectTimeoutMs: 1_000,
+      probeMaxTokens: 1,
+      wire: this.wire,
+    })
+  }
+
+  reason(name = 'a'): string | undefined {
+    return this.entry(name)?.reason
+  }
+
+  entry(name = 'a') {
+    return this.store.current.entries.find((entry) => entry.spec.name === name)
+  }
+
+  /** Clients are active from now on; call it at least once a minute. */
+  active(): void {
+    this.store.apply({ type: 'client_active', at: this.clock.nowMs() })
+  }
+
+  /** A token on a stream that was already delivering. */
+  progress(name = 'a'): void {
+    const epoch = this.entry(name)?.epoch ?? 0
+    const at = this.clock.nowMs()
+    this.store.apply({
+      type: 'evidence',
+      name,
+      epoch,
+      evidence: { type: 'progress', at, gapMs: 100 },
+    })
+  }
+
+  configure(...specs: UpstreamSpec[]): void {
+    this.store.apply({ type: 'configured', at: this.clock.nowMs(), config: config(...specs) })
+  }
+
+  outcomes(): string[] {
+    return this.events.flatMap((event) => (event.type === 'probe_ended' ? [event.outcome] : []))
+  }
+}

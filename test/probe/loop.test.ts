@@ -1,0 +1,79 @@
+import t from 'tap'
+import { fail, models, PASS, spec, Stage } from './fake-wire.ts'
+import { scene } from './scene.ts'
+
+scene('ProbeLoop doubts itself after EMFILE, once per episode', [spec()], async (t, it) => {
+  it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'EMFILE' } })
+  await it.clock.advance(400)
+  t.equal(it.store.current.doubtAt, 1)
+  await it.clock.advance(5_000)
+  t.equal(it.store.current.doubtAt, 1, 'a lasting fault must not excuse everybody for ever')
+})
+
+scene(
+  'ProbeLoop: a name that never resolves is unreachable in the end',
+  [spec()],
+  async (t, it) => {
+    it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'ENOTFOUND' } })
+    await it.clock.advance(10)
+    t.equal(it.reason(), 'not_probed_yet')
+    await it.clock.advance(5_000)
+    t.equal(it.reason(), 'unreachable')
+  },
+)
+
+scene('ProbeLoop survives a bug in its own wire', [spec()], async (t, it) => {
+  it.wire.play = () => {
+    throw new Error('bug')
+  }
+  await it.clock.advance(20)
+  t.strictSame(it.outcomes(), ['inconclusive'])
+  it.wire.inFlight = 0
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  await it.clock.advance(2_000)
+  t.equal(it.reason(), 'ok')
+})
+
+scene(
+  'ProbeLoop: a prober that takes over closes the probe that the last one left open',
+  [spec()],
+  async (t, it) => {
+    it.wire.play = () => 'hang'
+    await it.clock.advance(100)
+    await it.prober.stop()
+    it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+    it.prober.start()
+    await it.clock.advance(2_000)
+    t.equal(it.reason(), 'ok')
+  },
+)
+
+scene('ProbeLoop: after a failure the model list is not trusted', [spec()], async (t, it) => {
+  it.wire.answer = () => models('old')
+  await it.clock.advance(20)
+  it.active()
+  it.wire.play = () => ({ afterMs: 1, outcome: fail('refused') })
+  await it.clock.advance(3_000)
+  it.wire.answer = () => models('new')
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  const before = it.wire.probes.length
+  await it.clock.advance(5_000)
+  const asked = it.wire.probes.slice(before).map((call) => call.model)
+  t.strictSame([...new Set(asked)], [null, 'new'])
+})
+
+t.test('ProbeLoop.stop(): what goes out or comes back later is void', async (t) => {
+  const it = new Stage(spec())
+  it.wire.sendsAtOnce = false
+  it.wire.play = () => 'hang'
+  it.wire.answer = () => 'hang'
+  it.prober.start()
+  await it.clock.advance(10)
+  await it.prober.stop()
+  it.wire.probes[0]?.onSent()
+  await it.clock.advance(60_000)
+  t.equal(it.entry()?.facts.sentAt, null)
+  t.equal(it.entry()?.facts.endedAt, null)
+  t.strictSame(it.events, [])
+  t.equal(it.clock.pending, 0)
+})

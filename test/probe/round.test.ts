@@ -1,0 +1,195 @@
+import t from 'tap'
+import { Bench } from './bench.ts'
+import { fail, loaded, models, PASS } from './fake-wire.ts'
+
+t.test(
+  'runRound(): an Ollama without a loaded model is cold, and nothing is generated',
+  async (t) => {
+    const it = new Bench('ollama')
+    it.wire.answer = (path) => (path === '/api/ps' ? loaded() : models('gemma:latest'))
+    t.strictSame(await it.round(), { kind: 'cold' })
+    t.equal(it.wire.probes.length, 0)
+    t.equal(it.sent, 0)
+    t.strictSame(it.told, [['gemma:latest']], 'its models are known all the same')
+  },
+)
+
+t.test('runRound(): an Ollama is asked for what is loaded', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = (path) => (path === '/api/ps' ? loaded('b:latest', 'a') : models('a', 'b', 'c'))
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['b:latest'])
+})
+
+t.test('runRound(): the configured model counts as loaded with and without :latest', async (t) => {
+  const it = new Bench('ollama', 'gemma')
+  it.wire.answer = () => loaded('other', 'gemma:latest')
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['gemma'])
+  it.wire.answer = () => loaded('other')
+  t.equal((await it.round()).kind, 'cold')
+  t.equal(it.wire.probes.length, 1)
+})
+
+t.test('runRound(): a cloud model is never probed, even if /api/ps is silent', async (t) => {
+  const it = new Bench('ollama', 'kimi:cloud')
+  it.wire.answer = () => loaded('kimi:cloud', 'gemma')
+  t.equal((await it.round()).kind, 'cold')
+  it.wire.answer = () => 'hang'
+  t.equal((await it.round()).kind, 'cold')
+  t.equal(it.wire.probes.length, 0)
+})
+
+t.test('runRound(): a silent /api/ps cannot hide a wedge', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = () => loaded('gemma:latest')
+  await it.round()
+  it.wire.answer = () => 'hang'
+  it.wire.play = () => 'hang'
+  t.strictSame(await it.round(), { kind: 'timeout', limitMs: 30_000 })
+  t.strictSame(it.asked, ['gemma:latest', 'gemma:latest'], 'the name that was loaded before')
+  t.equal(it.sent, 2)
+})
+
+t.test('runRound(): a silent /api/ps of a server that lives is held against nobody', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = () => 'hang'
+  it.wire.play = () => ({ afterMs: 1, outcome: fail('bad_request') })
+  t.strictSame(await it.round(), { kind: 'inconclusive', detail: 'loaded_unknown' })
+  t.strictSame(it.asked, [null, null], 'without a name: that loads nothing')
+})
+
+t.test('runRound(): the question what is loaded decides when nobody listens', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = () => ({ kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' })
+  t.match(await it.round(), { kind: 'fail', reason: 'refused' })
+  t.strictSame(it.paths, ['/api/ps'], 'one connection is enough')
+  t.equal(it.wire.probes.length, 0)
+})
+
+t.test('runRound(): llama.cpp with one model is asked once what it has loaded', async (t) => {
+  const it = new Bench('llamacpp')
+  for (let round = 0; round < 3; round++) t.equal((await it.round(100)).kind, 'pass')
+  t.strictSame(it.paths, ['/v1/models', '/v1/models'], 'one question, one list')
+})
+
+t.test('runRound(): a llama.cpp router is probed on a loaded model only', async (t) => {
+  const it = new Bench('llamacpp')
+  const data = [
+    { id: 'x', status: { value: 'unloaded' } },
+    { id: 'y', status: { value: 'loaded' } },
+  ]
+  it.wire.answer = () => ({ kind: 'answer', status: 200, body: { data } })
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['y'])
+  it.wire.answer = () => ({ kind: 'answer', status: 200, body: { data: data.slice(0, 1) } })
+  t.equal((await it.round()).kind, 'cold')
+})
+
+t.test('runRound(): a llama.cpp that says it is loading is not asked to generate', async (t) => {
+  const it = new Bench('llamacpp')
+  const body = { error: { message: 'Loading model', type: 'unavailable_error', code: 503 } }
+  it.wire.answer = () => ({ kind: 'answer', status: 503, body })
+  t.strictSame(await it.round(), { kind: 'fail', reason: 'loading', detail: 'http_503' })
+  t.equal(it.wire.probes.length, 0)
+})
+
+t.test('runRound(): the name comes first where the engine needs one', async (t) => {
+  const it = new Bench('vllm_metal')
+  it.wire.answer = () => models('local')
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['local'])
+})
+
+t.test(
+  'runRound(): a hanging list delays a generation by its own short limit at most',
+  async (t) => {
+    const it = new Bench('vllm_metal')
+    it.wire.answer = () => 'hang'
+    t.equal((await it.round(1_020)).kind, 'pass')
+    const free = new Bench('vllm')
+    free.wire.answer = () => 'hang'
+    t.equal((await free.round(20)).kind, 'pass', 'not at all where the name is optional')
+    await free.clock.advance(1_000)
+  },
+)
+
+t.test('runRound(): the list is asked for again after a minute', async (t) => {
+  const it = new Bench('vllm')
+  await it.round(1_000)
+  await it.round(58_000)
+  t.equal(it.paths.length, 1)
+  await it.round(1_000)
+  await it.round(1_000)
+  t.equal(it.paths.length, 2)
+})
+
+t.test('runRound(): nothing is chosen from many that may not be loaded', async (t) => {
+  const it = new Bench('openai')
+  it.wire.answer = () => models('a', 'b')
+  t.match(await it.round(), { kind: 'fail', reason: 'model_not_found', detail: 'no_model_chosen' })
+  t.equal(it.wire.probes.length, 0)
+})
+
+t.test('runRound(): garbage as a model list does no harm', async (t) => {
+  for (const body of [undefined, null, '', [], { data: null }, { data: 7 }]) {
+    const it = new Bench('openai')
+    it.wire.answer = () => ({ kind: 'answer', status: 200, body })
+    t.equal((await it.round()).kind, 'pass', JSON.stringify(body))
+    t.strictSame(it.asked, [null])
+  }
+})
+
+t.test(
+  'runRound() tries the next kind when one is refused, and remembers what passed',
+  async (t) => {
+    const it = new Bench('vllm')
+    it.wire.play = ({ kind }) =>
+      kind === 'embeddings'
+        ? { afterMs: 5, outcome: PASS }
+        : { afterMs: 5, outcome: fail(kind === 'chat' ? 'bad_request' : 'wrong_kind') }
+    t.equal((await it.round()).kind, 'pass')
+    t.strictSame(it.kinds, ['chat', 'completions', 'embeddings'])
+    t.equal(it.sent, 1, 'one probe was sent, as far as the table knows')
+    await it.round()
+    t.strictSame(it.kinds.slice(3), ['embeddings'])
+    it.wire.play = () => ({ afterMs: 5, outcome: fail('wrong_kind') })
+    t.match(await it.round(), { reason: 'wrong_kind' })
+    t.strictSame(it.kinds.slice(4), ['embeddings', 'chat', 'completions'])
+  },
+)
+
+t.test('runRound(): the refusal of an existing route says more than a missing one', async (t) => {
+  const it = new Bench('vllm')
+  it.wire.play = (call) => ({
+    afterMs: 5,
+    outcome: fail(call.kind === 'completions' ? 'bad_request' : 'wrong_kind'),
+  })
+  t.match(await it.round(), { reason: 'bad_request' })
+})
+
+t.test('runRound(): other failures end the round', async (t) => {
+  for (const reason of ['http_5xx', 'unauthorized', 'refused', 'truncated', 'loading'] as const) {
+    const it = new Bench('vllm')
+    it.wire.play = () => ({ afterMs: 5, outcome: fail(reason) })
+    t.match(await it.round(), { reason })
+    t.strictSame(it.kinds, ['chat'])
+  }
+})
+
+t.test(
+  'runRound(): a server that was started with another model is asked for that one',
+  async (t) => {
+    const it = new Bench('vllm')
+    it.wire.answer = () => models('old')
+    await it.round(100)
+    it.wire.answer = () => models('new')
+    it.wire.play = (call) => ({
+      afterMs: 5,
+      outcome: call.model === 'new' ? PASS : fail('model_not_found'),
+    })
+    t.equal((await it.round(100)).kind, 'pass')
+    t.strictSame(it.asked, [null, 'old', 'new'])
+    t.strictSame(it.told, [['old'], ['new']])
+  },
+)

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { corsHeaders, guardPolicy, type GuardResult } from '../../src/proxy/guards.ts'
+import { APP, ask, codeOf, codeWith, LOCKED, OPEN, SETTINGS } from '../support/guard-ask.ts'
+
+t.test('checkRequest B22, B23: web pages that nobody allowed', async (t) => {
+  const origins = ['https://evil.example', 'null', '', 'http://localhost:3000', `${APP}.evil`]
+  for (const origin of [...origins, `${APP}/`]) {
+    t.equal(codeWith('Origin', origin), 'origin_not_allowed', origin)
+  }
+  for (const site of ['cross-site', 'same-site', 'nonsense']) {
+    t.equal(codeWith('Sec-Fetch-Site', site), 'origin_not_allowed', site)
+    const allowed = [
+      ['Origin', APP],
+      ['Sec-Fetch-Site', site],
+    ] as const
+    t.equal(codeOf({ headers: allowed }), 'ok')
+  }
+  for (const site of ['none', 'same-origin']) t.equal(codeWith('Sec-Fetch-Site', site), 'ok')
+  const sandboxed = guardPolicy({ ...SETTINGS, origins: ['null'] })
+  const headers = [['Origin', 'null']] as const
+  t.equal(codeOf({ headers, policy: sandboxed }), 'origin_not_allowed')
+  const health = { method: 'GET', url: '/readyz', headers: [['Origin', 'https://evil.example']] }
+  t.equal(codeOf(health as never), 'origin_not_allowed', 'pages may not even ask for health')
+})
+
+t.test('checkRequest: 24 combinations of host, origin, type and method', async (t) => {
+  const passed: string[] = []
+  for (const host of ['localhost:8000', 'evil.example']) {
+    for (const origin of [null, 'https://evil.example', APP]) {
+      for (const type of ['application/json', 'text/plain']) {
+        for (const method of ['POST', 'GET']) {
+          const headers = [
+            ['Host', host],
+            ['Origin', origin],
+            ['Content-Type', type],
+          ] as const
+          if (codeOf({ method, headers }) === 'ok')
+            passed.push(`${host} ${origin} ${type} ${method}`)
+        }
+      }
+    }
+  }
+  t.strictSame(passed, [
+    'localhost:8000 null application/json POST',
+    `localhost:8000 ${APP} application/json POST`,
+  ])
+})
+
+function preflight(origin: string | null, asked: string | null = null): GuardResult {
+  return ask({
+    method: 'OPTIONS',
+    policy: LOCKED,
+    headers: [
+      ['Origin', origin],
+      ['Access-Control-Request-Method', 'POST'],
+      ['Access-Control-Request-Headers', asked],
+    ],
+  })
+}
+
+t.test('checkRequest B21: preflights', async (t) => {
+  const result = preflight(APP, 'authorization,x-stainless-os, content-type')
+  t.match(result, {
+    ok: true,
+    cors: {
+      'access-control-allow-origin': APP,
+      'access-control-allow-methods': 'GET, POST, OPTIONS',
+      'access-control-allow-headers': 'authorization,x-stainless-os, content-type',
+      vary: 'Origin, Access-Control-Request-Headers',
+    },
+  })
+  t.notMatch(JSON.stringify(result), /private-network|credentials/)
+  const plain = 'authorization, content-type, x-api-key'
+  for (const asked of ['x\u00e9', 'a b', '*', 'x'.repeat(2000), null]) {
+    t.match(preflight(APP, asked), { cors: { 'access-control-allow-headers': plain } })
+  }
+  t.match(preflight('https://evil.example'), { ok: false, code: 'origin_not_allowed' })
+  const nobody = { ok: true, path: '/v1/chat/completions', query: '', cors: { vary: 'Origin' } }
+  t.strictSame(preflight(null), nobody, 'no page asks: nothing to allow')
+  t.match(ask({ method: 'OPTIONS', url: '*' }), { ok: true, path: '*' })
+})
+
+t.test('corsHeaders: for an allowed page only, on refusals too', async (t) => {
+  t.match(ask({ headers: [['Origin', APP]] }), { cors: corsHeaders(APP, OPEN) })
+  t.match(corsHeaders(APP, OPEN), { 'access-control-allow-origin': APP, vary: 'Origin' })
+  t.strictSame(corsHeaders('https://evil.example', OPEN), { vary: 'Origin' })
+  t.match(
+    ask({
+      headers: [
+        ['Origin', APP],
+        ['Content-Type', 'text/plain'],
+      ],
+    }),
+    {
+      code: 'unsupported_media_type',
+      headers: { 'access-control-allow-origin': APP },
+    },
+  )
+  const none = guardPolicy({ ...SETTINGS, origins: [] })
+  t.match(ask({ policy: none }), { ok: true, cors: {} })
+  t.strictSame(corsHeaders(APP, none), {})
+})

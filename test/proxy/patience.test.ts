@@ -1,0 +1,51 @@
+import t from 'tap'
+import { patienceLost } from '../../src/proxy/patience.ts'
+import { World } from '../support/world.ts'
+
+const lease = (world: World, over = {}) => ({
+  upstream: 'a',
+  epoch: world.entry('a').epoch,
+  item: { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null, ...over },
+})
+const request = { model: null, tried: ['a'] }
+const wedged = () => {
+  const world = new World().pass('a').sent('a').at(8_000)
+  if (world.reason('a') !== 'wedged') throw new Error(world.reason('a'))
+  return world
+}
+
+t.test('patienceLost() keeps waiting for an upstream that serves', async (t) => {
+  const world = new World().pass('a').pass('b')
+  t.equal(
+    patienceLost(world.table, { lease: lease(world), committed: false, request }, 99_999),
+    null,
+  )
+})
+
+t.test('patienceLost() gives up an attempt without content at a proven wedge', async (t) => {
+  const world = wedged()
+  const ending = patienceLost(
+    world.table,
+    { lease: lease(world), committed: false, request },
+    8_000,
+  )
+  t.match(ending, { kind: 'failed', why: 'ours', code: 'upstream_stalled' })
+})
+
+t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t) => {
+  const world = wedged()
+  const at = (contentAt: number) =>
+    patienceLost(
+      world.table,
+      { lease: lease(world, { contentAt }), committed: true, request },
+      8_000,
+    )
+  t.match(at(100), { kind: 'cut', code: 'upstream_stalled' })
+  t.equal(at(7_900), null, 'this one has just had a token')
+})
+
+t.test('patienceLost() never judges by a verdict about another server', async (t) => {
+  const world = wedged()
+  const old = { ...lease(world), epoch: -1 }
+  t.equal(patienceLost(world.table, { lease: old, committed: true, request }, 99_999), null)
+})
