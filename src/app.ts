@@ -26,6 +26,9 @@ import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createFanout } from './telemetry/observer.ts'
 import { viewOf } from './telemetry/view.ts'
 
+/** After the drain, answers that are complete get this long to leave, ms. */
+const FLUSH_MS_MAX = 5_000
+
 /** What the composition root takes from the process. */
 export interface AppIo {
   readonly clock: Clock
@@ -149,8 +152,10 @@ class Gate implements App {
     this.#draining = true
     const closing = this.#server.close()
     await this.#proxy.drain(drainMs)
-    if (drainMs === 0) this.#server.cut()
+    // A client that never reads its last bytes must not hold the port.
+    const cancel = this.#io.clock.after(drainMs === 0 ? 0 : FLUSH_MS_MAX, () => this.#server.cut())
     await Promise.all([closing, this.#prober.stop(), this.#host.stop()])
+    cancel()
     this.#pools.close()
   }
 

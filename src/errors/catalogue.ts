@@ -84,11 +84,6 @@ export const ERRORS = {
     message: 'The body is not valid UTF-8.',
     advice: 'Encode the body as UTF-8.',
   },
-  duplicate_key: {
-    status: 400,
-    message: 'A key that decides the route appears twice in the body.',
-    advice: 'Send each top-level key once: readers differ in which one they take.',
-  },
   json_too_deep: {
     status: 400,
     message: 'The body is nested too deeply.',

@@ -118,11 +118,6 @@ export function responseHeaders(
   return out
 }
 
-/** The client's request id where it is short and plain; null: make one. */
-export function acceptRequestId(value: string | string[] | undefined): string | null {
-  return typeof value === 'string' && /^[\w.:-]{1,128}$/.test(value) ? value : null
-}
-
 /** More gates than this in one chain are a loop that nobody meant. */
 const GATES_MAX = 5
 

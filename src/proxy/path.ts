@@ -32,12 +32,6 @@ export function canonicalPath(rawUrl: string): Target | null {
   return { path: `/${segments.map(encoded).join('/')}`, query }
 }
 
-/** The model id that a canonical path asks for, decoded, slashes and all; null: it asks for none. */
-export function modelIdOf(path: string): string | null {
-  if (!path.startsWith(MODELS) || path === MODELS) return null
-  return decodeURIComponent(path.slice(MODELS.length))
-}
-
 /** A segment's text; null where it is no text, or would mean more when decoded once again. */
 function decoded(segment: string): string | null {
   let text = segment

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { acceptRequestId, requestHeaders, responseHeaders, viaOf } from '../../src/proxy/headers.ts'
+import { requestHeaders, responseHeaders, viaOf } from '../../src/proxy/headers.ts'
 
 const extra = { requestId: 'r-1', authorization: null, via: '1.1 gengate-a', hasBody: true }
 const own = { 'accept-encoding': 'identity', via: '1.1 gengate-a', 'x-request-id': 'r-1' }
@@ -111,16 +111,6 @@ t.test('responseHeaders: event streams are neither cached nor buffered', async (
     'only where the upstream does not say so itself',
   )
 })
-
-t.test('acceptRequestId B66: short and plain, or none', async (t) => {
-  for (const id of ['a', 'req_1.2:3-4', 'x'.repeat(128)]) t.equal(acceptRequestId(id), id)
-  for (const id of ['', 'x'.repeat(129), 'a b', 'a\n', 'ä', 'a,b', '"', undefined, ['a', 'b']]) {
-    t.equal(acceptRequestId(id), null, JSON.stringify(id))
-  }
-})
-
-const gates = (count: number): string =>
-  Array.from({ length: count }, (_, i) => `1.1 gengate-${i}`).join(',')
 
 t.test('viaOf B68: own id, or more than five gates, is a loop', async (t) => {
   t.strictSame(viaOf(undefined, 'me'), { value: '1.1 gengate-me', loop: false })

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { canonicalPath, modelIdOf } from '../../src/proxy/path.ts'
+import { canonicalPath } from '../../src/proxy/path.ts'
 import { holds } from '../support/property.ts'
 
 t.test('canonicalPath B26–B29: what has more than one reading is refused', async (t) => {
@@ -71,12 +71,4 @@ t.test('canonicalPath: canonical is canonical, and stays below its root', async 
     }),
     5000,
   )
-})
-
-t.test('modelIdOf reads ids with slashes and other letters', async (t) => {
-  t.equal(modelIdOf('/v1/models/org/name'), 'org/name')
-  t.equal(modelIdOf('/v1/models/a%20%C3%A9'), 'a é')
-  t.equal(modelIdOf('/v1/models/'), null)
-  t.equal(modelIdOf('/v1/models'), null)
-  t.equal(modelIdOf('/v1/modelsx/y'), null)
 })

@@ -39,7 +39,9 @@ const once = (pool: Pool, connection = pool.take()) =>
     connection.client.dispatch(
       { path: '/', method: 'GET' },
       {
-        onRequestStart: () => {},
+        onRequestStart() {},
+        onResponseStart() {},
+        onResponseData() {},
         onResponseEnd: () => resolve(connection),
         onResponseError: (_c, error) => reject(error),
       },

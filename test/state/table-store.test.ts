@@ -16,7 +16,12 @@ t.test('apply() replaces the table and tells listeners once, before and after', 
   const before = cell.current
   const told: [RoutingTable, RoutingTable][] = []
   const stop = cell.subscribe((...pair) => told.push(pair))
-  cell.apply({ type: 'evidence', name: 'a', epoch: before.entries[0]?.epoch ?? 0, evidence: pass(0) })
+  cell.apply({
+    type: 'evidence',
+    name: 'a',
+    epoch: before.entries[0]?.epoch ?? 0,
+    evidence: pass(0),
+  })
   t.equal(told.length, 1)
   t.equal(told[0]?.[0], cell.current)
   t.equal(told[0]?.[1], before)

@@ -1,5 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { type FakeUpstream, fakeUpstream } from './fake-upstream.ts'
+import { startGate, type TestGate } from './start-gate.ts'
 
 /** One answer as it came over the wire. */
 export interface RawAnswer {
@@ -198,4 +200,84 @@ export function isError(
   t.ok(TYPES.has(String(error['type'])), String(error['type']))
   t.ok(String(error['message']).length <= 1_000, 'message is short')
   t.notOk(answer.headers['access-control-allow-origin'], 'no page may read it')
+}
+
+/** A gate in front of one upstream that generates. */
+export interface Pair {
+  readonly gate: TestGate
+  readonly upstream: FakeUpstream
+  /** Bodies of clients' requests that reached the upstream; probes do not count. */
+  forwarded(): string[]
+}
+
+/** Starts both and waits until the gate knows its upstream. */
+export async function startPair(t: Test, env: Record<string, string> = {}): Promise<Pair> {
+  const upstream = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${upstream.url}`, ...env })
+  await gate.untilReason('a', 'ok')
+  // Only what the gate forwards has passed a gate.
+  const forwarded = () =>
+    upstream.seen.filter(({ headers }) => headers.via !== undefined).map(({ body }) => body)
+  return { gate, upstream, forwarded }
+}
+
+/** One bad input and what must become of it. */
+export interface Row {
+  /** Begins with the id of the row in the matrix. */
+  readonly name: string
+  readonly send: string | Buffer
+  readonly status: number | readonly number[]
+  readonly code: string | readonly string[]
+  /** May the connection be used for another request, or must it be closed? */
+  readonly after: 'usable' | 'closed'
+  /** Answer headers that matter. */
+  readonly headers?: Readonly<Record<string, RegExp>>
+}
+
+/** One subtest per row: our error, whole and in time, no upstream contact, then the connection. */
+export function refuses(t: Test, pair: Pair, rows: readonly Row[]): void {
+  for (const row of rows) {
+    t.test(row.name, async (t) => {
+      const before = pair.forwarded().length
+      const client = new RawClient(pair.gate.port).send(row.send)
+      let answer = await client.answer()
+      // Node invites the body before anybody has looked at the request.
+      if (answer?.status === 100) answer = await client.answer()
+      isError(t, answer, row.status, row.code)
+      for (const [name, pattern] of Object.entries(row.headers ?? {})) {
+        t.match(answer?.headers[name], pattern, name)
+      }
+      if (row.after === 'usable') t.ok(await client.isUsable(), 'the connection is usable')
+      else t.ok(await client.isClosed(), 'the connection is closed')
+      t.equal(pair.forwarded().length, before, 'nothing reached the upstream')
+      client.destroy()
+    })
+  }
+}
+
+/** Asserts that a good request is served and that the gate has not noted a bug of its own. */
+export async function isSound(t: Test, { gate }: Pair): Promise<void> {
+  const client = new RawClient(gate.port).send(chat())
+  t.equal((await client.answer())?.status, 200, 'a good request is served')
+  client.destroy()
+  t.strictSame(
+    gate.lines.filter((line) => /"event":"(bug|observer_failed)"|internal_error/.test(line)),
+    [],
+    'no bug was noted',
+  )
+}
+
+/** What would have ended the process while `work` ran. */
+export async function crashesDuring(work: () => Promise<void>): Promise<string[]> {
+  const crashes: string[] = []
+  const note = (error: unknown): void => void crashes.push(String(error))
+  process.on('uncaughtException', note)
+  try {
+    await work()
+    // Errors of sockets arrive in a later turn.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  } finally {
+    process.off('uncaughtException', note)
+  }
+  return crashes
 }

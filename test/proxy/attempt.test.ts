@@ -1,0 +1,192 @@
+import { createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { Attempt, type AttemptInput } from '../../src/proxy/attempt.ts'
+import { Pool } from '../../src/proxy/pools.ts'
+import { BodyReader, StreamReader } from '../../src/proxy/reader.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+
+// Goal: one attempt ends once, with a value, whatever the connection does.
+// Method: a TCP server that plays what each connection is to do with its requests, byte by byte.
+
+type Play = (socket: Socket, request: number) => void
+
+async function upstream(t: Test, play: Play): Promise<{ pool: Pool; requests: () => number }> {
+  let requests = 0
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', () => play(socket, ++requests))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const target = {
+    name: 'a',
+    url: `http://127.0.0.1:${port}`,
+    authorization: null,
+    connectTimeoutMs: 500,
+  }
+  const pool = new Pool(target, () => performance.now())
+  t.teardown(() => {
+    pool.close()
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { pool, requests: () => requests }
+}
+
+function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
+  const seen = { status: 0, length: null as number | null, body: '', content: 0 }
+  const running = new Attempt(
+    {
+      pool,
+      path: '/v1/chat/completions',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from('{}'),
+      mapped: false,
+      readerFor: (head) => {
+        const options = { api: 'chat', n: 1, model: null } as const
+        const sse = String(head.headers['content-type']).startsWith('text/event-stream')
+        return sse ? new StreamReader(options) : new BodyReader(options)
+      },
+      clock: systemClock,
+      ...over,
+    },
+    {
+      commit(head, length) {
+        seen.status = head.status
+        seen.length = length
+      },
+      write(chunk) {
+        seen.body += chunk.toString()
+        return true
+      },
+      content(events) {
+        seen.content += events
+      },
+    },
+  )
+  return { running, seen }
+}
+
+const ANSWER = '{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+const json = (body: string, status = '200 OK') =>
+  `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+const SSE = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n'
+const event = (delta: string, finish = 'null') =>
+  `data: {"choices":[{"index":0,"delta":${delta},"finish_reason":${finish}}]}\n\n`
+
+t.test('an answer is committed whole, with its length', async (t) => {
+  const { pool } = await upstream(t, (socket) => socket.write(json(ANSWER)))
+  const { running, seen } = attempt(pool)
+  t.strictSame(await running.done, { kind: 'finished' })
+  t.strictSame(seen, { status: 200, length: ANSWER.length, body: ANSWER, content: 0 })
+})
+
+t.test(
+  'a reused connection that dies before any byte is replayed once and blamed on nobody',
+  async (t) => {
+    const { pool, requests } = await upstream(t, (socket, request) => {
+      if (request === 2) socket.destroy()
+      else socket.write(json(ANSWER))
+    })
+    t.equal((await attempt(pool).running.done).kind, 'finished')
+    t.equal((await attempt(pool).running.done).kind, 'finished')
+    t.equal(requests(), 3, 'first, stale, replay')
+  },
+)
+
+t.test('a fresh connection that dies before any byte is not replayed', async (t) => {
+  const { pool, requests } = await upstream(t, (socket) => socket.destroy())
+  t.match(await attempt(pool).running.done, { kind: 'failed', why: 'reset', sent: true })
+  t.equal(requests(), 1)
+})
+
+t.test('a stream that is complete may lose its connection', async (t) => {
+  const { pool } = await upstream(t, (socket) => {
+    const head = SSE.replace('\r\n\r\n', '\r\ntransfer-encoding: chunked\r\n\r\n')
+    const body = `${event('{"content":"a"}')}${event('{}', '"stop"')}data: [DONE]\n\n`
+    socket.write(`${head}${body.length.toString(16)}\r\n${body}\r\n`, () =>
+      setTimeout(() => socket.resetAndDestroy(), 20),
+    )
+  })
+  const { running, seen } = attempt(pool)
+  t.equal((await running.done).kind, 'finished', 'all that was promised had arrived')
+  t.match(seen.body, /DONE/)
+})
+
+t.test('a stream that breaks after content is cut, before content failed', async (t) => {
+  for (const [delta, kind] of [
+    ['{"content":"a"}', 'cut'],
+    ['{"role":"assistant"}', 'failed'],
+  ] as const) {
+    const { pool } = await upstream(t, (socket) => {
+      socket.write(SSE + event(delta), () => setTimeout(() => socket.destroy(), 20))
+    })
+    t.match(await attempt(pool).running.done, { kind, code: 'upstream_truncated' })
+  }
+})
+
+t.test('garbage is a protocol error, and a second answer goes to nobody', async (t) => {
+  const garbage = await upstream(t, (socket) => socket.write('SSH-2.0-OpenSSH\r\n'))
+  t.match(await attempt(garbage.pool).running.done, { kind: 'failed', why: 'invalid_response' })
+  const twice = await upstream(t, (socket) =>
+    socket.write(json(ANSWER) + json('{"choices":[{"poison":1}]}')),
+  )
+  const first = attempt(twice.pool)
+  await first.running.done
+  t.equal(first.seen.body, ANSWER)
+  const second = attempt(twice.pool)
+  await second.running.done
+  t.notMatch(second.seen.body, /poison/)
+})
+
+t.test(
+  'an error status keeps the body that it sends, and waits no longer than it is worth',
+  async (t) => {
+    const { pool } = await upstream(t, (socket) => socket.write(json('{"error":"x"}', '500 Oops')))
+    t.match(await attempt(pool).running.done, {
+      kind: 'failed',
+      why: 'http_5xx',
+      answer: { status: 500, body: Buffer.from('{"error":"x"}') },
+    })
+    const slow = await upstream(t, (socket) =>
+      socket.write('HTTP/1.1 500 Oops\r\ncontent-length: 9\r\n\r\n{"err'),
+    )
+    t.match(await attempt(slow.pool).running.done, { kind: 'failed', why: 'http_5xx' })
+  },
+)
+
+t.test('refused and unreachable were never sent', async (t) => {
+  const target = {
+    name: 'a',
+    url: 'http://127.0.0.1:1',
+    authorization: null,
+    connectTimeoutMs: 300,
+  }
+  const pool = new Pool(target, () => 0)
+  t.match(await attempt(pool).running.done, { kind: 'failed', why: 'refused', sent: false })
+})
+
+t.test('abort() ends at once and the upstream sees its connection close', async (t) => {
+  let closed = false
+  const { pool, requests } = await upstream(t, (socket) =>
+    socket.on('close', () => (closed = true)),
+  )
+  const { running } = attempt(pool)
+  while (requests() === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  running.abort()
+  t.strictSame(await running.done, { kind: 'aborted' })
+  while (!closed) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.ok(closed)
+})
+
+t.test('abort() before the connection exists sends nothing', async (t) => {
+  const { pool, requests } = await upstream(t, (socket) => socket.write(json(ANSWER)))
+  const { running } = attempt(pool)
+  running.abort()
+  t.strictSame(await running.done, { kind: 'aborted' })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  t.equal(requests(), 0)
+})
