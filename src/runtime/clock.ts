@@ -38,3 +38,8 @@ export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promi
 export function isoTime(wallMs: number): string {
   return new Date(wallMs).toISOString()
 }
+
+/** Wall-clock ms since 1970 of an ISO time; NaN if it is none. */
+export function parseIso(text: string): number {
+  return Date.parse(text)
+}

@@ -93,7 +93,7 @@ export class SimExchange {
       return stop({ kind: 'cut', code: 'upstream_stalled', detail: '' })
     }
     const asked = { model: null, tried: this.#tried }
-    if (wedged || mayAbandon(table, lease.upstream, asked, lease.item, nowMs)) {
+    if (wedged || mayAbandon(table, lease.upstream, { request: asked, item: lease.item, nowMs })) {
       stop(stalled(lease.upstream, silentMs))
     }
   }

@@ -1,0 +1,141 @@
+import { lookup } from 'node:dns/promises'
+import { createServer } from 'node:net'
+import type { Config } from '../config/config.ts'
+import { printIssue } from '../config/print.ts'
+import { listedModels } from '../engines/model-list.ts'
+import { codeOf } from '../errors/transport.ts'
+import { ask, succeeded } from './ask.ts'
+import { leadsTo } from './client-url.ts'
+import {
+  anyUpstreamCheck,
+  type Check,
+  checkLine,
+  clientUrlCheck,
+  embeddedCheck,
+  localhostCheck,
+  nodeCheck,
+  proxyCheck,
+  upstreamCheck,
+  type UpstreamLook,
+} from './doctor-checks.ts'
+import { type CliIo, EXIT, paint, printJson } from './io.ts'
+import type { Loaded } from './load.ts'
+import { describeHolder } from './port-advice.ts'
+import { findHolder, identify } from './port-holder.ts'
+
+const MODELS_LIMIT_MS = 2_000
+
+/** What `doctor` needs of its surroundings. */
+export interface DoctorDeps extends Loaded {
+  readonly io: CliIo
+  readonly nodeVersion: string
+  readonly execPath: string
+}
+
+/** Looks at everything around the gate, changes nothing. Exit 1 when something must be mended. */
+export async function doctor(
+  options: { readonly json: boolean },
+  deps: DoctorDeps,
+): Promise<number> {
+  const { io } = deps
+  const checks = await allChecks(deps)
+  const failed = checks.some(({ level }) => level === 'fail')
+  if (options.json) printJson(io, { ok: !failed, checks })
+  else for (const check of checks) io.out(coloured(io, check))
+  return failed ? EXIT.failed : EXIT.ok
+}
+
+async function allChecks(deps: DoctorDeps): Promise<Check[]> {
+  const { io, result, envFile } = deps
+  const first = [nodeCheck(deps.nodeVersion, deps.execPath), proxyCheck(io.env)]
+  if (!result.ok) {
+    const wrong = result.issues.map((issue): Check => ({ level: 'fail', what: printIssue(issue) }))
+    return [...first, ...wrong]
+  }
+  const { config } = result
+  const [port, looks, addresses] = await Promise.all([
+    portCheck(config, io),
+    Promise.all(config.upstreams.map(({ spec, apiKey }) => look(spec, apiKey, { config, io }))),
+    lookup('localhost', { all: true, order: 'verbatim' }).catch(() => []),
+  ])
+  return [
+    ...first,
+    fileCheck(envFile, config),
+    port,
+    clientUrlCheck(io.env, config),
+    localhostCheck(
+      addresses.map(({ address }) => address),
+      config.host,
+    ),
+    ...looks.map(upstreamCheck),
+    anyUpstreamCheck(looks, config.embedded.mode !== 'off' && llamaInstalled()),
+    embeddedCheck(llamaInstalled(), config.embedded.mode),
+  ]
+}
+
+function fileCheck(envFile: string | null, config: Config): Check {
+  if (config.shadowed.length > 0) {
+    return {
+      level: 'warn',
+      what: `${config.shadowed.join(', ')} in ${envFile} has no effect`,
+      todo: 'the environment sets it too and wins: unset it there',
+    }
+  }
+  const what = envFile === null ? 'no env file; settings are valid' : `${envFile} is read and valid`
+  return { level: 'ok', what }
+}
+
+/** Free, or held by this gate, or by somebody else? */
+async function portCheck({ host, port }: Config, { clock }: CliIo): Promise<Check> {
+  const code = await tryBind(host, port)
+  if (code === null) return { level: 'ok', what: `port ${port} on ${host} is free` }
+  if (code !== 'EADDRINUSE') {
+    return { level: 'fail', what: `cannot listen on ${host} port ${port} (${code})` }
+  }
+  const holder = await findHolder(host, port, clock)
+  const what = `port ${port} on ${host} is held by ${describeHolder(holder)}`
+  if (holder.serves.kind === 'gengate') return { level: 'ok', what }
+  return { level: 'fail', what, todo: '`gengate serve` prints the ways out' }
+}
+
+/** Binds and lets go at once; the error's code, or null. */
+function tryBind(host: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', (error) => resolve(codeOf(error)))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
+  })
+}
+
+async function look(
+  { name, url }: Pick<Config['upstreams'][number]['spec'], 'name' | 'url'>,
+  apiKey: string | null,
+  { config, io }: { readonly config: Config; readonly io: CliIo },
+): Promise<UpstreamLook> {
+  const { clock } = io
+  const reply = await ask(url, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
+  const own = leadsTo(url, config.host, config.port)
+  return {
+    name,
+    url,
+    status: reply.status,
+    errorCode: reply.errorCode,
+    models: succeeded(reply) ? listedModels(reply.body) : null,
+    loops: own && (reply.errorCode !== null || (await identify(url, clock)).kind === 'gengate'),
+  }
+}
+
+/** Can the embedded engine's package be found from here? It is not loaded: that takes a while. */
+function llamaInstalled(): boolean {
+  try {
+    return import.meta.resolve('node-llama-cpp') !== ''
+  } catch {
+    return false
+  }
+}
+
+function coloured(io: CliIo, check: Check): string {
+  const colour = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+  const line = checkLine(check)
+  return paint(io, colour[check.level], check.level) + line.slice(check.level.length)
+}

@@ -1,0 +1,39 @@
+/** What people type, per subcommand: the first thing that `--help` shows. */
+export const EXAMPLES = {
+  gengate: `Examples:
+  gengate                                    run the gate on 127.0.0.1:8000
+  gengate probe --url http://127.0.0.1:8001  does this server generate?
+  gengate status                             which upstream serves, and why
+  gengate doctor                             what could be wrong here?`,
+  serve: `Examples:
+  gengate serve
+  gengate serve --upstream http://127.0.0.1:8001
+  gengate serve --upstream vllm_cpu=http://127.0.0.1:8001
+  GENGATE_PORT=8010 gengate serve --upstream http://127.0.0.1:8000`,
+  probe: `Examples:
+  gengate probe                           what clients use (see below)
+  gengate probe vllm_cpu ollama           these configured upstreams
+  gengate probe --url http://127.0.0.1:8001 --timeout 60
+  gengate probe --json; echo "exit=$?"    0 it generates, 1 it does not
+
+Clients use SYSTEM2_VLLM_BASE_URL, else OPENCLAW_VLLM_BASE_URL, else the
+gate's own port.`,
+  diag: `Examples:
+  gengate diag
+  gengate diag | grep '^local_vllm:'`,
+  status: `Examples:
+  gengate status
+  gengate status --json | jq '.upstreams[].reason'`,
+  doctor: `Examples:
+  gengate doctor
+  gengate doctor --json`,
+  config: `Examples:
+  gengate config check
+  gengate config print`,
+  check: `Examples:
+  gengate config check
+  gengate config check --envfile ./new.env && mv new.env .env`,
+  print: `Examples:
+  gengate config print
+  gengate config print | grep -v '# default'`,
+} as const

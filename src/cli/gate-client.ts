@@ -1,0 +1,61 @@
+import { isIP } from 'node:net'
+import type { Config } from '../config/config.ts'
+import { engineError } from '../engines/engine-error.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { ask, type Reply } from './ask.ts'
+import { type GateStatus, parseGateStatus } from './gate-status.ts'
+
+/** A gate answers from memory; one that takes longer is stalled. */
+const GATE_LIMIT_MS = 2_000
+
+/** What became of asking the gate for its status. */
+export type GateAnswer =
+  | { readonly kind: 'status'; readonly status: GateStatus; readonly document: unknown }
+  /** It answers, but wants a key that we do not have. */
+  | { readonly kind: 'unauthorized' }
+  /** Somebody else listens there. */
+  | { readonly kind: 'other'; readonly reply: Reply }
+  | { readonly kind: 'unreachable'; readonly code: string }
+
+/** `http://host:port` at which this machine reaches a listener that is bound to `host`. */
+export function originOf(host: string, port: number): string {
+  const anyV4 = host === '0.0.0.0' ? '127.0.0.1' : host
+  const reachable = anyV4 === '::' ? '::1' : anyV4
+  return `http://${isIP(reachable) === 6 ? `[${reachable}]` : reachable}:${port}`
+}
+
+/** Asks whoever listens at `origin` for a gate's status. Never rejects. */
+export async function askGate(
+  origin: string,
+  apiKey: string | null,
+  clock: Clock,
+): Promise<GateAnswer> {
+  const reply = await ask(origin, '/gate/status', { clock, limitMs: GATE_LIMIT_MS, apiKey })
+  if (reply.errorCode !== null) return { kind: 'unreachable', code: reply.errorCode }
+  // The code is the gate's own (errors/catalogue.ts); an engine's 401 on this path lacks it.
+  const refused = reply.status === 401 && engineError(reply.body)?.code === 'invalid_api_key'
+  if (refused) return { kind: 'unauthorized' }
+  const status = parseGateStatus(reply.body)
+  return status === null
+    ? { kind: 'other', reply }
+    : { kind: 'status', status, document: reply.body }
+}
+
+/** The gate that this configuration describes, and the key to ask it with. */
+export function ownGate(config: Config): { origin: string; apiKey: string | null } {
+  return { origin: originOf(config.host, config.port), apiKey: config.apiKeys[0] ?? null }
+}
+
+/** One sentence on why there is no status, with what to do. Pure. */
+export function noStatusMessage(origin: string, answer: GateAnswer): string {
+  switch (answer.kind) {
+    case 'status':
+      return `${origin} answers.`
+    case 'unauthorized':
+      return `The gate at ${origin} wants an API key: set GENGATE_API_KEYS to one that it knows.`
+    case 'other':
+      return `Something else than gengate listens at ${origin}. \`gengate doctor\` says what.`
+    case 'unreachable':
+      return `No gate answers at ${origin} (${answer.code}). Start one with \`gengate serve\`, or set GENGATE_PORT to its port.`
+  }
+}

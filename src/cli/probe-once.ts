@@ -1,0 +1,52 @@
+import { listedModels } from '../engines/model-list.ts'
+import { type OnceCall, probeOnce as once } from '../probe/once.ts'
+import { fetchJson, runProbe } from '../probe/run.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ProbeFinding, ProbeTarget } from './probe-artefact.ts'
+
+/** A server that generates lists its models at once; one that hangs here is probed all the same. */
+const LIST_LIMIT_MS = 2_000
+
+/**
+ * One look at one server, without a gate. A configured upstream is probed as the prober would: it
+ * is never made to load a model. Elsewhere the first model listed is asked for, as clients do it.
+ * Never rejects.
+ */
+export async function probeOnce(
+  target: ProbeTarget,
+  timeoutMs: number,
+  clock: Clock,
+): Promise<ProbeFinding> {
+  const call: OnceCall = {
+    target: { url: target.url, apiKey: target.apiKey, connectTimeoutMs: timeoutMs },
+    engine: target.engine,
+    model: target.model,
+    maxTokens: 1,
+    limitMs: timeoutMs,
+    clock,
+    signal: new AbortController().signal,
+  }
+  const asked = target.upstream === null && target.model === null ? await withFirst(call) : call
+  const { outcome, models } = await once(asked)
+  return { target, models, outcome, endedAtMs: clock.wallMs() }
+}
+
+/** The same call with the first model that is listed, and that list instead of a second one. */
+async function withFirst(call: OnceCall): Promise<OnceCall> {
+  const path = '/v1/models'
+  const listing = await fetchJson({
+    ...call,
+    path,
+    limitMs: Math.min(LIST_LIMIT_MS, call.limitMs),
+  })
+  const told = listing.kind === 'answer' && listing.status === 200
+  const names = told ? listedModels(listing.body) : null
+  return {
+    ...call,
+    model: names?.[0] ?? null,
+    wire: {
+      probe: runProbe,
+      get: (query) => (query.path === path ? Promise.resolve(listing) : fetchJson(query)),
+    },
+  }
+}

@@ -1,0 +1,65 @@
+import type { Config } from '../config/config.ts'
+import { clientTarget, isBaseUrl, withoutV1 } from './client-url.ts'
+import { originOf } from './gate-client.ts'
+import type { ProbeTarget } from './probe-artefact.ts'
+
+/** Whom to probe, or why that cannot be told. */
+export type Targets =
+  | { readonly ok: true; readonly targets: readonly ProbeTarget[] }
+  | { readonly ok: false; readonly message: string }
+
+/** The one target of `--url`. Pure. */
+export function targetOfUrl(url: string): Targets {
+  if (!isBaseUrl(url)) {
+    return { ok: false, message: `--url wants an http:// or https:// address, not "${url}".` }
+  }
+  return one({ upstream: null, engine: 'openai', url: withoutV1(url), model: null, apiKey: null })
+}
+
+/**
+ * What clients use, taken from their own variables; null: none is set, so the gate's own port is
+ * it. Pure.
+ */
+export function targetOfClients(env: Readonly<Record<string, string | undefined>>): Targets | null {
+  const client = clientTarget(env)
+  if (client === null) return null
+  if (!isBaseUrl(client.url)) {
+    return { ok: false, message: `${client.source} is no http:// or https:// address.` }
+  }
+  const { url, model, apiKey } = client
+  return one({ upstream: null, engine: 'openai', url, model, apiKey })
+}
+
+/** The gate's own listener, as a client sees it. Pure. */
+export function targetOfGate(config: Config): Targets {
+  return one({
+    upstream: null,
+    engine: 'openai',
+    url: originOf(config.host, config.port),
+    model: null,
+    apiKey: config.apiKeys[0] ?? null,
+  })
+}
+
+/** Configured upstreams by name; all of them when none is named. Pure. */
+export function targetsOfNames(names: readonly string[], config: Config): Targets {
+  const all = config.upstreams.map(({ spec, apiKey }): ProbeTarget => {
+    const { name, engine, url, model } = spec
+    return { upstream: name, engine, url, model, apiKey }
+  })
+  if (names.length === 0) return { ok: true, targets: all }
+  const targets: ProbeTarget[] = []
+  for (const name of names) {
+    const target = all.find((candidate) => candidate.upstream === name)
+    if (target === undefined) {
+      const known = all.map(({ upstream }) => upstream).join(', ')
+      return { ok: false, message: `there is no upstream "${name}"; configured are: ${known}.` }
+    }
+    targets.push(target)
+  }
+  return { ok: true, targets }
+}
+
+function one(target: ProbeTarget): Targets {
+  return { ok: true, targets: [target] }
+}

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { createGate } from './cli/create-gate.ts'
+import { type CliIo, EXIT } from './cli/io.ts'
+import { run } from './cli/run.ts'
+import { systemClock } from './runtime/clock.ts'
+
+/** Where the program meets its process: streams, signals, exit code. Nothing is decided here. */
+function main(): void {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  )
+  const version = versionOf(manifest)
+  const { env } = process
+  const io: CliIo = {
+    env,
+    out: (line) => process.stdout.write(`${line}\n`),
+    err: (line) => process.stderr.write(`${line}\n`),
+    colour: process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    clock: systemClock,
+    readFile,
+  }
+  // `gengate status | head -1` closes the pipe early, which is no error of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit()
+    throw error
+  })
+  const ended = run(process.argv.slice(2), {
+    io,
+    version,
+    nodeVersion: process.versions.node,
+    execPath: process.execPath,
+    createGate: (config) => createGate(config, { io, version, terminal: process.stderr.isTTY }),
+    onSignal: (signal, heard) => process.on(signal, heard),
+    exit: (code) => process.exit(code),
+  })
+  ended.then(
+    (code) => (process.exitCode = code),
+    (error: unknown) => {
+      console.error(error)
+      process.exit(EXIT.failed)
+    },
+  )
+}
+
+function readFile(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}
+
+function versionOf(manifest: unknown): string {
+  const has = typeof manifest === 'object' && manifest !== null && 'version' in manifest
+  return has ? String(manifest.version) : ''
+}
+
+main()

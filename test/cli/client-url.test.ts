@@ -1,0 +1,80 @@
+import t from 'tap'
+import { clientTarget, leadsTo, withoutV1 } from '../../src/cli/client-url.ts'
+import {
+  targetOfClients,
+  targetOfGate,
+  targetOfUrl,
+  targetsOfNames,
+} from '../../src/cli/probe-targets.ts'
+import { configOf } from './recorded-io.ts'
+
+t.test('clientTarget() reads the variables in the order of the clients', async (t) => {
+  const both = {
+    SYSTEM2_VLLM_BASE_URL: 'http://a:1/v1',
+    SYSTEM2_VLLM_MODEL: 'm',
+    OPENCLAW_VLLM_BASE_URL: 'http://b:2/v1/',
+    OPENCLAW_VLLM_API_KEY: 'k',
+  }
+  t.same(clientTarget(both), {
+    source: 'SYSTEM2_VLLM_BASE_URL',
+    url: 'http://a:1',
+    model: 'm',
+    apiKey: null,
+  })
+  t.same(clientTarget({ ...both, SYSTEM2_VLLM_BASE_URL: ' ' }), {
+    source: 'OPENCLAW_VLLM_BASE_URL',
+    url: 'http://b:2',
+    model: null,
+    apiKey: 'k',
+  })
+  t.equal(clientTarget({}), null)
+})
+
+t.test('withoutV1() cuts the suffix and nothing else', async (t) => {
+  for (const end of ['', '/', '/v1', '/v1/', '//'])
+    t.equal(withoutV1(`http://h/x${end}`), 'http://h/x')
+  t.equal(withoutV1('http://h/v10'), 'http://h/v10')
+})
+
+t.test('leadsTo() recognises a listener under each of its names', async (t) => {
+  const table: [url: string, host: string, leads: boolean][] = [
+    ['http://127.0.0.1:8000/v1', '127.0.0.1', true],
+    ['http://localhost:8000', '127.0.0.1', true],
+    ['http://[::1]:8000', '0.0.0.0', true],
+    ['http://127.0.0.9:8000', '::', true],
+    ['http://127.0.0.1:8001', '127.0.0.1', false],
+    ['http://10.0.0.1:8000', '127.0.0.1', false],
+    ['http://10.0.0.1:8000', '10.0.0.1', true],
+    ['https://127.0.0.1:8000', '127.0.0.1', false],
+    ['no url', '127.0.0.1', false],
+  ]
+  for (const [url, host, leads] of table) t.equal(leadsTo(url, host, 8000), leads, `${url} ${host}`)
+})
+
+t.test('the targets of `probe` come from flag, names, clients or the own port', async (t) => {
+  t.match(targetOfUrl('http://h:1/v1'), { ok: true, targets: [{ url: 'http://h:1' }] })
+  for (const url of ['h:1', 'ftp://h', '']) t.match(targetOfUrl(url), { ok: false })
+  t.equal(targetOfClients({}), null)
+  t.match(targetOfClients({ SYSTEM2_VLLM_BASE_URL: 'nonsense' }), {
+    ok: false,
+    message: /SYSTEM2_VLLM_BASE_URL/,
+  })
+  t.match(targetOfClients({ OPENCLAW_VLLM_BASE_URL: 'http://h:1/v1' }), {
+    targets: [{ upstream: null, url: 'http://h:1' }],
+  })
+  const config = configOf({
+    GENGATE_HOST: '0.0.0.0',
+    GENGATE_API_KEYS: 'gate-key-of-some-length',
+    GENGATE_VLLM_CPU_API_KEY: 'k',
+  })
+  t.match(targetOfGate(config), {
+    targets: [{ url: 'http://127.0.0.1:8000', apiKey: 'gate-key-of-some-length' }],
+  })
+  t.match(targetsOfNames(['ollama', 'vllm_cpu'], config), {
+    targets: [{ upstream: 'ollama' }, { upstream: 'vllm_cpu', engine: 'vllm', apiKey: 'k' }],
+  })
+  t.match(targetsOfNames(['nobody'], config), {
+    ok: false,
+    message: /vllm_metal, vllm_cpu, ollama/,
+  })
+})

@@ -1,0 +1,121 @@
+import t from 'tap'
+import { diag } from '../../src/cli/diag.ts'
+import type { ProbeOnce } from '../../src/cli/probe.ts'
+import { targetOfGate } from '../../src/cli/probe-targets.ts'
+import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import { configOf, recordedIo } from './recorded-io.ts'
+import { jsonServer, type Reply } from './json-server.ts'
+
+const noProbe: ProbeOnce = () => {
+  throw new Error('a running gate is asked, not its upstreams')
+}
+
+/** Runs `diag` against a gate that answers so. */
+async function withGate(t: Parameters<typeof jsonServer>[0], upstreams: object[], models: Reply) {
+  const { port } = await jsonServer(t, {
+    'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams }],
+    'GET /v1/models': models,
+  })
+  const config = configOf({
+    GENGATE_PORT: String(port),
+    GENGATE_VLLM_CPU_API_KEY: 'very-secret',
+  })
+  const io = recordedIo()
+  const code = await diag(config, { io, probeOnce: noProbe, clients: targetOfGate(config) })
+  return { code, lines: io.stdout, all: [...io.stdout, ...io.stderr].join('\n') }
+}
+
+const ok = {
+  name: 'vllm_metal',
+  intent: 'enabled',
+  eligible: true,
+  state: 'eligible',
+  reason: 'ok',
+}
+const wedged = {
+  name: 'vllm_cpu',
+  intent: 'enabled',
+  eligible: false,
+  state: 'ejected',
+  reason: 'wedged',
+}
+const listed: Reply = [200, { data: [{ id: 'default' }, { id: 'tiny' }] }]
+const none: Reply = [503, { error: { code: 'no_eligible_upstream' } }]
+
+t.test('diag() tells what the running gate knows, and no secret', async (t) => {
+  const { code, lines, all } = await withGate(t, [ok, wedged], listed)
+  t.equal(code, 0)
+  t.same(lines, [
+    'local_vllm_endpoint_present=true',
+    'local_vllm_models_fetch_ok=true',
+    'local_vllm_models_count=2',
+    'local_vllm_generation_probe_ok=true',
+    'local_vllm_generation_probe_reason=ok',
+    'local_vllm: eligible=yes reason=ok',
+    '- vllm_metal: configured=yes enabled=yes eligible=yes reason=ok auth_env_keys=none',
+    '- vllm_cpu: configured=yes enabled=yes eligible=no reason=generation_probe_failed' +
+      ' auth_env_keys=GENGATE_VLLM_CPU_API_KEY',
+  ])
+  t.notMatch(all, 'very-secret')
+})
+
+t.test('diag() ends with 1 where nothing is servable', async (t) => {
+  const { code, lines } = await withGate(t, [wedged], none)
+  t.equal(code, 1)
+  t.match(lines, [
+    'local_vllm_endpoint_present=true',
+    'local_vllm_models_fetch_ok=false',
+    'local_vllm_models_count=0',
+    'local_vllm_generation_probe_ok=false',
+    'local_vllm_generation_probe_reason=timeout',
+    'local_vllm: eligible=no reason=generation_probe_failed',
+  ])
+})
+
+t.test('diag() counts a suspect that still serves as eligible, not as proven', async (t) => {
+  const suspect = { ...wedged, state: 'suspect', reason: 'silent' }
+  const { code, lines } = await withGate(t, [suspect], listed)
+  t.equal(code, 0)
+  t.ok(lines.includes('local_vllm_generation_probe_ok=false'))
+  t.ok(lines.includes('local_vllm: eligible=yes reason=generation_probe_failed'))
+})
+
+t.test('diag() looks at what the operator disabled only to list it', async (t) => {
+  const disabled = {
+    ...ok,
+    intent: 'disabled',
+    eligible: false,
+    state: 'disabled',
+    reason: 'disabled',
+  }
+  const { lines } = await withGate(t, [disabled], none)
+  t.ok(lines.includes('local_vllm: eligible=no reason=no_upstream_enabled'))
+  t.match(lines.at(-1), 'enabled=no eligible=no reason=disabled')
+})
+
+t.test('diag() without a gate believes only what clients reach', async (t) => {
+  const refused: ProbeOutcome = { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' }
+  const pass: ProbeOutcome = { kind: 'pass', latencyMs: 5, tokens: 1 }
+  const config = configOf({ GENGATE_PORT: '1', GENGATE_UPSTREAMS: 'vllm_cpu' })
+  const run = async (endpoint: ProbeOutcome, upstream: ProbeOutcome) => {
+    const io = recordedIo()
+    const probeOnce: ProbeOnce = async (target) => ({
+      target,
+      models: target.upstream === null && endpoint.kind !== 'pass' ? null : ['tiny'],
+      outcome: target.upstream === null ? endpoint : upstream,
+      endedAtMs: 0,
+    })
+    const code = await diag(config, { io, probeOnce, clients: targetOfGate(config) })
+    t.match(io.stderr.join('\n'), /No gate answers .* Start one with `gengate serve`/)
+    return { code, lines: io.stdout }
+  }
+  const dead = await run(refused, pass)
+  t.equal(dead.code, 1)
+  t.ok(dead.lines.includes('local_vllm_endpoint_present=false'))
+  t.ok(dead.lines.includes('local_vllm: eligible=no reason=refused'))
+  t.match(dead.lines.at(-1), '- vllm_cpu: configured=yes enabled=yes eligible=yes reason=ok')
+  const alive = await run(pass, refused)
+  t.equal(alive.code, 0)
+  t.ok(alive.lines.includes('local_vllm: eligible=yes reason=ok'))
+  t.match(alive.lines.at(-1), 'eligible=no reason=refused')
+})

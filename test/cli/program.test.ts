@@ -1,0 +1,115 @@
+import t from 'tap'
+import { EXAMPLES } from '../../src/cli/examples.ts'
+import { type Handlers, runProgram } from '../../src/cli/program.ts'
+import { recordedIo } from './recorded-io.ts'
+
+/** Runs a command line; every handler notes its arguments and ends with 7. */
+async function run(...argv: string[]) {
+  const io = recordedIo()
+  const calls: unknown[] = []
+  const note =
+    (name: string) =>
+    async (...args: unknown[]) => {
+      calls.push([name, ...args])
+      return 7
+    }
+  const handlers: Handlers = {
+    serve: note('serve'),
+    probe: note('probe'),
+    diag: note('diag'),
+    status: note('status'),
+    doctor: note('doctor'),
+    configCheck: note('configCheck'),
+    configPrint: note('configPrint'),
+  }
+  const code = await runProgram(argv, handlers, { io, version: '1.2.3' })
+  return { code, calls, out: io.stdout.join('\n'), err: io.stderr.join('\n') }
+}
+
+t.test('runProgram() hands each subcommand its flags, and its exit code back', async (t) => {
+  const table: [argv: string[], call: unknown[]][] = [
+    [['diag'], ['diag', {}]],
+    [
+      ['probe', 'a', 'b', '--json', '--timeout', '0.5'],
+      ['probe', ['a', 'b'], { timeout: 0.5, json: true }],
+    ],
+    [
+      ['probe', '--url', 'http://x'],
+      ['probe', [], { timeout: 5, url: 'http://x' }],
+    ],
+    [
+      ['status', '--json', '--env-file', 'f'],
+      ['status', { json: true, envFile: 'f' }],
+    ],
+    [
+      ['doctor', '--envfile', 'f'],
+      ['doctor', { envFile: 'f' }],
+    ],
+    [
+      ['config', 'check', '--json'],
+      ['configCheck', { json: true }],
+    ],
+    [
+      ['config', 'print'],
+      ['configPrint', {}],
+    ],
+  ]
+  for (const [argv, call] of table) {
+    const { code, calls } = await run(...argv)
+    t.same(calls, [call], argv.join(' '))
+    t.equal(code, 7)
+  }
+})
+
+t.test('runProgram() takes serve where no subcommand is named', async (t) => {
+  const upstream = ['http://a', 'b=http://b']
+  const flags = ['--upstream', 'http://a', '--upstream', 'b=http://b']
+  t.same((await run()).calls, [['serve', {}]])
+  t.same((await run(...flags)).calls, [['serve', { upstream }]])
+  t.same((await run('serve', ...flags)).calls, [['serve', { upstream }]])
+})
+
+t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2', async (t) => {
+  const table: [argv: string[], err: RegExp][] = [
+    [['stauts'], /unknown command 'stauts'[^]*Did you mean status/],
+    [['status', '--jso'], /unknown option '--jso'[^]*Did you mean --json/],
+    [['--upstraem', 'x'], /unknown option '--upstraem'[^]*Did you mean --upstream/],
+    [['config', 'prnit'], /unknown command 'prnit'[^]*Did you mean print/],
+    [['config'], /Usage: gengate config/],
+    [['probe', '--timeout', '0'], /above 0/],
+    [['probe', '--timeout', ''], /above 0/],
+    [['probe', '--timeout', 'soon'], /above 0/],
+    [['probe', '--url'], /argument missing/],
+    [['diag', 'more'], /too many arguments/],
+  ]
+  for (const [argv, err] of table) {
+    const ended = await run(...argv)
+    t.equal(ended.code, 2, argv.join(' '))
+    t.match(ended.err, err)
+    t.same([ended.out, ended.calls], ['', []], 'nothing else happens')
+  }
+})
+
+t.test('runProgram() prints version and help on stdout, with examples, and exits 0', async (t) => {
+  for (const flag of ['--version', '-V']) {
+    t.match(await run(flag), { code: 0, out: /^1\.2\.3$/, err: '', calls: [] })
+  }
+  const pages: [argv: string[], examples: string][] = [
+    [['--help'], EXAMPLES.gengate],
+    [['-h'], EXAMPLES.gengate],
+    ...(['serve', 'probe', 'diag', 'status', 'doctor', 'config'] as const).map(
+      (name): [string[], string] => [[name, '--help'], EXAMPLES[name]],
+    ),
+    [['config', 'check', '--help'], EXAMPLES.check],
+    [['config', 'print', '--help'], EXAMPLES.print],
+  ]
+  for (const [argv, examples] of pages) {
+    const { code, out, err } = await run(...argv)
+    t.same([code, err], [0, ''], argv.join(' '))
+    t.ok(out.includes(examples), 'examples, as they stand')
+    t.ok(
+      out.split('\n').every((line) => line.length <= 80),
+      'no line is cut by a narrow terminal',
+    )
+  }
+})

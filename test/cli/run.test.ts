@@ -1,0 +1,115 @@
+// Goal: each command line, from its words to its exit code, with everything real but the process.
+import t from 'tap'
+import { run } from '../../src/cli/run.ts'
+import { type RecordedIo, recordedIo } from './recorded-io.ts'
+import { jsonServer, type Reply } from './json-server.ts'
+
+const answer: Reply = [
+  200,
+  { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
+]
+const engine = {
+  'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
+  'POST /v1/chat/completions': answer,
+} satisfies Record<string, Reply>
+
+/** Runs one command line; `files` are all the files that there are. */
+async function gengate(
+  line: string,
+  env: Record<string, string> = {},
+  files: Record<string, string> = {},
+) {
+  const io: RecordedIo = { ...recordedIo(env), readFile: (path) => files[path] ?? null }
+  const code = await run(line === '' ? [] : line.split(' '), {
+    io,
+    version: '1.2.3',
+    nodeVersion: '26.10.0',
+    execPath: '/usr/bin/node',
+    createGate: () => Promise.reject(new Error('no gate is built here')),
+    onSignal: () => undefined,
+    exit: () => undefined,
+  })
+  return { code, out: io.stdout.join('\n'), err: io.stderr.join('\n') }
+}
+
+t.test('probe asks what clients use, then the own port; --url and names go before', async (t) => {
+  const { url, port, seen } = await jsonServer(t, engine)
+  const dead = 'http://127.0.0.1:1/v1'
+  const table: [line: string, env: Record<string, string>, code: number][] = [
+    ['probe', { SYSTEM2_VLLM_BASE_URL: `${url}/v1`, OPENCLAW_VLLM_BASE_URL: dead }, 0],
+    ['probe', { OPENCLAW_VLLM_BASE_URL: `${url}/v1` }, 0],
+    ['probe', { GENGATE_PORT: String(port) }, 0],
+    ['probe', { SYSTEM2_VLLM_BASE_URL: dead, GENGATE_PORT: String(port) }, 1],
+    [`probe --url ${url}`, { SYSTEM2_VLLM_BASE_URL: dead, GENGATE_PORT: 'x' }, 0],
+    ['probe vllm_cpu', { SYSTEM2_VLLM_BASE_URL: dead, GENGATE_VLLM_CPU_URL: url }, 0],
+    ['probe vllm_cpu', { GENGATE_PORT: 'x' }, 2],
+    [`probe vllm_cpu --url ${url}`, {}, 2],
+    ['probe', { SYSTEM2_VLLM_BASE_URL: 'nonsense' }, 2],
+  ]
+  for (const [line, env, code] of table) {
+    const before = seen.length
+    t.equal((await gengate(line, env)).code, code, `${line} ${JSON.stringify(env)}`)
+    t.equal(seen.length > before, code === 0, 'only what passes was asked')
+  }
+})
+
+t.test('settings come from the env file that --envfile or the environment names', async (t) => {
+  const { url } = await jsonServer(t, engine)
+  const files = { '.env': 'GENGATE_PORT=1', 'my.env': `GENGATE_VLLM_CPU_URL=${url}\n` }
+  t.match(await gengate('config check', {}, files), { code: 0, out: /on port 1$/ })
+  t.match(await gengate('probe vllm_cpu --envfile my.env', {}, files), { code: 0 })
+  t.match(await gengate('probe vllm_cpu', { GENGATE_ENV_FILE: 'my.env' }, files), { code: 0 })
+  t.match(await gengate('config check --envfile none.env', {}, files), {
+    code: 2,
+    err: /GENGATE_ENV_FILE names a file that cannot be read/,
+  })
+})
+
+t.test('config check and print show everything but secrets', async (t) => {
+  const env = { GENGATE_VLLM_CPU_API_KEY: 'very-secret', GENGATE_HOLD_MS: '1' }
+  const files = { '.env': 'GENGATE_HOLD_MS=2\n' }
+  t.match(await gengate('config check', env, files), { code: 0, err: /GENGATE_HOLD_MS in \.env/ })
+  t.match(await gengate('config check --json', env), { code: 0, out: /"ok": true/ })
+  const printed = await gengate('config print', env, files)
+  t.match(printed, { code: 0, out: /^GENGATE_HOLD_MS=1 {2}# env/m })
+  const json = await gengate('config print --json', env, files)
+  t.match(JSON.parse(json.out), { env_file: '.env' })
+  t.notMatch(printed.out + json.out, 'very-secret')
+  const wrong = { GENGATE_PORT: 'x', GENGATE_HOLD: '1' }
+  for (const line of ['config check', 'config print']) {
+    const { code, out, err } = await gengate(line, wrong)
+    t.same([code, out], [2, ''])
+    t.match(err, /2 settings are not valid:[^]*GENGATE_PORT[^]*GENGATE_HOLD/)
+  }
+  const issues = await gengate('config check --json', wrong)
+  t.equal(issues.code, 2)
+  t.match(JSON.parse(issues.out), { ok: false, issues: [{ name: String }, { name: String }] })
+})
+
+t.test('doctor fails on what must be mended, and says what', async (t) => {
+  const { url } = await jsonServer(t, engine)
+  const { port } = await jsonServer(t, {})
+  const healthy = { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: url, GENGATE_PORT: '0' }
+  const well = await gengate('doctor', healthy)
+  t.equal(well.code, 0, well.out)
+  t.match(well.out, /^ok {4}vllm_cpu at .* lists 1 model$/m)
+  const taken = await gengate('doctor', { ...healthy, GENGATE_PORT: String(port) })
+  t.equal(taken.code, 1)
+  t.match(taken.out, /^fail {2}port \d+ on 127\.0\.0\.1 is held by /m)
+  const dead = { ...healthy, GENGATE_VLLM_CPU_URL: 'http://127.0.0.1:1' }
+  t.match(await gengate('doctor', dead), { code: 1, out: /^fail {2}no upstream answers/m })
+  const invalid = await gengate('doctor --json', { GENGATE_HOLD_MS: 'x' })
+  t.equal(invalid.code, 1)
+  t.match(JSON.parse(invalid.out).checks.at(-1), { level: 'fail', what: /GENGATE_HOLD_MS/ })
+})
+
+t.test('serve ends with 2 on wrong settings, status and diag as well', async (t) => {
+  for (const line of ['', 'serve', 'status', 'diag', 'probe']) {
+    const { code, out, err } = await gengate(line, { GENGATE_PORT: 'x' })
+    t.same([code, out], [2, ''], line)
+    t.match(err, 'GENGATE_PORT')
+  }
+  const flag = await gengate('serve --upstream nonsense')
+  t.equal(flag.code, 2)
+  t.match(flag.err, 'upstream nonsense has no default URL')
+})
