@@ -6,8 +6,6 @@ export interface Target {
   readonly query: string
 }
 
-const MODELS = '/v1/models/'
-
 /**
  * The one reading of a request target in origin-form (`/…`), or null where servers could read it
  * in different ways: dot segments in any encoding, escapes of escapes, backslashes, slashes in

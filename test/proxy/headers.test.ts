@@ -127,3 +127,8 @@ t.test('viaOf B68: own id, or more than five gates, is a loop', async (t) => {
   t.ok(viaOf(gates(1000), 'me').value.length < 200, 'what is sent on does not grow')
   t.strictSame(viaOf('1.1 gengate-a\r\nx: y', 'me').value.includes('\r'), false)
 })
+
+/** A chain of this many other gates. */
+function gates(count: number): string {
+  return Array.from({ length: count }, (_, i) => `1.1 gengate-x${i}`).join(', ')
+}
