@@ -117,10 +117,18 @@ function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
     facts.progressAt ?? never,
     ctx.doubtAt ?? never,
   )
-  const silentAt = since + silenceBudgetMs(facts, newest, ctx)
+  const silentAt = since + silentAfterMs(facts, newest, ctx)
   return ctx.nowMs < silentAt
     ? { reason: 'ok', wakeAt: silentAt }
     : { reason: 'silent', wakeAt: Infinity }
+}
+
+/** A unary answer is silent until its end: before one has shown how long that is, its silence says
+ *  no more than it would against an ejection. */
+function silentAfterMs(facts: Facts, newest: FlightItem, ctx: JudgeContext): number {
+  const budgetMs = silenceBudgetMs(facts, newest, ctx)
+  if (newest.streamed || ctx.longestUnaryMs > 0) return budgetMs
+  return budgetMs + unaryExcuseMs(newest.maxTokens, 0)
 }
 
 /** What the last proof of generation is worth now. */

@@ -60,7 +60,8 @@ export function waitBudgetMs(policy: HealthPolicy, facts: Facts, bytes: number):
   const floor = policy.detectWithinMs / 2
   const similar = facts.ttfts.filter((sample) => sample.bytes >= bytes / 2)
   const shown = similar.length >= SAMPLES_MIN ? similar : facts.ttfts
-  const shownMs = SHOWN_FACTOR * Math.max(0, ...shown.map((sample) => sample.ms))
+  const waitsMs = [...shown.map((sample) => sample.ms), ...facts.latenciesMs]
+  const shownMs = SHOWN_FACTOR * Math.max(0, ...waitsMs)
   const sizedMs = similar.length >= SAMPLES_MIN ? 0 : (bytes / PREFILL_BYTES_PER_S_MIN) * 1000
   return Math.min(Math.max(floor, shownMs, sizedMs), EXCUSE_MS_MAX)
 }

@@ -99,6 +99,21 @@ t.test(
   },
 )
 
+t.test(
+  'judge() does not call a unary answer silent before one has shown how long it takes',
+  async (t) => {
+    const world = ready().at(1_000)
+    const unary = flight(item({ sentAt: 1_000, streamed: false }))
+    world.tell('a', { type: 'flight', at: 1_000, flight: unary })
+    for (let ms = 2_000; ms < 60_000; ms += 2_000) t.equal(world.at(ms).pass('a').reason('a'), 'ok')
+    t.equal(world.at(63_100).pass('a').reason('a'), 'silent')
+    const shown = ready().tell('a', { type: 'finished', at: 0, streamed: false, tookMs: 4_000 })
+    shown.at(1_000).tell('a', { type: 'flight', at: 1_000, flight: unary })
+    t.equal(shown.at(10_900).pass('a').reason('a'), 'ok', 'twice the longest before')
+    t.equal(shown.at(11_100).pass('a').reason('a'), 'silent')
+  },
+)
+
 t.test('judge() scales the silence with the size of the prompt', async (t) => {
   const world = ready().at(1_000)
   world.tell('a', {
