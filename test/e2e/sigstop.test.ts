@@ -1,0 +1,46 @@
+import t from 'tap'
+import { chatBody, post } from '../support/ask.ts'
+import { fakeUpstream } from '../support/fake-upstream.ts'
+import { runCli } from '../support/run-cli.ts'
+import { startGate } from '../support/start-gate.ts'
+import { upstreamProcess } from '../support/upstream-process.ts'
+
+// Goal: the operator's day: the preferred engine freezes as a whole, the other one answers, the
+// commands say so, and after the thaw it serves again, without hold-down.
+// Method: an upstream in its own process, SIGSTOP and SIGCONT, the real command line.
+
+t.test('SIGSTOP of the preferred upstream', async (t) => {
+  const a = await upstreamProcess(t, { models: ['m'] })
+  const b = await fakeUpstream(t, { models: ['m'] })
+  const env = { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}` }
+  const gate = await startGate(t, env)
+  await gate.untilReason('a', 'ok')
+  await gate.untilReason('b', 'ok')
+  t.equal((await fetch(`${a.url}/health`)).status, 200)
+  const chat = () => post(`${gate.url}/v1/chat/completions`, chatBody({ max_tokens: 4 }))
+  t.equal((await chat()).headers.get('x-gengate-upstream'), 'a')
+
+  a.stop()
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  const sentAt = performance.now()
+  const first = await chat()
+  t.equal(first.status, 200)
+  t.equal(first.headers.get('x-gengate-upstream'), 'b')
+  t.ok(performance.now() - sentAt < 4_000 + 2_000, 'within GENGATE_DETECT_WITHIN_MS, and slack')
+  t.equal((await chat()).headers.get('x-gengate-upstream'), 'b')
+
+  const cliEnv = { ...env, GENGATE_PORT: String(gate.port) }
+  const [diag, probe] = await Promise.all([
+    runCli(['diag'], cliEnv),
+    runCli(['probe', '--json', '--url', a.url, '--timeout', '2'], cliEnv),
+  ])
+  t.match(diag.out, /^- a: .*eligible=no reason=generation_probe_failed/m)
+  t.match(diag.out, /^- b: .*eligible=yes/m)
+  t.match(diag.out, /^local_vllm: eligible=yes/m)
+  t.equal(probe.code, 1)
+  t.match(JSON.parse(probe.out), { generation_probe_ok: false, generation_probe_reason: 'timeout' })
+
+  a.cont()
+  await gate.until(() => /^ok|^busy/.test(gate.reason('a') ?? ''), 5_000)
+  t.equal((await chat()).headers.get('x-gengate-upstream'), 'a')
+})
