@@ -175,7 +175,7 @@ export class Front {
     response.writeHead(answer.status, { ...answer.headers, ...handed?.cors })
     response.end(answer.body)
     // What the guards refused has no canonical path: the raw one, never its query.
-    const path = handed?.path ?? request.url?.split('?', 1)[0] ?? '-'
+    const path = handed?.path ?? (pathOf(request.url ?? '') || '-')
     this.#told(answer, requestId, path)
   }
 
@@ -209,4 +209,9 @@ function noContent(requestId: string): Answer {
   // RFC 9110 §8.6: a 204 has neither.
   const { 'content-length': _length, 'content-type': _type, ...headers } = empty.headers
   return { ...empty, headers }
+}
+
+/** What a log line may show of a target that the guards refused: no password, query or fragment. */
+function pathOf(url: string): string {
+  return url.replace(/[?#].*$/s, '').replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '')
 }

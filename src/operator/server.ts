@@ -85,7 +85,11 @@ function routeAll(app: FastifyInstance, front: Front): void {
   front.connections.watch(server)
   // 0: nothing is dropped without a word; `admit` counts them.
   server.maxHeadersCount = 0
-  server.on('connect', (_request, socket: Socket) => front.refuseTunnel(socket))
+  server.on('connect', (_request, socket: Socket) => {
+    // Node has let go of the socket: an error that nobody hears would end the process.
+    socket.on('error', () => socket.destroy())
+    front.refuseTunnel(socket)
+  })
   server.on('checkExpectation', (request, response) => {
     front.refuseExpectation({ request, response, requestId: requestIdOf(request) })
   })

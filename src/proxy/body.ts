@@ -24,6 +24,7 @@ export function readBody(
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let size = 0
+    const startedAt = limits.clock.nowMs()
     let cancelTimer = nothing
     const end = (result: BodyResult): void => {
       cancelTimer()
@@ -42,6 +43,12 @@ export function readBody(
       if (size > limits.maxBytes) {
         request.pause()
         return end({ ok: false, code: 'request_too_large' })
+      }
+      // A kilobyte a second is a byte a millisecond.
+      const tookMs = limits.clock.nowMs() - startedAt
+      if (tookMs > IDLE_MS_MAX && size < tookMs) {
+        request.pause()
+        return end({ ok: false, code: 'request_timeout' })
       }
       chunks.push(chunk)
       watch()

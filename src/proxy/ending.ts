@@ -96,6 +96,8 @@ export function failedByStatus(action: StatusAction, answer: HeldAnswer): Failed
     case 'suspect':
       return { ...base, why: 'http_5xx', code: 'upstream_error', answer }
     case 'misconfigured': {
+      // No word of a model: this engine lacks the route, which is the client's to know.
+      if (answer.status === 404 && !/model/i.test(answer.body.toString('latin1'))) return null
       // Its words are about our key or our name for the model: no business of the client's.
       const why = answer.status === 404 ? 'model_not_found' : 'unauthorized'
       return { ...base, why, code: 'upstream_misconfigured', answer: null }

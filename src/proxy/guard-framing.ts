@@ -58,5 +58,5 @@ function codingFault(coding: string): Refusal | null {
 }
 
 function bad(detail: string): Refusal {
-  return refuse('bad_framing', detail)
+  return refuse('bad_framing', detail, { connection: 'close' })
 }

@@ -90,7 +90,7 @@ function protocolFault(request: GuardedRequest, path: string): Refusal | null {
   const { headers, method = '' } = request
   const connection = (headers.connection ?? '').toLowerCase()
   if (headers.upgrade !== undefined && connection.split(/[\s,]+/).includes('upgrade')) {
-    return refuse('upgrade_not_supported')
+    return refuse('upgrade_not_supported', '', { connection: 'close' })
   }
   const allow = allowOf(path)
   if (!allow.split(', ').includes(method))

@@ -11,7 +11,7 @@ import {
 } from '../../src/proxy/ending.ts'
 import { World } from '../support/world.ts'
 
-const answer = (status: number) => ({ status, headers: {}, body: Buffer.from('{}') })
+const answer = (status: number, body = '{}') => ({ status, headers: {}, body: Buffer.from(body) })
 const what = { at: 10, sentAt: 3, streamed: true, status: 200 }
 const code = (value: string) => Object.assign(new Error('x'), { code: value })
 
@@ -19,8 +19,12 @@ t.test('failedByStatus() keeps the answer to pass on, but not one about our own 
   t.equal(failedByStatus('pass', answer(400)), null)
   t.match(failedByStatus('busy', answer(503)), { why: 'busy', answer: { status: 503 } })
   t.match(failedByStatus('suspect', answer(500)), { why: 'http_5xx', answer: { status: 500 } })
+  t.equal(failedByStatus('misconfigured', answer(404)), null, 'the route is missing: its business')
   t.match(failedByStatus('misconfigured', answer(401)), { why: 'unauthorized', answer: null })
-  t.match(failedByStatus('misconfigured', answer(404)), { why: 'model_not_found', answer: null })
+  t.match(failedByStatus('misconfigured', answer(404, 'no such model')), {
+    why: 'model_not_found',
+    answer: null,
+  })
 })
 
 t.test('failedByTransport() tells what was never sent from what may have been', async (t) => {

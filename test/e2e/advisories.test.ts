@@ -1,0 +1,362 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/config/load.ts'
+import { CHAT, chat, GOOD, isError, JSON_LINE, RawClient, request } from '../support/raw.ts'
+import { startGate, type TestGate } from '../support/start-gate.ts'
+
+// Goal: bugs that others have published advisories about are no bugs of this gate. Named by the
+// package and its advisory; what another test proves is listed at the end.
+// Method: an upstream of raw bytes, so that nothing but the gate's own parser stands between.
+
+/** An upstream that answers every request with these bytes, and keeps what it was sent. */
+interface RawUpstream {
+  readonly port: number
+  readonly heads: string[]
+  reply: (socket: Socket) => void
+}
+
+async function rawUpstream(t: Test): Promise<RawUpstream> {
+  const sockets = new Set<Socket>()
+  const up = { port: 0, heads: [] as string[], reply: (socket: Socket) => void socket.write(ok()) }
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      const end = text.indexOf('\r\n\r\n')
+      const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
+      if (end === -1 || text.length < end + 4 + length) return
+      // The gate also asks for the list of models.
+      if (text.startsWith('POST ')) up.heads.push(text.slice(0, end))
+      text = ''
+      up.reply(socket)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  up.port = (server.address() as AddressInfo).port
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return up
+}
+
+const ANSWER =
+  '{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
+const ok = (lines: readonly string[] = [], body = ANSWER): string =>
+  `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${lines.map((line) => `${line}\r\n`).join('')}content-length: ${body.length}\r\n\r\n${body}`
+
+async function world(t: Test): Promise<{ gate: TestGate; up: RawUpstream }> {
+  const up = await rawUpstream(t)
+  // Never probed: what the upstream answers here would not pass.
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=http://127.0.0.1:${up.port}`,
+    GENGATE_A_PROBE: 'off',
+    GENGATE_A_MODEL: 'm',
+    GENGATE_HOLD_MS: '50',
+  })
+  return { gate, up }
+}
+
+async function ask(
+  gate: TestGate,
+  send = chat(),
+): Promise<{ text: string; client: RawClient; answer: Awaited<ReturnType<RawClient['answer']>> }> {
+  const client = new RawClient(gate.port).send(send)
+  const answer = await client.answer()
+  return { text: JSON.stringify(answer), client, answer }
+}
+
+t.test(
+  'http-proxy CVE-2021-21322, reply-from CVE-2021-21321, undici GHSA-8qr4-xgw6-wmr3: no target changes the origin',
+  async (t) => {
+    const { gate, up } = await world(t)
+    const other = await rawUpstream(t)
+    const evil = `127.0.0.1:${other.port}`
+    for (const target of [
+      `//${evil}${CHAT}`,
+      `http://${evil}${CHAT}`,
+      `/v1/@${evil}/`,
+      `/v1/http://${evil}/`,
+      `/v1/..//${evil}`,
+      `/\\${evil}`,
+      `/v1/chat/completions/../../../${evil}`,
+      `${CHAT}@${evil}`,
+      `${CHAT}/%2e%2e/%2e%2e/metrics`,
+      `${CHAT}?url=http://${evil}`,
+      `@${evil}${CHAT}`,
+    ]) {
+      const { client } = await ask(
+        gate,
+        request('POST', target, { lines: [JSON_LINE], body: GOOD }),
+      )
+      client.destroy()
+    }
+    t.equal(other.heads.length, 0, 'nobody else was asked')
+    for (const head of up.heads)
+      t.match(head, /^POST \/v1\/chat\/completions(\?\S*)? HTTP\/1\.1\r\nhost: 127\.0\.0\.1:/i)
+  },
+)
+
+t.test('reply-from GHSA-v574-6498-x57v: ports that look like paths are kept apart', async (t) => {
+  const { gate, up } = await world(t)
+  for (const body of [{ model: 'default/x' }, { model: `${up.port}` }, { model: 'a=b|c' }]) {
+    const { answer } = await ask(gate, chat({ body: JSON.stringify(body) }))
+    t.equal(answer?.status, 404)
+  }
+  t.equal(up.heads.length, 0)
+})
+
+t.test(
+  'undici CVE-2026-1525: one Content-Length, one Host, lower-case names on the wire',
+  async (t) => {
+    const { gate, up } = await world(t)
+    await ask(
+      gate,
+      chat({ lines: ['CONTENT-TYPE-X: a', 'Connection: content-length, host', 'USER-AGENT: x'] }),
+    )
+    const names = (up.heads[0] ?? '')
+      .split('\r\n')
+      .slice(1)
+      .map((line) => line.split(':')[0]?.toLowerCase() ?? '')
+    t.equal(new Set(names).size, names.length, 'no name comes twice')
+    t.ok(names.includes('content-length') && names.includes('host'))
+    t.notOk(names.includes('transfer-encoding'))
+  },
+)
+
+t.test(
+  'reply-from 8c0d65d, c815dc4: Connection strips what is for one hop, both ways, and nothing of ours',
+  async (t) => {
+    const { gate, up } = await world(t)
+    up.reply = (socket) =>
+      socket.write(
+        ok([
+          'connection: X-Secret, x-request-id, x-gengate-upstream',
+          'x-secret: hop',
+          'keep-alive: timeout=1',
+          'x-fine: yes',
+          'x-gengate-upstream: forged',
+          'x-request-id: forged',
+          'proxy-authenticate: Basic',
+        ]),
+      )
+    const { answer, text, client } = await ask(gate, chat({ lines: ['X-Request-Id: mine'] }))
+    t.notMatch(text, /hop|forged|timeout=1|Basic/)
+    t.match(answer?.headers, { 'x-request-id': 'mine', 'x-gengate-upstream': 'a', 'x-fine': 'yes' })
+    t.ok(await client.isUsable(), 'the upstream does not decide about our connection')
+  },
+)
+
+t.test('B62 what an upstream must not say in our name is stripped', async (t) => {
+  const { gate, up } = await world(t)
+  up.reply = (socket) =>
+    socket.write(
+      ok([
+        'set-cookie: evil=1',
+        'location: http://evil.example/',
+        'access-control-allow-origin: *',
+        'access-control-allow-credentials: true',
+        'refresh: 0;url=http://evil.example',
+        'link: <http://evil.example>',
+        'clear-site-data: "*"',
+        'service-worker-allowed: /evil',
+        'timing-allow-origin: *',
+        'strict-transport-security: max-age=1',
+        'alt-svc: h2="evil:1"',
+        '__proto__: evil',
+        'www-authenticate: evil',
+      ]),
+    )
+  const { answer, text } = await ask(gate)
+  t.equal(answer?.status, 200)
+  t.notMatch(text, /evil|access-control|max-age|timing-allow/)
+  t.match(answer?.headers, {
+    'x-content-type-options': 'nosniff',
+    'cross-origin-resource-policy': 'same-origin',
+  })
+})
+
+for (const status of [301, 302, 303, 307, 308]) {
+  t.test(`undici GHSA-q768-x9m6-m9qp and others: a ${status} is not followed`, async (t) => {
+    const { gate, up } = await world(t)
+    const other = await rawUpstream(t)
+    up.reply = (socket) =>
+      socket.write(
+        `HTTP/1.1 ${status} Moved\r\nlocation: http://127.0.0.1:${other.port}/v1\r\ncontent-length: 0\r\n\r\n`,
+      )
+    const { answer, text } = await ask(gate)
+    t.ok([status, 502].includes(answer?.status ?? 0))
+    t.equal(other.heads.length, 0)
+    t.notMatch(text, String(other.port))
+  })
+}
+
+t.test('undici CVE-2026-22036: an encoded answer is never decoded', async (t) => {
+  const { gate, up } = await world(t)
+  up.reply = (socket) =>
+    socket.write(ok([`content-encoding: ${Array(50).fill('gzip').join(', ')}`]))
+  const { answer } = await ask(gate)
+  t.ok([200, 502].includes(answer?.status ?? 0))
+})
+
+for (const [name, bytes] of [
+  [
+    'Content-Length and Transfer-Encoding',
+    'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+  ],
+  ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello'],
+  ['CR LF inside a value', 'HTTP/1.1 200 OK\r\nx-a: b\rx-c: d\r\ncontent-length: 0\r\n\r\n'],
+  ['a NUL', 'HTTP/1.1 200 OK\r\nx-a: b\0c\r\ncontent-length: 0\r\n\r\n'],
+  [
+    'a head of 100 KB',
+    `HTTP/1.1 200 OK\r\nx-a: ${'b'.repeat(100_000)}\r\ncontent-length: 0\r\n\r\n`,
+  ],
+  ['no HTTP', 'SSH-2.0-OpenSSH_9.9\r\n'],
+  ['HTTP/2', '\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0\0\x05\0\xff\xff\xff'],
+  [
+    'a switch of protocols',
+    'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello',
+  ],
+  ['a status of 999', 'HTTP/1.1 999 X\r\ncontent-length: 2\r\n\r\n{}'],
+  ['a status of 000', 'HTTP/1.1 000 X\r\ncontent-length: 2\r\n\r\n{}'],
+  ['a negative length', 'HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n'],
+  [
+    'a bad chunk',
+    'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
+  ],
+  ['a folded header', 'HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 0\r\n\r\n'],
+  ['an empty 200', 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'],
+  ['a 204', 'HTTP/1.1 204 No Content\r\n\r\n'],
+] as const) {
+  t.test(
+    `llhttp CVE-2022-32213 and others, from the other side: ${name} is one clean error`,
+    async (t) => {
+      const { gate, up } = await world(t)
+      up.reply = (socket) => void socket.write(Buffer.from(bytes, 'latin1'))
+      const { answer, client } = await ask(gate)
+      if (answer !== null && [204, 999].includes(answer.status))
+        t.equal(answer.body.length <= 2, true)
+      else
+        isError(
+          t,
+          answer,
+          [502, 503, 504],
+          [
+            'upstream_protocol_error',
+            'upstream_unreachable',
+            'upstream_truncated',
+            'no_eligible_upstream',
+          ],
+        )
+      up.reply = (socket) => socket.write(ok())
+      t.ok(await client.isUsable())
+      t.notMatch(gate.lines.join(''), /"bug"/)
+    },
+  )
+}
+
+t.test('node CVE-2026-48931: an answer that nobody asked for goes to nobody', async (t) => {
+  const { gate, up } = await world(t)
+  const poison = ok([], ANSWER.replace('"ok"', '"no"'))
+  // The extra answer comes at once, and once more a moment later, when the next may be under way.
+  up.reply = (socket) => {
+    socket.write(ok() + poison)
+    setTimeout(() => socket.write(poison), 2)
+  }
+  for (let i = 0; i < 30; i++) {
+    const { text, client } = await ask(gate)
+    t.notMatch(text, /\\"no\\"/, `request ${i}`)
+    client.destroy()
+  }
+})
+
+t.test(
+  'reply-from da664ac: an early answer to a large body leaves nothing for the next',
+  async (t) => {
+    const { gate, up } = await world(t)
+    const server = up
+    server.reply = (socket) => socket.write(ok())
+    const large = `{"model":"default","a":"${'x'.repeat(3_000_000)}"}`
+    const { answer } = await ask(gate, chat({ body: large }))
+    t.equal(answer?.status, 200)
+    const next = await ask(gate)
+    t.equal(next.answer?.status, 200)
+    t.match(up.heads.at(-1), /^POST \/v1\/chat\/completions HTTP/)
+  },
+)
+
+t.test(
+  'undici GHSA-3cvr-822r-rqcc: keys and URLs with CR, LF or NUL are refused at load',
+  async (t) => {
+    for (const evil of ['\r\n', '\n', '\r', '\0']) {
+      for (const env of [
+        { GENGATE_UPSTREAMS: 'a=http://127.0.0.1:1', GENGATE_A_API_KEY: `a${evil}X: b` },
+        { GENGATE_UPSTREAMS: `a=http://127.0.0.1:1/${evil}x` },
+        { GENGATE_ALLOWED_HOSTS: `a${evil}b` },
+        { GENGATE_ALLOWED_ORIGINS: `http://a${evil}b` },
+      ] as Record<string, string>[]) {
+        const result = loadConfig({
+          env,
+          file: null,
+          flags: { upstreams: [] },
+          readFile: () => null,
+        })
+        t.equal(result.ok, false, JSON.stringify(env))
+      }
+    }
+  },
+)
+
+t.test('LiteLLM CVE-2024-6587: no field of the body chooses a destination', async (t) => {
+  const { gate, up } = await world(t)
+  const other = await rawUpstream(t)
+  const url = `http://127.0.0.1:${other.port}`
+  const fields = [
+    'api_base',
+    'base_url',
+    'api_url',
+    'endpoint',
+    'host',
+    'url',
+    'proxy',
+    'upstream',
+    'extra_headers',
+    'metadata',
+  ]
+  const body = { model: 'default', ...Object.fromEntries(fields.map((field) => [field, url])) }
+  await ask(
+    gate,
+    chat({ body: JSON.stringify(body), lines: [`X-Gengate-Upstream: ${url}`, `Api-Base: ${url}`] }),
+  )
+  t.equal(other.heads.length, 0)
+  t.equal(up.heads.length, 1)
+})
+
+t.test('a client whose route an upstream lacks does not take it from the others', async (t) => {
+  const { gate, up } = await world(t)
+  up.reply = (socket) =>
+    socket.write(
+      'HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n{"detail":"Not Found"}',
+    )
+  const { answer } = await ask(
+    gate,
+    request('POST', '/v1/embeddings', { lines: [JSON_LINE], body: '{"input":"x"}' }),
+  )
+  t.equal(answer?.status, 404, 'the client learns what is wrong: there is no such route')
+  t.equal(
+    gate.app.store.current.entries[0]?.reason === 'model_not_found',
+    false,
+    'and the model is still there',
+  )
+})
+
+// Proved elsewhere: reply-from CVE-2023-51701, fastify CVE-2025-32442, -2026-25223, -33806 and
+// 67f6c9b (B25 of bad-input-body), GHSA-2q7r-29rg-6m5h and middie CVE-2026-22031 (B26–B28 of
+// bad-input-target), ws CVE-2024-37890 (B30), fastify CVE-2026-3635 (B36), CVE-2022-39288 (B25),
+// accepts-serializer CVE-2026-7768 (B60 of bad-input-load), node CVE-2026-21710 (B37), llhttp (B01
+// to B13 of bad-input-framing), Go's Expect (B33, B34), LiteLLM CVE-2026-42208 (secrets), Ollama
+// CVE-2024-28224 and MCP CVE-2025-66414 (B16, B17), next.js GHSA-c4j6-fc7j-m34r (B35).
