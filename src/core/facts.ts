@@ -65,6 +65,9 @@ export const NO_FACTS: Facts = {
   owed: 0,
 }
 
+/** A gap is forgotten by half within some 140 reports of progress: one fault that ended would else
+ *  excuse every later silence. */
+const GAP_FADES = 0.995
 const LATENCIES_MAX = 8
 const TTFTS_MAX = 32
 
@@ -89,7 +92,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'progress':
       return {
         ...moved(was, evidence.at),
-        longestGapMs: Math.max(was.longestGapMs, evidence.gapMs),
+        longestGapMs: Math.max(was.longestGapMs * GAP_FADES, evidence.gapMs),
       }
     case 'finished':
       return {
@@ -140,6 +143,8 @@ function moved(was: Facts, at: number): Facts {
   return {
     ...was,
     progressAt: at,
+    // Nobody waits for a probe any more, so this was the answer.
+    silentFrom: was.sentAt === null ? null : was.silentFrom,
     owed: was.failure?.reason === 'refused' ? was.owed : 0,
     failure: was.failure?.reason === 'refused' ? was.failure : null,
   }

@@ -49,6 +49,10 @@ export function judge(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   const silence = silentRequests(facts, ctx)
   if (silence !== null && silence.reason !== 'ok') return silence
   const proven = provenReason(spec, facts, ctx)
+  // It has been asked and may yet answer: doubtful, but the last resort of those who have no other.
+  if (proven.reason === 'stale' && overdue !== null) {
+    return { reason: 'probe_missed', wakeAt: overdue.wakeAt }
+  }
   return {
     reason: proven.reason,
     wakeAt: Math.min(proven.wakeAt, overdue?.wakeAt ?? Infinity, silence?.wakeAt ?? Infinity),
@@ -108,16 +112,21 @@ function excusedUntil(facts: Facts, suspectAt: number, ctx: JudgeContext): numbe
   return until
 }
 
-/** `silent`: the newest request waits beyond its budget and no stream there has moved meanwhile. */
+/**
+ * `silent`: the newest request waits beyond its budget and no stream there has moved meanwhile; or
+ * a stream that had begun stands still for too long, whatever came after it. Otherwise steady
+ * traffic hides an engine that gives each new stream a token and freezes.
+ */
 function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
-  const { newest } = facts.flight
+  const { newest, items } = facts.flight
   if (newest === null) return null
-  const since = Math.max(
-    newest.contentAt ?? newest.sentAt,
-    facts.progressAt ?? never,
-    ctx.doubtAt ?? never,
-  )
-  const silentAt = since + silentAfterMs(facts, newest, ctx)
+  const moved = Math.max(facts.progressAt ?? never, ctx.doubtAt ?? never)
+  let silentAt = Infinity
+  for (const item of [newest, ...items]) {
+    if (item !== newest && item.contentAt === null) continue
+    const since = Math.max(item.contentAt ?? item.sentAt, moved)
+    silentAt = Math.min(silentAt, since + silentAfterMs(facts, item, ctx))
+  }
   return ctx.nowMs < silentAt
     ? { reason: 'ok', wakeAt: silentAt }
     : { reason: 'silent', wakeAt: Infinity }

@@ -36,7 +36,7 @@ const MS_PER_TOKEN_ASSUMED = 250
  *  slowest of the latest passes so that a slow engine is not called a wedged one. */
 export function probeDeadlineMs(policy: HealthPolicy, facts: Facts): number {
   const share = Math.max(DEADLINE_MS_MIN, (policy.detectWithinMs - policy.intervalMs) / 2)
-  const shown = SHOWN_FACTOR * Math.max(0, ...facts.latenciesMs)
+  const shown = SHOWN_FACTOR * usuallySlowest(facts.latenciesMs)
   return Math.min(Math.max(share, shown), PROBE_LIMIT_MS)
 }
 
@@ -77,4 +77,11 @@ export function unaryAllowanceMs(maxTokens: number | null, longestMs: number): n
 export function unaryExcuseMs(maxTokens: number | null, longestMs: number): number {
   const bounded = maxTokens === null ? UNARY_EXCUSE_MS : maxTokens * MS_PER_TOKEN_ASSUMED
   return Math.min(Math.max(2 * longestMs, bounded), EXCUSE_MS_MAX)
+}
+
+/** The upper median: probes that hung through a fault show how long the fault was, not how slow the
+ *  engine is. */
+function usuallySlowest(latenciesMs: readonly number[]): number {
+  const sorted = latenciesMs.toSorted((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? 0
 }

@@ -67,6 +67,8 @@ export type TableEvent =
   | { readonly type: 'doubt'; readonly at: number }
   | { readonly type: 'tick'; readonly at: number }
 
+/** A verdict that comes later than this after its time was held up by our own machine, ms. */
+const MISSED_MS = 250
 const FLAP_WINDOW_MS = 600_000
 const HOLD_DOWN_MS = 5_000
 const HOLD_DOWN_MS_MAX = 300_000
@@ -85,7 +87,10 @@ export function emptyTable(config: TableConfig): RoutingTable {
 }
 
 /** The table after one event. Pure; events that change nothing visible keep the generation. */
-export function nextTable(table: RoutingTable, event: TableEvent): RoutingTable {
+export function nextTable(was: RoutingTable, event: TableEvent): RoutingTable {
+  const at = event.type === 'evidence' ? event.evidence.at : event.at
+  // Nobody was awake when a verdict was due: what was not seen meanwhile proves nothing (D4).
+  const table = at - was.wakeAt > MISSED_MS ? { ...was, doubtAt: at } : was
   switch (event.type) {
     case 'configured':
       return settle(reconfigure(table, event.config, event.at), event.at, true)
@@ -222,13 +227,12 @@ function advance(was: Entry, ctx: JudgeContext): Entry {
     }
     return turn({ ...was, facts, ejections: nextEjection(was, nowMs) }, raw, wakeAt, nowMs)
   }
-  if (wasState !== 'ejected' || raw === 'model_not_loaded' || raw === 'loading') {
-    return turn(was, raw, wakeAt, nowMs)
-  }
-  if (was.facts.owed > 0) return { ...was, wakeAt }
-  const { holdUntil } = was.ejections
-  if (nowMs < holdUntil) return turn(was, 'hold_down', Math.min(wakeAt, holdUntil), nowMs)
-  return turn(was, raw, wakeAt, nowMs)
+  const held = nowMs < was.ejections.holdUntil && REASONS[raw].serves !== 'no'
+  const out = wasState === 'ejected' && raw !== 'model_not_loaded' && raw !== 'loading'
+  if (out && was.facts.owed > 0) return { ...was, wakeAt }
+  // A crash loop may come back by way of loading: its hold-down goes on.
+  if (!held || !(out || wasState === 'starting')) return turn(was, raw, wakeAt, nowMs)
+  return turn(was, 'hold_down', Math.min(wakeAt, was.ejections.holdUntil), nowMs)
 }
 
 function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {

@@ -81,5 +81,6 @@ export class ClientSink implements AttemptSink {
     if (at - this.#reportedAt < REPORT_MS) return
     report(deps, lease, { type: 'progress', at, gapMs: this.#longestGapMs })
     this.#reportedAt = at
+    this.#longestGapMs = 0
   }
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { FlightItem } from '../../src/core/evidence.ts'
+import { nextTable } from '../../src/core/table.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
 // Goal: the verdict on one upstream follows from evidence and time alone.
@@ -247,4 +248,41 @@ t.test('judge() trusts an unprobed upstream as the operator said', async (t) => 
   t.equal(world.reason('a'), 'live_failure')
   t.equal(world.reason('b'), 'ok_by_traffic')
   t.equal(world.at(5_000).reason('a'), 'ok', 'forgotten, since no probe will look')
+})
+
+t.test('judge() sees streams stand still behind a flow of new ones', async (t) => {
+  const world = ready()
+  const items: FlightItem[] = []
+  for (let ms = 500; ms <= 5_000; ms += 500) {
+    items.push(item({ sentAt: ms - 100, contentAt: ms }))
+    world.at(ms).pass('a').pass('b')
+    world.tell('a', { type: 'flight', at: ms, flight: flight(...items) })
+  }
+  t.equal(world.reason('a'), 'silent', 'each gave one token, and none a second')
+})
+
+t.test('judge() does not believe a verdict that our own stall held up', async (t) => {
+  const world = ready().at(2_000).sent('a')
+  const late = nextTable(world.table, { type: 'tick', at: 22_000 })
+  t.equal(late.doubtAt, 22_000)
+  t.not(late.entries[0]?.reason, 'wedged')
+})
+
+t.test('judge() does not let one probe that hung set the deadline', async (t) => {
+  const world = ready()
+  for (let ms = 1_000; ms <= 4_000; ms += 1_000) world.at(ms).pass('a').pass('b')
+  world.at(5_000).pass('a', 20_000).pass('b').at(6_000).pass('b').sent('a').at(8_000).pass('b')
+  t.equal(world.reason('a'), 'probe_missed')
+})
+
+t.test('judge() keeps the last resort that has been asked and is late', async (t) => {
+  const world = new World().pass('a', 5_000).pass('b').active().at(1_000).sent('a')
+  t.equal(world.at(7_000).reason('a'), 'probe_missed', 'not stale, which would serve nobody')
+})
+
+t.test('judge() takes progress for the answer to a probe that ended without one', async (t) => {
+  const world = ready().at(1_000).sent('a')
+  const outcome = { kind: 'busy', detail: 'http_503' } as const
+  world.tell('a', { type: 'probe_ended', at: 1_000, outcome })
+  t.equal(world.at(1_500).progress('a').at(3_600).reason('a'), 'ok')
 })

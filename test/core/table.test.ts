@@ -49,6 +49,25 @@ t.test('nextTable() gives the first ejection no hold-down and doubles later ones
   t.ok((heldFor[3] ?? 0) >= 19_000 && (heldFor[3] ?? 0) <= 20_000, `fourth ${heldFor[3]}`)
 })
 
+t.test('nextTable() holds a crash loop down that comes back by way of loading', async (t) => {
+  const world = ready()
+  const loading = { kind: 'fail', reason: 'loading', detail: 'http_503' } as const
+  for (let crash = 0; crash < 2; crash++) {
+    refuse(world.at(world.now + 1_000))
+    world.at(world.now + 500).sent('a')
+    world.tell('a', { type: 'probe_ended', at: world.now, outcome: loading })
+    world.at(world.now + 500).pass('a')
+    t.equal(world.reason('a'), crash === 0 ? 'ok' : 'hold_down')
+  }
+  t.equal(
+    world
+      .at(world.now + 4_500)
+      .pass('a')
+      .reason('a'),
+    'ok',
+  )
+})
+
 t.test('nextTable() lets progress alone take back a wedge verdict', async (t) => {
   const world = ready().at(1_000).sent('a').at(9_000)
   t.equal(world.reason('a'), 'wedged')

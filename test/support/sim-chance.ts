@@ -40,3 +40,9 @@ export class Chance {
     return -Math.log(1 - this.next()) * meanMs
   }
 }
+
+/** A quantile of measured values, rounded; 0 where there are none. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0)
+}

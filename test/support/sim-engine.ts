@@ -1,64 +1,7 @@
 import type { SimClock } from './sim-clock.ts'
+import type { EngineTraits, Fault, JobEars, JobFailure, JobWish } from './sim-job.ts'
 
-/** What is wrong with a simulated engine. The ground truth that nobody tells the gate. */
-export type Fault =
-  | 'none'
-  /** Accepts and says nothing that counts (headers and comments at most); running streams freeze. */
-  | 'silent'
-  /** Running streams freeze, each new one gives one token and freezes. */
-  | 'one_token'
-  /** The same, but a request for one token still succeeds: probes cannot see it. */
-  | 'slow_wedge'
-  /** Frozen, and refuses new requests for load. */
-  | 'busy_wedge'
-  | 'refused'
-  /** Connects never come about. */
-  | 'unreachable'
-  | 'http_5xx'
-  | 'error_body'
-  /** Every answer ends early. */
-  | 'truncating'
-  /** Every connection is reset after a few tokens. */
-  | 'reset'
-  | 'loading'
-
-export type JobFailure =
-  | 'refused'
-  | 'unreachable'
-  | 'http_5xx'
-  | 'error_body'
-  | 'truncated'
-  | 'reset'
-  | 'busy'
-  | 'loading'
-
-export interface JobWish {
-  readonly bytes: number
-  readonly tokens: number
-  readonly streamed: boolean
-}
-
-/** Who waits for the answer. */
-export interface JobEars {
-  token(): void
-  end(): void
-  fail(why: JobFailure): void
-}
-
-export interface EngineTraits {
-  readonly slots: number
-  /** Requests that may wait beyond the slots before it answers busy; null: any number. */
-  readonly queueMax: number | null
-  readonly prefillBytesPerS: number
-  /** Before the first token, whatever the size, ms. */
-  readonly baseMs: number
-  /** Between two tokens, ms. */
-  readonly itlMs: number
-  /** Loads on demand, which takes so long; null: always in memory. */
-  readonly loadMs: number | null
-  /** Unloads after this without a request, ms. */
-  readonly keepMs: number
-}
+export type * from './sim-job.ts'
 
 interface Job {
   readonly wish: JobWish
@@ -151,17 +94,11 @@ export class Engine {
 
   #refusal(): JobFailure | null {
     const full = this.traits.queueMax !== null && this.#queue.length >= this.traits.queueMax
-    switch (this.#fault) {
-      case 'refused':
-      case 'unreachable':
-      case 'http_5xx':
-      case 'loading':
-        return this.#fault
-      case 'busy_wedge':
-        return 'busy'
-      default:
-        return full && this.#running.size >= this.traits.slots ? 'busy' : null
-    }
+    const fault = this.#fault
+    if (fault === 'busy_wedge') return 'busy'
+    if (fault === 'refused' || fault === 'unreachable') return fault
+    if (fault === 'http_5xx' || fault === 'loading') return fault
+    return full && this.#running.size >= this.traits.slots ? 'busy' : null
   }
 
   #load(): void {

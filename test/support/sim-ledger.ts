@@ -1,6 +1,10 @@
 import type { Evidence } from '../../src/core/evidence.ts'
-import type { Engine } from './sim-engine.ts'
+import type { Entry } from '../../src/core/table.ts'
+import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import type { Engine, Fault } from './sim-engine.ts'
 
+/** Faults that must move traffic away while another upstream is eligible. */
+const WEDGES: ReadonlySet<Fault> = new Set(['silent', 'one_token', 'slow_wedge', 'busy_wedge'])
 const never = Number.NEGATIVE_INFINITY
 
 /** What a careful observer has seen of one upstream in one epoch, kept apart from the core. */
@@ -17,9 +21,10 @@ export class Ledger {
   probesAt: number[] = []
   probing = 0
   latenciesMs: number[] = []
-  longestGapMs = 0
   /** Has it been eligible since its engine is healthy? From then on every ejection is false. */
   admitted = false
+  admittedAt: number | null = null
+  healthySince = 0
   owed = 0
   holdUntil = never
   ejectedAt: number[] = []
@@ -36,31 +41,41 @@ export class Ledger {
     return this.engine?.fault === 'none'
   }
 
+  /** The truth about the engine changed at `at`; what the gate avoids already it has not to notice. */
+  turned(
+    fault: Fault,
+    at: number,
+    known: { readonly soft: boolean; readonly hard: boolean },
+  ): void {
+    this.admitted = false
+    this.admittedAt = null
+    this.healthySince = at
+    this.wedge = WEDGES.has(fault) ? { at, dutySince: null, ...known } : null
+  }
+
   note(evidence: Evidence): void {
-    switch (evidence.type) {
-      case 'progress':
-        this.longestGapMs = Math.max(this.longestGapMs, evidence.gapMs)
-        return this.#moved(evidence.at)
-      case 'finished':
-        return this.#moved(evidence.at)
-      case 'live_failure':
-        this.liveFailureAt = evidence.at
-        if (evidence.failure === 'refused') this.#failed('refused', evidence.at)
-        return
-      case 'probe_ended':
-        if (evidence.outcome.kind === 'pass') {
-          this.proofAt = evidence.at
-          this.failedWhy = ''
-          this.failureAt = never
-          this.owed = Math.max(0, this.owed - 1)
-          this.latenciesMs = [...this.latenciesMs, evidence.outcome.latencyMs].slice(-8)
-        } else if (evidence.outcome.kind === 'fail') {
-          if (evidence.outcome.reason === 'refused' || this.progressAt < (this.probesAt.at(-1) ?? 0))
-            this.#failed(evidence.outcome.reason, evidence.at)
-        }
-        return
-      default:
+    const { type, at } = evidence
+    if (type === 'progress' || type === 'finished') this.#moved(at)
+    if (type === 'probe_ended') this.#probed(evidence.outcome, at)
+    if (type !== 'live_failure') return
+    this.liveFailureAt = at
+    if (evidence.failure === 'refused') this.#failed('refused', at)
+  }
+
+  #probed(outcome: ProbeOutcome, at: number): void {
+    if (outcome.kind === 'pass') {
+      this.proofAt = at
+      this.failedWhy = ''
+      this.failureAt = never
+      this.owed = Math.max(0, this.owed - 1)
+      // A probe that hung in a fault shows how long the fault was, not how slow the engine is.
+      if (at - outcome.latencyMs >= this.healthySince && this.healthy) {
+        this.latenciesMs = [...this.latenciesMs, outcome.latencyMs].slice(-8)
+      }
     }
+    if (outcome.kind !== 'fail') return
+    const vetoed = this.progressAt >= (this.probesAt.at(-1) ?? 0)
+    if (outcome.reason === 'refused' || !vetoed) this.#failed(outcome.reason, at)
   }
 
   /** It was serving and is ejected now: what the gate owes before it may serve again. */
@@ -75,11 +90,21 @@ export class Ledger {
     this.holdUntil = count === 1 ? at : at + Math.min(5_000 * 2 ** (count - 2), 300_000)
   }
 
-  /** How long a silence of this upstream may go unnoticed before new requests avoid it, ms. */
-  dutyMs(health: { readonly detectWithinMs: number; readonly intervalMs: number }): number {
+  /** It has forgotten its model: what it owed it owes no more. */
+  pardon(): void {
+    this.owed = 0
+    this.holdUntil = never
+  }
+
+  /** How long a silence of this upstream may go unnoticed before new requests avoid it, ms.
+   *  `longestGapMs`: as the core remembers it; latencies are those that no fault has stretched. */
+  dutyMs(
+    health: { readonly detectWithinMs: number; readonly intervalMs: number },
+    longestGapMs: number,
+  ): number {
     const share = Math.max(500, (health.detectWithinMs - health.intervalMs) / 2)
     const deadline = Math.min(30_000, Math.max(share, 4 * Math.max(0, ...this.latenciesMs)))
-    const gap = Math.max(deadline, health.detectWithinMs / 2, 4 * this.longestGapMs)
+    const gap = Math.max(deadline, health.detectWithinMs / 2, 4 * longestGapMs)
     return Math.max(health.detectWithinMs, 1.1 * health.intervalMs + gap)
   }
 
@@ -96,4 +121,9 @@ export class Ledger {
     this.failedWhy = why
     this.failureAt = at
   }
+}
+
+/** Does a stream that has begun stand still there? */
+export function hangs({ facts }: Entry): boolean {
+  return facts.flight.items.some(({ contentAt }) => contentAt !== null)
 }

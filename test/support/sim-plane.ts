@@ -3,7 +3,13 @@ import { decide, mayAbandon, type RouteDecision } from '../../src/core/route.ts'
 import type { Entry } from '../../src/core/table.ts'
 import type { AnswerWriter } from '../../src/proxy/answer-writer.ts'
 import { type ProxyDeps, report } from '../../src/proxy/deps.ts'
-import { type AttemptEnding, evidenceOf, type Failed, mayFollow, stalled } from '../../src/proxy/ending.ts'
+import {
+  type AttemptEnding,
+  evidenceOf,
+  type Failed,
+  mayFollow,
+  stalled,
+} from '../../src/proxy/ending.ts'
 import type { Lease } from '../../src/proxy/leases.ts'
 import { ClientSink } from '../../src/proxy/sink.ts'
 import type { Watch } from '../../src/proxy/watch.ts'
@@ -49,6 +55,8 @@ function failed(why: Failed['why'], sent: boolean): Failed {
   return { kind: 'failed', why, code: 'upstream_error', detail: why, sent, answer: null }
 }
 
+const gone = (): void => {}
+
 /** One client request: `src/proxy/exchange.ts` without sockets, over its real books, watch, sink
  *  and rules, so that it reports the same evidence at the same time. */
 export class SimExchange {
@@ -56,7 +64,8 @@ export class SimExchange {
   readonly #request: SimRequest
   readonly #arrivedAt: number
   readonly #tried: string[] = []
-  #running: { lease: Lease; committed: boolean; stop: (ending: AttemptEnding) => void } | null = null
+  #running: { lease: Lease; committed: boolean; stop: (ending: AttemptEnding) => void } | null =
+    null
   #sent = 0
   #over = false
   #stopWaiting = (): void => {}
@@ -172,7 +181,7 @@ export class SimExchange {
     })
     return new Promise((resolve) => {
       const engine = engineAt(spec.url)
-      let leave = (): void => {}
+      let leave = gone
       const stop = (ending: AttemptEnding): void => {
         leave()
         resolve(ending)

@@ -1,48 +1,27 @@
-import { REASONS, type State } from '../../src/core/reason.ts'
+import { REASONS } from '../../src/core/reason.ts'
 import {
   type Entry,
   nextTable,
   type RoutingTable,
-  shownReason,
+  stateOf,
   type TableEvent,
 } from '../../src/core/table.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { Engine, Fault } from './sim-engine.ts'
-import { Ledger } from './sim-ledger.ts'
+import { hangs, Ledger } from './sim-ledger.ts'
 import type { Forward } from './sim-plane.ts'
+import { noTally } from './sim-tally.ts'
 
-/** Faults that must move traffic away while another upstream is eligible. */
-const WEDGES: ReadonlySet<Fault> = new Set(['silent', 'one_token', 'slow_wedge', 'busy_wedge'])
+const SERVING: readonly string[] = ['eligible', 'cold', 'suspect']
 /** One look of the data plane's watch, and rounding, ms. */
 const TICK_MS = 250
 /** A request this silent asks for a probe out of turn (`NUDGE_MS` of the schedule). */
 const NUDGE_MS = 400
 
-const stateOf = (entry: Entry): State => REASONS[shownReason(entry)].state
-
-export interface Tally {
-  softMs: number[]
-  hardMs: number[]
-  falseEjections: number
-  ejections: number
-  forwards: number
-  probes: number
-  /** Time that healthy upstreams spent as suspects while another was eligible, ms. */
-  falseSuspectMs: number
-}
-
 /** Watches everything that happens in a world and knows the truth about the engines. */
 export class Referee {
   readonly violations: string[] = []
-  readonly tally: Tally = {
-    softMs: [],
-    hardMs: [],
-    falseEjections: 0,
-    ejections: 0,
-    forwards: 0,
-    probes: 0,
-    falseSuspectMs: 0,
-  }
+  readonly tally = noTally()
   readonly ledgers = new Map<string, Ledger>()
   readonly #clock: SimClock
   readonly #engineAt: (url: string) => Engine | undefined
@@ -52,11 +31,7 @@ export class Referee {
   #doubtAt = Number.NEGATIVE_INFINITY
   #at = 0
 
-  constructor(
-    clock: SimClock,
-    table: RoutingTable,
-    engineAt: (url: string) => Engine | undefined,
-  ) {
+  constructor(clock: SimClock, table: RoutingTable, engineAt: (url: string) => Engine | undefined) {
     this.#clock = clock
     this.#engineAt = engineAt
     this.#table = table
@@ -71,13 +46,17 @@ export class Referee {
 
   /** The truth about an engine changed. */
   fault(engine: Engine, fault: Fault): void {
+    const now = this.#clock.nowMs()
     for (const ledger of this.ledgers.values()) {
-      if (ledger.engine !== engine) continue
-      ledger.admitted = false
-      ledger.wedge = WEDGES.has(fault)
-        ? { at: this.#clock.nowMs(), dutySince: null, soft: false, hard: false }
-        : null
+      if (ledger.engine === engine) ledger.turned(fault, now, this.#known(ledger.name))
     }
+  }
+
+  /** What the gate avoids already, it has not to notice. */
+  #known(name: string): { soft: boolean; hard: boolean } {
+    const entry = this.#entry(name)
+    const state = entry === undefined ? 'unknown' : stateOf(entry)
+    return { soft: state !== 'eligible', hard: state !== 'eligible' && state !== 'suspect' }
   }
 
   /** Our event loop stood still, or the machine slept: duties begin anew. */
@@ -115,9 +94,8 @@ export class Referee {
     const state = stateOf(entry)
     const ledger = this.ledgers.get(name)
     if (ledger === undefined) return this.fail('I1', `${name} is unknown to the referee`)
-    if (state !== 'eligible' && state !== 'cold' && state !== 'suspect') {
-      this.fail('I1', `${name} is ${state} and gets a request`)
-    }
+    const may = entry.spec.intent === 'enabled' && SERVING.includes(state)
+    if (!may) this.fail('I1', `${name} is ${state} and gets a request`)
     const better = this.#table.entries.some(
       (other) => stateOf(other) === 'eligible' && !tried.includes(other.spec.name),
     )
@@ -135,10 +113,11 @@ export class Referee {
 
   /** A request ended with a refusal of the gate's own. */
   refused(code: string): void {
-    if (code !== 'no_eligible_upstream' && code !== 'upstream_starting' && code !== 'exhausted') return
-    const able = [...this.ledgers.values()].find(
-      (one) => one.healthy && one.admitted && this.#entry(one.name)?.spec.intent === 'enabled',
-    )
+    if (code !== 'no_eligible_upstream' && code !== 'upstream_starting' && code !== 'exhausted')
+      return
+    const isAble = (one: Ledger): boolean =>
+      one.healthy && one.admitted && this.#entry(one.name)?.spec.intent === 'enabled'
+    const able = [...this.ledgers.values()].find(isAble)
     if (able !== undefined) this.fail('I3', `${code} although ${able.name} is healthy and proven`)
   }
 
@@ -183,9 +162,11 @@ export class Referee {
   #turned(ledger: Ledger, was: Entry | undefined, entry: Entry): void {
     const from = was === undefined ? 'unknown' : REASONS[was.reason].state
     const to = REASONS[entry.reason].state
-    if (to === 'eligible' && ledger.healthy && ledger.proofAt >= this.#healthySince(ledger)) {
+    if (to === 'eligible' && ledger.healthy && ledger.proofAt >= ledger.healthySince) {
+      if (!ledger.admitted) ledger.admittedAt = this.#clock.nowMs()
       ledger.admitted = true
     }
+    if (to === 'cold' || to === 'starting') ledger.pardon()
     if (to !== 'ejected' || (from !== 'eligible' && from !== 'suspect')) return
     this.tally.ejections++
     ledger.ejected(this.#clock.nowMs())
@@ -203,7 +184,12 @@ export class Referee {
     const state = stateOf(entry)
     const others = eligible - (state === 'eligible' ? 1 : 0)
     const blind = ledger.engine?.fault === 'slow_wedge' && !hangs(entry)
-    if (others === 0 || now - this.#activeAt >= 60_000 || entry.spec.intent !== 'enabled' || blind) {
+    if (
+      others === 0 ||
+      now - this.#activeAt >= 60_000 ||
+      entry.spec.intent !== 'enabled' ||
+      blind
+    ) {
       wedge.dutySince = null
       return
     }
@@ -223,26 +209,25 @@ export class Referee {
       wedge.hard = true
       this.tally.hardMs.push(lasted)
     }
-    const dutyMs = ledger.dutyMs(this.#table.config.health) + TICK_MS
+    const { longestGapMs } = entry.facts
+    const dutyMs = ledger.dutyMs(this.#table.config.health, longestGapMs) + TICK_MS
     if (state === 'eligible' && lasted > dutyMs) {
-      this.fail('I4', `${ledger.name} is ${ledger.engine?.fault} for ${Math.round(lasted)} ms (duty ${dutyMs})`)
+      this.fail(
+        'I4',
+        `${ledger.name} is ${ledger.engine?.fault} for ${Math.round(lasted)} ms (duty ${dutyMs})`,
+      )
       wedge.dutySince = now
     }
   }
 
-  /** The engine's ledger starts at its epoch; proofs older than its health do not count. */
-  #healthySince(ledger: Ledger): number {
-    return this.healthySince.get(ledger.engine) ?? 0
-  }
-
-  readonly healthySince = new Map<Engine | undefined, number>()
-
   #freshMs({ spec }: Entry, now: number): number {
     const { intervalMs, quietIntervalMs } = this.#table.config.health
+    // One whose model a probe would pin in memory is probed often only while it is used itself.
+    if (spec.quietIntervalMs > quietIntervalMs) return 3 * spec.quietIntervalMs
     const isActive = now - this.#activeAt < 60_000
     const activeFor = isActive ? now - this.#activeSince : 0
     if (isActive && activeFor > 3 * intervalMs) return 3 * intervalMs
-    return 3 * Math.max(quietIntervalMs, spec.quietIntervalMs)
+    return 3 * quietIntervalMs
   }
 
   #open(table: RoutingTable): void {
@@ -262,9 +247,4 @@ export class Referee {
   #urlOf(name: string): string | undefined {
     return this.#entry(name)?.spec.url
   }
-}
-
-/** Does a stream that has begun stand still there? */
-function hangs({ facts }: Entry): boolean {
-  return facts.flight.items.some(({ contentAt }) => contentAt !== null)
 }

@@ -31,11 +31,7 @@ export function simWire(engineAt: (url: string) => Engine | undefined, ears: Wir
   }
 }
 
-function probe(
-  engine: Engine | undefined,
-  call: ProbeCall,
-  ears: WireEars,
-): Promise<ProbeOutcome> {
+function probe(engine: Engine | undefined, call: ProbeCall, ears: WireEars): Promise<ProbeOutcome> {
   const { url } = call.target
   return new Promise((resolve) => {
     const sentAt = call.clock.nowMs()

@@ -68,6 +68,10 @@ export class SimWorld {
   readonly store: SpiedStore
   readonly referee: Referee
   readonly done: Done[] = []
+  /** Called for each attempt, before it is made. */
+  onForward: (name: string) => void = () => {}
+  /** By how much sleep has put off all that the world had to do, ms. */
+  sleptMs = 0
   readonly #prober: Prober
   readonly #watch: Watch
   readonly #proxy: ProxyDeps
@@ -128,6 +132,7 @@ export class SimWorld {
   }
 
   sleep(ms: number, monotonic: boolean): void {
+    if (monotonic) this.sleptMs += ms
     this.clock.sleep(ms, monotonic)
     this.referee.disturbed(this.clock.nowMs() + (monotonic ? ms : 0))
   }
@@ -142,7 +147,10 @@ export class SimWorld {
         engineAt: (url) => this.engines.get(url),
         holdMs: 2_000,
         ears: {
-          onForward: (next, tried) => this.referee.forward(next, tried),
+          onForward: (next, tried) => {
+            this.onForward(next.entry.spec.name)
+            this.referee.forward(next, tried)
+          },
           onEnd: (_request, ending, code) => {
             this.done.push({ request, ending, code, askedAt, endedAt: this.clock.nowMs() })
             if (code !== null) this.referee.refused(code)
