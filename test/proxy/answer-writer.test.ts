@@ -74,11 +74,12 @@ t.test('beginPending() sends comments at its pace until something better comes',
     t,
     (writer) => {
       writer.beginPending({ ...SSE, 'x-gengate-upstream': 'pending' })
-      void clock.advance(10_000).then(() => {
+      void (async () => {
+        await clock.advance(10_000)
         writer.commit(200, SSE, 'b')
         writer.write(Buffer.from('data: 1\n\n'))
         writer.end()
-      })
+      })()
     },
     clock,
   )

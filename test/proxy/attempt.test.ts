@@ -170,16 +170,16 @@ t.test('refused and unreachable were never sent', async (t) => {
 })
 
 t.test('abort() ends at once and the upstream sees its connection close', async (t) => {
-  let closed = false
+  const seen = { closed: false }
   const { pool, requests } = await upstream(t, (socket) =>
-    socket.on('close', () => (closed = true)),
+    socket.on('close', () => (seen.closed = true)),
   )
   const { running } = attempt(pool)
   while (requests() === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   running.abort()
   t.strictSame(await running.done, { kind: 'aborted' })
-  while (!closed) await new Promise((resolve) => setTimeout(resolve, 5))
-  t.ok(closed)
+  while (!seen.closed) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.ok(seen.closed)
 })
 
 t.test('abort() before the connection exists sends nothing', async (t) => {
