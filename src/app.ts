@@ -12,12 +12,17 @@ import { readinessOf } from './operator/readiness.ts'
 import { buildServer, type GateServer } from './operator/server.ts'
 import { type ConfigState, statusOf } from './operator/status.ts'
 import { Prober } from './probe/prober.ts'
+import { Buffered } from './proxy/buffered.ts'
 import type { ProxyDeps } from './proxy/deps.ts'
 import { checkRequest, type GuardPolicy } from './proxy/guards.ts'
 import { Proxy } from './proxy/handler.ts'
 import { Holds } from './proxy/hold.ts'
+import { pathsOutside } from './proxy/lanes.ts'
 import { Leases } from './proxy/leases.ts'
 import { Pools } from './proxy/pools.ts'
+import { Realtime } from './proxy/realtime.ts'
+import { Spending } from './proxy/spending.ts'
+import { Sticky } from './proxy/sticky.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { Random } from './runtime/random.ts'
 import { TableStore } from './state/table-store.ts'
@@ -58,13 +63,13 @@ class Gate implements App {
   readonly store: TableStore
   readonly #io: AppIo
   readonly #instanceId = randomBytes(6).toString('hex')
-  readonly #startedAtMs: number
-  readonly #startedWallMs: number
+  readonly #started: { readonly atMs: number; readonly wallMs: number }
   readonly #leases = new Leases()
   readonly #pools: Pools
   readonly #metrics: Metrics
   readonly #emit: (event: GateEvent) => void
   readonly #proxy: Proxy
+  readonly #realtime: Realtime
   readonly #prober: Prober
   readonly #host: EmbeddedHost
   readonly #server: GateServer
@@ -81,8 +86,7 @@ class Gate implements App {
     this.#config = config
     this.#guard = guardPolicyOf(config, this.#instanceId)
     this.#configState = { ok: true, error: null, shadowed: config.shadowed }
-    this.#startedAtMs = clock.nowMs()
-    this.#startedWallMs = clock.wallMs()
+    this.#started = { atMs: clock.nowMs(), wallMs: clock.wallMs() }
     this.store = new TableStore(tableConfigOf(config, null), () => clock.nowMs())
     this.#metrics = createMetrics({
       readView: () => viewOf(this.store.current, this.#now()),
@@ -97,13 +101,15 @@ class Gate implements App {
     this.#emit = createFanout(observers, report).emit
     this.#pools = new Pools(() => clock.nowMs())
     const shared = { store: this.store, clock, random, emit: this.#emit }
-    this.#proxy = new Proxy(this.#proxyDeps())
+    const deps = this.#proxyDeps()
+    this.#proxy = new Proxy(deps)
+    this.#realtime = new Realtime(deps)
     this.#prober = new Prober({
       ...shared,
       keyOf: (name) =>
         this.#config.upstreams.find(({ spec }) => spec.name === name)?.apiKey ?? null,
-      connectTimeoutMs: config.connectTimeoutMs,
-      probeMaxTokens: config.probeMaxTokens,
+      connectTimeoutMs: () => this.#config.connectTimeoutMs,
+      probeMaxTokens: () => this.#config.probeMaxTokens,
     })
     this.#host = new EmbeddedHost({
       clock,
@@ -149,9 +155,10 @@ class Gate implements App {
   }
 
   async #close(drainMs: number): Promise<void> {
+    // Not ready first, and still listening: who asks is told to come back later or elsewhere.
     this.#draining = true
-    const closing = this.#server.close()
     await this.#proxy.drain(drainMs)
+    const closing = this.#server.close()
     // A client that never reads its last bytes must not hold the port.
     const cancel = this.#io.clock.after(drainMs === 0 ? 0 : FLUSH_MS_MAX, () => this.#server.cut())
     await Promise.all([closing, this.#prober.stop(), this.#host.stop()])
@@ -166,6 +173,9 @@ class Gate implements App {
       pools: this.#pools,
       leases: this.#leases,
       holds: new Holds({ store: this.store, leases: this.#leases, clock }),
+      sticky: new Sticky(() => clock.nowMs()),
+      budget: new Spending(() => clock.nowMs()),
+      buffered: new Buffered(),
       clock,
       random,
       emit: this.#emit,
@@ -179,14 +189,16 @@ class Gate implements App {
     const models = (requestId: string): ModelsContext => ({
       ...this.#now(),
       requestId,
-      startedWallMs: this.#startedWallMs,
+      startedWallMs: this.#started.wallMs,
     })
     return buildServer({
       version: this.#io.version,
       clock: this.#io.clock,
       emit: this.#emit,
       guard: (request) => checkRequest(request, this.#guard),
+      proxied: pathsOutside(),
       proxy: (request, response, handed) => this.#proxy.handle(request, response, handed),
+      upgrades: this.#realtime,
       metrics: this.#metrics,
       status: () => statusOf(table(), this.#statusContext()),
       readiness: (query) =>
@@ -208,7 +220,7 @@ class Gate implements App {
   #statusContext(): Parameters<typeof statusOf>[1] {
     return {
       ...this.#now(),
-      startedAtMs: this.#startedAtMs,
+      startedAtMs: this.#started.atMs,
       version: this.#io.version,
       instance: this.#instanceId,
       configState: this.#configState,

@@ -33,7 +33,7 @@ const PROBE_TIMEOUT_MS = 5_000
 export async function diag(config: Config, deps: DiagDeps): Promise<number> {
   const { io } = deps
   const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io.clock)
+  const answer = await askGate(origin, apiKey, io)
   if (answer.kind !== 'status') io.err(`gengate: ${noStatusMessage(origin, answer)}`)
   if (!deps.clients.ok) {
     io.err(`gengate: ${deps.clients.message}`)

@@ -4,6 +4,7 @@ export const EXAMPLES = {
   gengate                                    run the gate on 127.0.0.1:8000
   gengate probe --url http://127.0.0.1:8001  does this server generate?
   gengate status                             which upstream serves, and why
+  gengate explain                            why would a request go there?
   gengate doctor                             what could be wrong here?`,
   serve: `Examples:
   gengate serve
@@ -15,6 +16,7 @@ export const EXAMPLES = {
   gengate probe vllm_cpu ollama           these configured upstreams
   gengate probe --url http://127.0.0.1:8001 --timeout 60
   gengate probe --json; echo "exit=$?"    0 it generates, 1 it does not
+  gengate probe ollama --watch            again and again, until Ctrl-C
 
 Clients use SYSTEM2_VLLM_BASE_URL, else OPENCLAW_VLLM_BASE_URL, else the
 gate's own port.`,
@@ -23,7 +25,25 @@ gate's own port.`,
   gengate diag | grep '^local_vllm:'`,
   status: `Examples:
   gengate status
-  gengate status --json | jq '.upstreams[].reason'`,
+  gengate status --watch                  redrawn every 2 s, until Ctrl-C
+  gengate status --json | jq '.upstreams[].reason'
+  gengate status --watch --json           one JSON document per line`,
+  explain: `Examples:
+  gengate explain                         a request that names no model
+  gengate explain default                 what clients of "default" get
+  gengate explain qwen2.5:0.5b --json
+  gengate explain; echo "exit=$?"         0 something serves it, 1 nothing`,
+  wait: `Examples:
+  gengate wait                            until something can serve, or 180 s
+  gengate wait --timeout 60 && ./client.sh
+  gengate wait --model default; echo "exit=$?"      0 ready, 1 not in time`,
+  completion: `Examples:
+  gengate completion bash                 the script, to look at it
+
+Install it once, by the line for your shell:
+  bash  echo 'eval "$(gengate completion bash)"' >> ~/.bashrc
+  zsh   echo 'eval "$(gengate completion zsh)"' >> ~/.zshrc   (after compinit)
+  fish  gengate completion fish > ~/.config/fish/completions/gengate.fish`,
   doctor: `Examples:
   gengate doctor
   gengate doctor --json`,

@@ -2,11 +2,11 @@ import { isIP } from 'node:net'
 import type { Config } from '../config/config.ts'
 import { engineError } from '../engines/engine-error.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { ask, type Reply } from './ask.ts'
+import { ask } from './ask.ts'
 import { type GateStatus, parseGateStatus } from './gate-status.ts'
 
 /** A gate answers from memory; one that takes longer is stalled. */
-const GATE_LIMIT_MS = 2_000
+export const GATE_LIMIT_MS = 2_000
 
 /** What became of asking the gate for its status. */
 export type GateAnswer =
@@ -14,7 +14,7 @@ export type GateAnswer =
   /** It answers, but wants a key that we do not have. */
   | { readonly kind: 'unauthorized' }
   /** Somebody else listens there. */
-  | { readonly kind: 'other'; readonly reply: Reply }
+  | { readonly kind: 'other' }
   | { readonly kind: 'unreachable'; readonly code: string }
 
 /** `http://host:port` at which this machine reaches a listener that is bound to `host`. */
@@ -28,17 +28,16 @@ export function originOf(host: string, port: number): string {
 export async function askGate(
   origin: string,
   apiKey: string | null,
-  clock: Clock,
+  { clock, signal }: { readonly clock: Clock; readonly signal?: AbortSignal },
 ): Promise<GateAnswer> {
-  const reply = await ask(origin, '/gate/status', { clock, limitMs: GATE_LIMIT_MS, apiKey })
+  const bounds = { clock, limitMs: GATE_LIMIT_MS, ...(signal === undefined ? {} : { signal }) }
+  const reply = await ask(origin, '/gate/status', { ...bounds, apiKey })
   if (reply.errorCode !== null) return { kind: 'unreachable', code: reply.errorCode }
   // The code is the gate's own (errors/catalogue.ts); an engine's 401 on this path lacks it.
   const refused = reply.status === 401 && engineError(reply.body)?.code === 'invalid_api_key'
   if (refused) return { kind: 'unauthorized' }
   const status = parseGateStatus(reply.body)
-  return status === null
-    ? { kind: 'other', reply }
-    : { kind: 'status', status, document: reply.body }
+  return status === null ? { kind: 'other' } : { kind: 'status', status, document: reply.body }
 }
 
 /** The gate that this configuration describes, and the key to ask it with. */

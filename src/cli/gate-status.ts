@@ -1,32 +1,60 @@
 import { REASONS, type Reason } from '../core/reason.ts'
+import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
+import {
+  type ColdPolicy,
+  ENGINE_KINDS,
+  type EngineKind,
+  type Intent,
+  type ProbeMode,
+} from '../core/upstream.ts'
 import { isRecord } from '../engines/engine-error.ts'
 
 /** One upstream as the running gate shows it; the fields that the command line reads. */
 export interface UpstreamStatus {
   readonly name: string
-  readonly engine: string
+  readonly engine: EngineKind
   readonly url: string
-  readonly intent: string
+  readonly intent: Intent
   readonly eligible: boolean
   readonly state: string
   readonly reason: string
   /** ISO time, or null. */
   readonly since: string | null
   readonly hint: string
+  /** Has it ever generated? */
+  readonly proven: boolean
+  /** When it came back from its last ejection, ISO time, or null. */
+  readonly admittedAt: string | null
   readonly inFlight: number
   readonly models: readonly string[]
+  /** Did it list them itself? */
+  readonly modelsListed: boolean
+  /** What the operator chose; null: nothing. */
+  readonly model: string | null
+  readonly probe: ProbeMode
+  readonly cold: ColdPolicy
+  readonly maxConcurrency: number | null
 }
 
 /** `GET /gate/status` (design §7): fields are added, never changed, so others are ignored. */
 export interface GateStatus {
   readonly version: string
   readonly uptimeS: number
+  readonly draining: boolean
+  readonly policy: RoutingPolicy
+  readonly groups: readonly ModelGroup[] | null
   readonly configError: string | null
   readonly shadowed: readonly string[]
   readonly upstreams: readonly UpstreamStatus[]
 }
 
-/** Parses the document; null: whoever answered is no gengate. Pure. */
+const INTENTS: readonly Intent[] = ['enabled', 'draining', 'disabled']
+const PROBE_MODES: readonly ProbeMode[] = ['active', 'passive', 'off']
+const COLD_POLICIES: readonly ColdPolicy[] = ['on_demand', 'never']
+const POLICIES: readonly RoutingPolicy[] = ['priority', 'least_busy']
+
+/** Parses the document; null: whoever answered is no gengate. What an older or newer gate says
+ *  otherwise becomes the default of the setting. Pure. */
 export function parseGateStatus(document: unknown): GateStatus | null {
   if (!isRecord(document)) return null
   const { version, uptime_s: uptimeS, config, upstreams } = document
@@ -35,6 +63,9 @@ export function parseGateStatus(document: unknown): GateStatus | null {
   return {
     version,
     uptimeS,
+    draining: document['draining'] === true,
+    policy: wordOf(document['policy'], POLICIES) ?? 'priority',
+    groups: parseGroups(document['groups']),
     configError: isRecord(config) ? textOf(config, 'error') : null,
     shadowed: isRecord(config) ? strings(config['shadowed']) : [],
     upstreams: upstreams.flatMap((row) => parseUpstream(row) ?? []),
@@ -44,19 +75,46 @@ export function parseGateStatus(document: unknown): GateStatus | null {
 function parseUpstream(row: unknown): UpstreamStatus | null {
   const name = isRecord(row) ? textOf(row, 'name') : null
   if (!isRecord(row) || name === null) return null
+  const models = strings(row['models'])
+  const { models_listed: listed, in_flight: inFlight, max_concurrency: cap } = row
   return {
     name,
-    engine: textOf(row, 'engine') ?? '',
+    engine: wordOf(row['engine'], ENGINE_KINDS) ?? 'openai',
     url: textOf(row, 'url') ?? '',
-    intent: textOf(row, 'intent') ?? '',
+    intent: wordOf(row['intent'], INTENTS) ?? 'enabled',
     eligible: row['eligible'] === true,
     state: textOf(row, 'state') ?? 'unknown',
     reason: textOf(row, 'reason') ?? 'not_probed_yet',
     since: textOf(row, 'since'),
     hint: textOf(row, 'hint') ?? '',
-    inFlight: typeof row['in_flight'] === 'number' ? row['in_flight'] : 0,
-    models: strings(row['models']),
+    admittedAt: textOf(row, 'admitted_at'),
+    proven: textOf(row, 'last_generation_at') !== null,
+    inFlight: typeof inFlight === 'number' ? inFlight : 0,
+    models,
+    modelsListed: typeof listed === 'boolean' ? listed : models.length > 0,
+    model: textOf(row, 'model'),
+    probe: wordOf(row['probe'], PROBE_MODES) ?? 'active',
+    cold: wordOf(row['cold'], COLD_POLICIES) ?? 'on_demand',
+    maxConcurrency: typeof cap === 'number' ? cap : null,
   }
+}
+
+function parseGroups(value: unknown): ModelGroup[] | null {
+  if (!Array.isArray(value)) return null
+  return value.flatMap((group: unknown) => {
+    const name = isRecord(group) ? textOf(group, 'public') : null
+    if (!isRecord(group) || name === null || !Array.isArray(group['members'])) return []
+    const members = group['members'].flatMap((member: unknown) => {
+      const upstream = isRecord(member) ? textOf(member, 'upstream') : null
+      const model = isRecord(member) ? textOf(member, 'model') : null
+      return upstream === null || model === null ? [] : [{ upstream, model }]
+    })
+    return [{ public: name, members }]
+  })
+}
+
+function wordOf<Word extends string>(value: unknown, words: readonly Word[]): Word | null {
+  return words.find((word) => word === value) ?? null
 }
 
 function strings(value: unknown): string[] {

@@ -2,7 +2,7 @@ import type { ConfigResult } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { envFilePath } from '../config/sources.ts'
 import type { CliIo } from './io.ts'
-import type { ConfigFlags } from './program.ts'
+import type { ConfigFlags } from './handlers.ts'
 
 /** The configuration as of now, and the file that belongs to it. */
 export interface Loaded {

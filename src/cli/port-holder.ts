@@ -41,7 +41,7 @@ export async function findHolder(host: string, port: number, clock: Clock): Prom
 
 /** What speaks HTTP at `origin`. */
 export async function identify(origin: string, clock: Clock): Promise<HolderKind> {
-  const gate = await askGate(origin, null, clock)
+  const gate = await askGate(origin, null, { clock })
   if (gate.kind === 'status') return { kind: 'gengate', version: gate.status.version }
   if (gate.kind === 'unauthorized') return { kind: 'gengate', version: null }
   if (gate.kind === 'unreachable') return { kind: 'silent' }

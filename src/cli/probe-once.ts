@@ -7,6 +7,12 @@ import type { ProbeFinding, ProbeTarget } from './probe-artefact.ts'
 /** A server that generates lists its models at once; one that hangs here is probed all the same. */
 const LIST_LIMIT_MS = 2_000
 
+interface ProbeOnceDeps {
+  readonly clock: Clock
+  /** Gives it up; absent: nothing does. */
+  readonly signal?: AbortSignal
+}
+
 /**
  * One look at one server, without a gate. A configured upstream is probed as the prober would: it
  * is never made to load a model. Elsewhere the first model listed is asked for, as clients do it.
@@ -15,7 +21,7 @@ const LIST_LIMIT_MS = 2_000
 export async function probeOnce(
   target: ProbeTarget,
   timeoutMs: number,
-  clock: Clock,
+  { clock, signal = new AbortController().signal }: ProbeOnceDeps,
 ): Promise<ProbeFinding> {
   const call: OnceCall = {
     target: { url: target.url, apiKey: target.apiKey, connectTimeoutMs: timeoutMs },
@@ -24,7 +30,7 @@ export async function probeOnce(
     maxTokens: 1,
     limitMs: timeoutMs,
     clock,
-    signal: new AbortController().signal,
+    signal,
   }
   const asked = target.upstream === null && target.model === null ? await withFirst(call) : call
   const { outcome, models } = await once(asked)

@@ -1,29 +1,14 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { type Shell, SHELLS } from './completion-script.ts'
+import { commandRows } from './completion-table.ts'
 import { EXAMPLES } from './examples.ts'
+import type { ConfigFlags, Handlers, JsonFlags, WatchFlags } from './handlers.ts'
 import { type CliIo, EXIT } from './io.ts'
 
-/** Flags that every subcommand which reads the configuration takes. */
-export interface ConfigFlags {
-  /** `[name=]url`, in order of preference. */
-  readonly upstream?: readonly string[]
-  readonly envFile?: string
-}
-
-/** The subcommands, parsed: each resolves with its exit code. */
-export interface Handlers {
-  readonly serve: (flags: ConfigFlags) => Promise<number>
-  readonly probe: (
-    names: readonly string[],
-    flags: ConfigFlags & { url?: string; timeout: number; json?: true },
-  ) => Promise<number>
-  readonly diag: (flags: ConfigFlags) => Promise<number>
-  readonly status: (flags: ConfigFlags & { json?: true }) => Promise<number>
-  readonly doctor: (flags: ConfigFlags & { json?: true }) => Promise<number>
-  readonly configCheck: (flags: ConfigFlags & { json?: true }) => Promise<number>
-  readonly configPrint: (flags: ConfigFlags & { json?: true }) => Promise<number>
-}
-
 const ABOUT = `One base URL in front of your local LLM servers: forwards /v1/* to whichever really generates now.`
+
+/** What `gengate` alone means. */
+const DEFAULT_COMMAND = 'serve'
 
 /** Parses the command line and runs one handler. Resolves with the exit code: 2 for wrong usage. */
 export async function runProgram(
@@ -61,7 +46,7 @@ function withDefault(argv: readonly string[]): string[] {
   const [first] = argv
   const own = ['-h', '--help', '-V', '--version']
   const named = first !== undefined && (!first.startsWith('-') || own.includes(first))
-  return named ? [...argv] : ['serve', ...argv]
+  return named ? [...argv] : [DEFAULT_COMMAND, ...argv]
 }
 
 function build(handlers: Handlers, ended: (code: number) => void): Command {
@@ -71,54 +56,88 @@ function build(handlers: Handlers, ended: (code: number) => void): Command {
       'after',
       '\nWithout a command, `gengate` is `gengate serve`.\nExit codes: 0 it works, 1 it does not, 2 wrong usage or settings.',
     )
-  add(program, 'serve', 'run the gate')
+  addConfigured(program, DEFAULT_COMMAND, 'run the gate')
     .option('--upstream <[name=]url>', 'an LLM server, best first (repeatable)', collect)
     .action(async (flags: ConfigFlags) => ended(await handlers.serve(flags)))
-  add(program, 'probe', 'make servers generate one token, and say whether they did')
+  addQuestions(program, handlers, ended)
+  addConfigured(program, 'doctor', 'look for what could be wrong around the gate')
+    .option('--json', 'print the checks as JSON')
+    .action(async (flags: JsonFlags) => ended(await handlers.doctor(flags)))
+  const config = add(program, 'config', 'check or print the configuration')
+  addConfigured(config, 'check', 'say whether the configuration is valid')
+    .option('--json', 'print the issues as JSON')
+    .action(async (flags: JsonFlags) => ended(await handlers.configCheck(flags)))
+  addConfigured(config, 'print', 'print every setting and where it comes from; secrets are hidden')
+    .option('--json', 'print the settings as JSON')
+    .action(async (flags: JsonFlags) => ended(await handlers.configPrint(flags)))
+  add(program, 'completion', 'print a script that completes command lines')
+    .addArgument(new Argument('<shell>', 'the shell that it is for').choices(SHELLS))
+    .action(async (shell: Shell) =>
+      ended(await handlers.completion(shell, commandRows(program, DEFAULT_COMMAND))),
+    )
+  return program
+}
+
+/** The subcommands that ask the gate, or the servers behind it. */
+function addQuestions(program: Command, handlers: Handlers, ended: (code: number) => void): void {
+  addWatched(program, 'probe', 'make servers generate one token, and say whether they did')
     .argument('[name...]', 'configured upstreams; none: what clients use')
     .option('--url <url>', 'ask this server instead')
-    .option('--timeout <seconds>', 'how long a generation may take', seconds, 5)
+    .option('--timeout <seconds>', 'how long a generation may take', seconds(0), 5)
     .option('--json', 'print the status artefact')
     .action(async (names: string[], flags: Parameters<Handlers['probe']>[1]) =>
       ended(await handlers.probe(names, flags)),
     )
-  add(program, 'diag', 'print the diagnosis that scripts read; no secrets').action(
+  addConfigured(program, 'diag', 'print the diagnosis that scripts read; no secrets').action(
     async (flags: ConfigFlags) => ended(await handlers.diag(flags)),
   )
-  add(program, 'status', 'show what the running gate knows of its upstreams')
+  addWatched(program, 'status', 'show what the running gate knows of its upstreams')
     .option('--json', 'print the document of /gate/status')
-    .action(async (flags: JsonFlags) => ended(await handlers.status(flags)))
-  add(program, 'doctor', 'look for what could be wrong around the gate')
-    .option('--json', 'print the checks as JSON')
-    .action(async (flags: JsonFlags) => ended(await handlers.doctor(flags)))
-  const config = program
-    .command('config')
-    .summary('check or print the configuration')
-    .description(`Check or print the configuration.\n\n${EXAMPLES.config}`)
-  add(config, 'check', 'say whether the configuration is valid')
-    .option('--json', 'print the issues as JSON')
-    .action(async (flags: JsonFlags) => ended(await handlers.configCheck(flags)))
-  add(config, 'print', 'print every setting and where it comes from; secrets are hidden')
-    .option('--json', 'print the settings as JSON')
-    .action(async (flags: JsonFlags) => ended(await handlers.configPrint(flags)))
-  return program
+    .action(async (flags: WatchFlags) => ended(await handlers.status(flags)))
+  addConfigured(program, 'explain', 'say why the next request goes where it goes')
+    .argument('[model]', 'as a client would write it; none: a request without a model')
+    .option('--json', 'print the decision as JSON')
+    .action(async (model: string | undefined, flags: JsonFlags) =>
+      ended(await handlers.explain(model, flags)),
+    )
+  addConfigured(program, 'wait', 'wait until the gate can serve')
+    .option('--timeout <seconds>', 'give up after this long', seconds(0), 180)
+    .option('--model <name>', 'wait until this model can be served')
+    .action(async (flags: Parameters<Handlers['wait']>[0]) => ended(await handlers.wait(flags)))
 }
 
-type JsonFlags = ConfigFlags & { json?: true }
-
-/**
- * A subcommand that reads the configuration, with its examples before everything else. Node itself
- * looks for `--env-file` among a program's arguments, and ends with 9 where that file is missing
- * (seen with 20.20 and 26.10): hence the other spelling, which the help shows first.
- */
+/** A subcommand, with its examples before everything else. */
 function add(parent: Command, name: keyof typeof EXAMPLES, summary: string): Command {
   const sentence = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`
-  return parent
-    .command(name)
-    .summary(summary)
-    .description(`${sentence}\n\n${EXAMPLES[name]}`)
-    .option('--envfile, --env-file <path>', 'read settings from this file, not from .env')
+  return parent.command(name).summary(summary).description(`${sentence}\n\n${EXAMPLES[name]}`)
 }
+
+/**
+ * One that reads the configuration. Node itself looks for `--env-file` among a program's arguments,
+ * and ends with 9 where that file is missing (seen with 20.20 and 26.10): hence the other spelling,
+ * which the help shows first.
+ */
+function addConfigured(parent: Command, name: keyof typeof EXAMPLES, summary: string): Command {
+  return add(parent, name, summary).option(
+    '--envfile, --env-file <path>',
+    'read settings from this file, not from .env',
+  )
+}
+
+/** One that can be watched; who names an interval means that. */
+function addWatched(parent: Command, name: keyof typeof EXAMPLES, summary: string): Command {
+  return addConfigured(parent, name, summary)
+    .option('--watch', 'look again and again, until Ctrl-C')
+    .addOption(
+      new Option('--interval <seconds>', 'pause between two looks; implies --watch')
+        .argParser(seconds(INTERVAL_S_MIN))
+        .default(2)
+        .implies({ watch: true }),
+    )
+}
+
+/** Each look of `probe` is a generation: not more often than this. */
+const INTERVAL_S_MIN = 0.5
 
 function subs(command: Command): readonly Command[] {
   return command.commands
@@ -128,11 +147,13 @@ function collect(value: string, before: readonly string[] = []): readonly string
   return [...before, value]
 }
 
-/** Seconds up to an hour, fractions allowed. */
-function seconds(text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !(value > 0 && value <= 3_600)) {
-    throw new InvalidArgumentError('It must be a number of seconds above 0, at most 3600.')
+/** Seconds up to an hour, fractions allowed; `min` itself is allowed when it is above 0. */
+function seconds(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    const inRange = value > 0 && value >= min && value <= 3_600
+    if (text.trim() !== '' && inRange) return value
+    const from = min > 0 ? `at least ${min}` : 'above 0'
+    throw new InvalidArgumentError(`It must be a number of seconds ${from}, at most 3600.`)
   }
-  return value
 }

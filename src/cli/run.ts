@@ -1,18 +1,24 @@
 import type { Config } from '../config/config.ts'
 import { watchEnvFile } from '../config/watch.ts'
 import { targetOfClients, targetOfGate, targetOfUrl, targetsOfNames } from './probe-targets.ts'
+import { completionScript } from './completion-script.ts'
 import { configCheck, configPrint } from './config-commands.ts'
 import { diag } from './diag.ts'
 import { doctor } from './doctor.ts'
+import { showExplanation } from './explain.ts'
+import type { ConfigFlags, Handlers } from './handlers.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { issueLines } from './issues.ts'
 import { load } from './load.ts'
 import { findHolder } from './port-holder.ts'
 import { probe, type ProbeOnce } from './probe.ts'
 import { probeOnce } from './probe-once.ts'
-import { type ConfigFlags, type Handlers, runProgram } from './program.ts'
+import { runProgram } from './program.ts'
 import { serve, type ServeDeps } from './serve.ts'
-import { showStatus } from './status.ts'
+import { lookAtStatus, showStatus } from './status.ts'
+import { canRedraw, ownTerminal, type Terminal } from './terminal.ts'
+import { wait } from './wait.ts'
+import { watch } from './watch.ts'
 
 /** What the command line needs of the process around it. */
 export interface RunDeps extends Pick<ServeDeps, 'createGate' | 'onSignal' | 'exit'> {
@@ -20,6 +26,8 @@ export interface RunDeps extends Pick<ServeDeps, 'createGate' | 'onSignal' | 'ex
   readonly version: string
   readonly nodeVersion: string
   readonly execPath: string
+  /** Who looks; absent: what the descriptors of this process are. */
+  readonly terminal?: Terminal
 }
 
 /** Runs one command line, without the program's name. Resolves with the exit code. */
@@ -28,8 +36,12 @@ export function run(argv: readonly string[], deps: RunDeps): Promise<number> {
 }
 
 function handlersOf(deps: RunDeps): Handlers {
-  const { io } = deps
-  const once: ProbeOnce = (target, timeoutMs) => probeOnce(target, timeoutMs, io.clock)
+  const { io, terminal = ownTerminal() } = deps
+  const { clock } = io
+  const once: ProbeOnce = (target, timeoutMs, signal) =>
+    probeOnce(target, timeoutMs, signal === undefined ? { clock } : { clock, signal })
+  const stopped = (): AbortSignal => stopSignal(deps)
+  const redraw = canRedraw(terminal, io)
   return {
     serve: (flags) =>
       serve({
@@ -38,10 +50,11 @@ function handlersOf(deps: RunDeps): Handlers {
         watch: (path, onChange) => watchEnvFile({ path, clock: io.clock, onChange }),
         findHolder: (host, port) => findHolder(host, port, io.clock),
       }),
-    probe(names, { url, timeout, json, ...flags }) {
-      const options = { json: json === true, timeoutMs: timeout * 1_000 }
+    probe(names, { url, timeout, json, watch: again, interval, ...flags }) {
+      const intervalMs = again === true ? interval * 1_000 : null
+      const options = { json: json === true, timeoutMs: timeout * 1_000, intervalMs }
       const ask = (wanted: Parameters<typeof probe>[0]): Promise<number> =>
-        probe(wanted, options, { io, probeOnce: once })
+        probe(wanted, options, { io, probeOnce: once, redraw, stopped })
       if (url !== undefined && names.length > 0) {
         return ask({ ok: false, message: 'name upstreams, or give --url, not both.' })
       }
@@ -60,8 +73,23 @@ function handlersOf(deps: RunDeps): Handlers {
           clients: targetOfClients(io.env) ?? targetOfGate(config),
         }),
       ),
-    status: ({ json, ...flags }) =>
-      withConfig(io, flags, (config) => showStatus(config, { json: json === true }, io)),
+    status: ({ json = false, watch: again, interval, ...flags }) =>
+      withConfig(io, flags, async (config) => {
+        if (again !== true) return showStatus(config, { json }, io)
+        const look = (signal: AbortSignal) => lookAtStatus(config, { clock, signal })
+        const options = { json, intervalMs: interval * 1_000 }
+        await watch(look, options, { io, redraw, stopped: stopped() })
+        return EXIT.ok
+      }),
+    explain: (model, { json = false, ...flags }) =>
+      withConfig(io, flags, (config) =>
+        showExplanation(config, { model: model ?? null, json }, io),
+      ),
+    wait: ({ timeout, model, ...flags }) =>
+      withConfig(io, flags, (config) => {
+        const options = { timeoutMs: timeout * 1_000, model: model ?? null }
+        return wait(config, options, { io, verbose: terminal.stderr })
+      }),
     doctor({ json, ...flags }) {
       return doctor({ json: json === true }, { ...deps, ...load(io, flags) })
     },
@@ -71,7 +99,18 @@ function handlersOf(deps: RunDeps): Handlers {
     async configPrint({ json, ...flags }) {
       return configPrint({ json: json === true }, { io, ...load(io, flags) })
     },
+    async completion(shell, rows) {
+      io.out(completionScript(shell, rows))
+      return EXIT.ok
+    },
   }
+}
+
+/** Aborts at Ctrl-C and its like, from now on: the command then ends by itself. */
+function stopSignal({ onSignal }: Pick<RunDeps, 'onSignal'>): AbortSignal {
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) onSignal(signal, () => stop.abort())
+  return stop.signal
 }
 
 /** Loads the configuration for a command that cannot do without; invalid: says so, exit 2. */

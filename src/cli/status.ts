@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus } from './gate-status.ts'
-import { type CliIo, EXIT, printJson } from './io.ts'
+import { type CliIo, EXIT } from './io.ts'
+import { type Look, printLook } from './look.ts'
 import { statusLines } from './status-table.ts'
 
 /** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
@@ -10,26 +11,41 @@ export async function showStatus(
   options: { readonly json: boolean },
   io: CliIo,
 ): Promise<number> {
-  const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io.clock)
-  if (answer.kind !== 'status') {
-    io.err(`gengate: ${noStatusMessage(origin, answer)}`)
-    return EXIT.failed
-  }
-  if (options.json) printJson(io, answer.document)
-  else for (const line of statusLines(answer.status, io.clock.wallMs())) io.out(line)
-  return showsServable(answer.status, config) ? EXIT.ok : EXIT.failed
+  return printLook(await lookAtStatus(config, io), options, io)
 }
 
-/**
- * Does the document show something servable (design D5): eligible, cold on demand, or suspect?
- * What an upstream's cold policy is, only the configuration here tells. Pure.
- */
-export function showsServable(status: GateStatus, config: Config): boolean {
-  return status.upstreams.some(({ name, eligible, state }) => {
-    const spec = config.upstreams.find((upstream) => upstream.spec.name === name)?.spec
+/** One look at the running gate. */
+export async function lookAtStatus(
+  config: Config,
+  io: Pick<CliIo, 'clock'> & { readonly signal?: AbortSignal },
+): Promise<Look> {
+  const { origin, apiKey } = ownGate(config)
+  const answer = await askGate(origin, apiKey, io)
+  if (answer.kind !== 'status') {
+    const problem = `gengate: ${noStatusMessage(origin, answer)}`
+    return { code: EXIT.failed, lines: [], problems: [problem], document: undefined, key: problem }
+  }
+  return {
+    code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
+    lines: statusLines(answer.status, io.clock.wallMs()),
+    problems: [],
+    document: answer.document,
+    key: keyOf(answer.status),
+  }
+}
+
+/** Does the document show something servable (design D5): eligible, cold on demand, suspect, or
+ *  unproven where nobody probes? Pure. */
+export function showsServable({ upstreams }: GateStatus): boolean {
+  return upstreams.some(({ eligible, state, cold, probe }) => {
     if (eligible || state === 'suspect') return true
-    if (state === 'cold') return spec?.cold !== 'never'
-    return state === 'unknown' && spec?.probe === 'passive'
+    if (state === 'cold') return cold === 'on_demand'
+    return state === 'unknown' && probe === 'passive'
   })
+}
+
+/** Load and ages move all the time; the rest is news. */
+function keyOf({ version, draining, configError, shadowed, upstreams }: GateStatus): string {
+  const rows = upstreams.map(({ name, state, reason, models }) => [name, state, reason, models])
+  return JSON.stringify([version, draining, configError, shadowed, rows])
 }

@@ -1,28 +1,8 @@
-import {
-  ANSWER_TABLES,
-  type AnswerApi,
-  type AnswerTable,
-  type EventVerdict,
-} from './answer-tables.ts'
+import type { AnswerApi, EventVerdict, TypedApi } from './answer-tables.ts'
+import { QUIET_NAMES, type Rule, WATCHED, type Watched } from './answer-watched.ts'
 
 /** `unsure`: it may be an end, an error or anything else. */
 type Screened = 'content' | 'neutral' | 'unsure'
-
-/** What the value of a key makes of the event. */
-type Rule =
-  /** Anything but `null` is a reason to look closely. */
-  | 'null'
-  /** The word `error` is. */
-  | 'kind'
-  /** A non-empty text is content, a list or an object a reason to look closely. */
-  | 'text'
-  /** A non-empty text or list, or an object, is content. */
-  | 'other'
-
-interface Watched {
-  readonly key: Uint8Array
-  readonly rule: Rule
-}
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -31,14 +11,10 @@ const SPACE = 0x20
 const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte < SPACE || byte === QUOTE || byte === BACKSLASH ? 0 : 1,
 )
-const PREFIX = new TextEncoder().encode('data:')
+const DATA = new TextEncoder().encode('data:')
+const EVENT = new TextEncoder().encode('event:')
+const DELTA = new TextEncoder().encode('.delta')
 const NONE: readonly Watched[] = []
-/** The keys to look at, by their length. */
-const WATCHED: Readonly<Record<AnswerApi, readonly (readonly Watched[])[]>> = {
-  chat: watchedOf(ANSWER_TABLES.chat),
-  completions: watchedOf(ANSWER_TABLES.completions),
-  embeddings: watchedOf(ANSWER_TABLES.embeddings),
-}
 
 const VERDICTS: Readonly<Record<Screened, EventVerdict | null>> = {
   content: { kind: 'content', open: [] },
@@ -59,9 +35,25 @@ function screen(api: AnswerApi, event: Uint8Array): Screened {
   const end = textEnd(event)
   if (end === 0) return 'neutral'
   if (event[0] === 0x3a) return isOneLine(event, end) ? 'neutral' : 'unsure'
-  if (!matches(event, 0, PREFIX)) return 'unsure'
-  const start = event[PREFIX.length] === SPACE ? PREFIX.length + 1 : PREFIX.length
+  // Nothing is plain there: see `classifyEvent`.
+  if (api === 'json') return 'unsure'
+  const typed = api === 'responses' || api === 'messages'
+  const line = typed && event[0] === EVENT[0] ? quietNameEnd(api, event) : 0
+  if (line === -1 || !matches(event, line, DATA)) return 'unsure'
+  const colon = line + DATA.length
+  const start = event[colon] === SPACE ? colon + 1 : colon
   return event[start] === 0x7b ? screenObject(WATCHED[api], event, { start, end }) : 'unsure'
+}
+
+/** The offset after a first line that names an event which is no end and no error, or -1. */
+function quietNameEnd(api: TypedApi, event: Uint8Array): number {
+  if (!matches(event, 0, EVENT)) return -1
+  let end = EVENT.length
+  while ((event[end] ?? 0) >= SPACE) end += 1
+  const quiet = QUIET_NAMES[api]
+  if (!matches(event, end - quiet.length, quiet)) return -1
+  if (event[end] === 0x0d) end += 1
+  return event[end] === 0x0a ? end + 1 : -1
 }
 
 /** Goes from string to string; those before a colon are keys. */
@@ -115,6 +107,13 @@ function apply(rule: Rule, event: Uint8Array, at: number): Screened {
   switch (rule) {
     case 'null':
       return first === 0x6e ? 'neutral' : 'unsure'
+    case 'response_type':
+      return first === QUOTE ? quietType(event, at + 1) : 'neutral'
+    case 'message_type':
+      // By the first letter alone: `message_delta`, `message_stop`, `error`. Deltas are named else.
+      return event[at + 1] === 0x6d || event[at + 1] === 0x65 || event[at + 1] === BACKSLASH
+        ? 'unsure'
+        : 'neutral'
     case 'kind':
       // By the first letter alone: the usual kinds begin with other ones.
       return event[at + 1] === 0x65 || event[at + 1] === BACKSLASH ? 'unsure' : 'neutral'
@@ -128,20 +127,13 @@ function apply(rule: Rule, event: Uint8Array, at: number): Screened {
   }
 }
 
-function watchedOf(table: AnswerTable): readonly (readonly Watched[])[] {
-  const rows: [string, Rule][] = [
-    ['error', 'null'],
-    ['finish_reason', 'null'],
-    ['object', 'kind'],
-    ...table.texts.map((key): [string, Rule] => [key, 'text']),
-    ...table.others.map((key): [string, Rule] => [key, 'other']),
-  ]
-  const longest = Math.max(...rows.map(([key]) => key.length))
-  return Array.from({ length: longest + 1 }, (_, length) =>
-    rows
-      .filter(([key]) => key.length === length)
-      .map(([key, rule]) => ({ key: new TextEncoder().encode(key), rule })),
-  )
+/** `response.….delta`, or a type of something inside that cannot be one of an event. */
+function quietType(event: Uint8Array, at: number): Screened {
+  const first = event[at]
+  if (first !== 0x72) return first === 0x65 || first === BACKSLASH ? 'unsure' : 'neutral'
+  let end = at
+  while (PLAIN[event[end] ?? 0] === 1) end += 1
+  return event[end] === QUOTE && matches(event, end - DELTA.length, DELTA) ? 'neutral' : 'unsure'
 }
 
 /** The event without the line ends that close it. */

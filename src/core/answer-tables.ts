@@ -1,5 +1,12 @@
-/** The kinds of answer that the gate can judge. */
-export type AnswerApi = 'chat' | 'completions' | 'embeddings'
+/** APIs whose answers are lists of choices. */
+export type ChoiceApi = 'chat' | 'completions' | 'embeddings'
+
+/** APIs whose streams are events that say of which type they are. */
+export type TypedApi = 'responses' | 'messages'
+
+/** The kinds of answer that the gate can judge. `json`: rerank, score, tokenize and their like,
+ *  which have no common shape and no streams. */
+export type AnswerApi = ChoiceApi | TypedApi | 'json'
 
 /** What one server-sent event of an answer is. */
 export type EventVerdict =
@@ -11,7 +18,7 @@ export type EventVerdict =
     }
   /** Proves nothing: comments, roles, empty deltas, usage. */
   | { readonly kind: 'neutral' }
-  /** Choices ended properly. */
+  /** Choices ended properly. An answer without choices counts as one with index 0. */
   | {
       readonly kind: 'end'
       /** Did new tokens come with it? */
@@ -28,23 +35,28 @@ export type EventVerdict =
       readonly content: boolean
       readonly message: string
     }
-  /** `[DONE]`. Proves no success: engines send it after errors too (vLLM: a dying core). */
+  /** The last event of the stream: `[DONE]`, `message_stop`. Proves no success: engines send it
+   *  after errors too (vLLM: a dying core). */
   | { readonly kind: 'done' }
 
-/** What an answer of one API looks like, as data. */
-export interface AnswerTable {
-  /** The member of a streamed choice that holds what is new; null: the choice itself. */
-  readonly delta: string | null
+/** The members of an object that may bring something new. */
+export interface Members {
   /** Members that hold text: content when it is not empty. Some engines send a list of parts. */
   readonly texts: readonly string[]
   /** Members that hold something else: content when it is an object or a list with something. */
   readonly others: readonly string[]
+}
+
+/** What an answer of one API with choices looks like, as data. */
+export interface ChoiceTable extends Members {
+  /** The member of a streamed choice that holds what is new; null: the choice itself. */
+  readonly delta: string | null
   /** The member of a unary answer that must be a list with something in it. */
   readonly unary: string
 }
 
-/** THE tables of D18, one per API. */
-export const ANSWER_TABLES: Readonly<Record<AnswerApi, AnswerTable>> = {
+/** THE tables of D18 for answers with choices, one per API. */
+export const CHOICE_TABLES: Readonly<Record<ChoiceApi, ChoiceTable>> = {
   chat: {
     delta: 'delta',
     // `reasoning` is vLLM's and Ollama's word, `reasoning_content` that of the others.
@@ -61,21 +73,72 @@ export const ANSWER_TABLES: Readonly<Record<AnswerApi, AnswerTable>> = {
   embeddings: { delta: null, texts: [], others: [], unary: 'data' },
 }
 
+/** What an event of some type may be; the other types prove nothing. */
+export type Meaning = 'content' | 'end' | 'done' | 'error' | 'abort'
+
+/** What a stream of typed events looks like, as data. */
+export interface TypedTable extends Members {
+  /** What the types mean. */
+  readonly types: Readonly<Record<string, Meaning>>
+  /** Types that end like this are content, too. */
+  readonly contentSuffix: string
+  /** The members of an event that hold what is new; none: the event itself. */
+  readonly deltas: readonly string[]
+}
+
+/** THE tables of D18 for typed events, one per API. */
+export const TYPED_TABLES: Readonly<Record<TypedApi, TypedTable>> = {
+  responses: {
+    types: {
+      'response.completed': 'end',
+      // At a limit of tokens, or by a filter: what a finish reason of `length` is elsewhere.
+      'response.incomplete': 'end',
+      'response.failed': 'error',
+      'response.cancelled': 'abort',
+      error: 'error',
+    },
+    // Text, reasoning, its summary, refusals, arguments of all kinds of calls, sound.
+    contentSuffix: '.delta',
+    deltas: [],
+    texts: ['delta'],
+    others: [],
+  },
+  messages: {
+    types: {
+      // A block that starts may bring its first text along.
+      content_block_start: 'content',
+      message_delta: 'end',
+      message_stop: 'done',
+      error: 'error',
+    },
+    contentSuffix: 'content_block_delta',
+    deltas: ['delta', 'content_block'],
+    texts: ['text', 'thinking', 'partial_json', 'signature'],
+    others: ['citation'],
+  },
+}
+
+/** What an event of this type is; null: it proves nothing. */
+export function meaningOf(table: TypedTable, type: string): Meaning | null {
+  if (type.endsWith(table.contentSuffix)) return 'content'
+  return Object.hasOwn(table.types, type) ? (table.types[type] ?? null) : null
+}
+
 /** Finish reasons by which an engine says that it was stopped: vLLM sends `abort` with status 200
  *  when it shuts down. Every other word is a proper end, also one that we have never seen. */
 const IMPROPER: readonly string[] = ['abort', 'error']
 
-/** What a finish reason says; null: the choice goes on. */
+/** What a finish or stop reason says; null: the choice goes on. */
 export function finishOf(reason: unknown): 'proper' | 'improper' | null {
   if (typeof reason !== 'string' || reason === '') return null
   return IMPROPER.includes(reason) ? 'improper' : 'proper'
 }
 
-/** Does the delta bring anything new? */
-export function isContent(table: AnswerTable, delta: Readonly<Record<string, unknown>>): boolean {
+/** Does the object bring anything new in these members? */
+export function isContent(members: Members, object: Readonly<Record<string, unknown>>): boolean {
   return (
-    table.texts.some((key) => isSubstance(delta[key])) ||
-    table.others.some((key) => isSubstance(delta[key]))
+    members.texts.some((key) => isSubstance(object[key])) ||
+    members.others.some((key) => isSubstance(object[key]))
   )
 }
 

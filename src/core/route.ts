@@ -3,6 +3,7 @@ import { silenceBudgetMs } from './judge.ts'
 import { knownModels, type Member, membersFor } from './models.ts'
 import type { Serves } from './reason.ts'
 import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
+import type { EngineKind } from './upstream.ts'
 
 /** What routing needs to know of a request. */
 export interface RouteRequest {
@@ -10,6 +11,10 @@ export interface RouteRequest {
   readonly model: string | null
   /** Upstreams that have had their attempt. */
   readonly tried: readonly string[]
+  /** Engine kinds that have the route; absent: all. */
+  readonly engines?: ReadonlySet<EngineKind>
+  /** The one upstream that keeps what the request refers to; absent: any. */
+  readonly only?: string
 }
 
 export type RouteDecision =
@@ -27,17 +32,21 @@ export type RouteDecision =
   /** Somebody had it and failed, and nobody else is left. */
   | { readonly kind: 'exhausted' }
   | { readonly kind: 'unknown_model'; readonly known: readonly string[] }
+  /** No configured upstream that knows the model has the route. */
+  | { readonly kind: 'no_route' }
 
 const ORDER: readonly Exclude<Serves, 'no'>[] = ['first', 'on_demand', 'last']
 
 /**
  * Where a request goes, over one snapshot: eligible, then cold on demand, then suspect (design D5).
- * Pure: it cannot wait, log or fail. `inFlight` counts the leases an upstream has now.
+ * Pure: it cannot wait, log or fail. `inFlight` counts the leases an upstream has now; without
+ * `nowMs` nobody counts as just come back.
  */
 export function decide(
   table: RoutingTable,
   request: RouteRequest,
   inFlight: (name: string) => number,
+  nowMs: number = Infinity,
 ): RouteDecision {
   const members = membersFor(table, request.model)
   if (members === null) {
@@ -45,12 +54,16 @@ export function decide(
     if (isStarting(table.entries)) return { kind: 'hold', starting: true }
     return { kind: 'unknown_model', known: knownModels(table, () => true) }
   }
-  const left = members.filter(({ entry }) => !request.tried.includes(entry.spec.name))
+  const able = members.filter(({ entry }) => mayServe(entry, request))
+  if (able.length === 0 && members.length > 0) return { kind: 'no_route' }
+  const left = able.filter(({ entry }) => !request.tried.includes(entry.spec.name))
   for (const serves of ORDER) {
     const tier = left.filter(({ entry }) => servesOf(entry) === serves)
     if (tier.length === 0) continue
     const free = tier.filter(({ entry }) => hasRoom(entry, inFlight))
-    const picked = pick(table, free, inFlight)
+    // One that has just come back is not flooded while another can serve, too.
+    const warm = free.filter(({ entry }) => inFlight(entry.spec.name) < warmCap(entry, nowMs))
+    const picked = pick(table, warm.length > 0 ? warm : free, inFlight)
     if (picked !== null) {
       return { kind: 'forward', entry: picked.entry, model: picked.model, serves }
     }
@@ -59,7 +72,7 @@ export function decide(
   if (request.tried.length > 0) return { kind: 'exhausted' }
   if (left.some(({ entry }) => servesOf(entry) !== 'no')) return { kind: 'wait_for_slot' }
   // Without members nobody has told a model yet: then the whole table says whether it starts.
-  const asked = members.length > 0 ? members.map(({ entry }) => entry) : table.entries
+  const asked = able.length > 0 ? able.map(({ entry }) => entry) : table.entries
   return { kind: 'hold', starting: isStarting(asked) }
 }
 
@@ -92,11 +105,25 @@ export function mayAbandon(
     (member) =>
       member.entry.spec.name !== name &&
       !request.tried.includes(member.entry.spec.name) &&
+      mayServe(member.entry, request) &&
       servesOf(member.entry) === 'first',
   )
   if (!eligible) return false
   return nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
 }
+
+/** Has it the route, and is it the one that must be asked? */
+function mayServe({ spec }: Entry, { engines, only }: RouteRequest): boolean {
+  return (engines?.has(spec.engine) ?? true) && (only === undefined || only === spec.name)
+}
+
+/** How many requests an upstream gets at once while it warms up after an ejection: one more every
+ *  second for ten seconds (Envoy's slow start, in requests instead of weights). */
+function warmCap({ admittedAt }: Entry, nowMs: number): number {
+  const since = admittedAt === null ? Infinity : nowMs - admittedAt
+  return since >= WARM_MS ? Infinity : 1 + Math.floor(since / 1_000)
+}
+const WARM_MS = 10_000
 
 function hasRoom(entry: Entry, inFlight: (name: string) => number): boolean {
   const cap = entry.spec.maxConcurrency

@@ -1,9 +1,13 @@
+import type { Entry } from './entry.ts'
 import type { Evidence } from './evidence.ts'
-import { ACTIVE_FOR_MS, type Facts, isUsed, learn, NO_FACTS } from './facts.ts'
-import { judge, type JudgeContext } from './judge.ts'
+import { ACTIVE_FOR_MS, isUsed, learn, NO_FACTS } from './facts.ts'
+import type { JudgeContext } from './judge.ts'
 import { type HealthPolicy, probeDeadlineMs } from './policy.ts'
-import { type EvidenceReason, type Reason, REASONS, type Serves, type State } from './reason.ts'
+import { advance } from './hysteresis.ts'
+import { type Reason, REASONS, type Serves, type State } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
+
+export type { Entry } from './entry.ts'
 
 /** How equals are ordered: by the operator's list, or by what is in flight. */
 export type RoutingPolicy = 'priority' | 'least_busy'
@@ -22,23 +26,6 @@ export interface TableConfig {
   readonly routing: RoutingPolicy
   /** `GENGATE_MODELS`; null: one group, `default`. */
   readonly models: readonly ModelGroup[] | null
-}
-
-/** One row of the routing table. */
-export interface Entry {
-  readonly spec: UpstreamSpec
-  /** Changes with the address, the engine or the model: evidence of an older epoch is void. */
-  readonly epoch: number
-  readonly facts: Facts
-  readonly reason: EvidenceReason
-  /** Since when it has this reason, monotonic ms. */
-  readonly since: number
-  readonly wakeAt: number
-  readonly ejections: {
-    readonly count: number
-    readonly lastAt: number
-    readonly holdUntil: number
-  }
 }
 
 /** The immutable snapshot that both planes share. Replaced whole, never edited. */
@@ -69,10 +56,6 @@ export type TableEvent =
 
 /** A verdict that comes later than this after its time was held up by our own machine, ms. */
 const MISSED_MS = 250
-const FLAP_WINDOW_MS = 600_000
-const HOLD_DOWN_MS = 5_000
-const HOLD_DOWN_MS_MAX = 300_000
-const PASSES_AFTER_EJECTION = 2
 
 export function emptyTable(config: TableConfig): RoutingTable {
   return {
@@ -189,6 +172,7 @@ function reconfigure(table: RoutingTable, config: TableConfig, at: number): Rout
       reason: 'not_probed_yet',
       since: at,
       wakeAt: Infinity,
+      admittedAt: null,
       ejections: { count: 0, lastAt: at, holdUntil: at },
     }
   })
@@ -211,38 +195,4 @@ function settle(table: RoutingTable, nowMs: number, configured = false): Routing
     generation: changed ? table.generation + 1 : table.generation,
     wakeAt: Math.min(Infinity, ...entries.map((entry) => entry.wakeAt)),
   }
-}
-
-/** One entry's verdict now, with what a verdict alone does not know: hysteresis. */
-function advance(was: Entry, ctx: JudgeContext): Entry {
-  const { nowMs } = ctx
-  const { reason: raw, wakeAt } = judge(was.spec, was.facts, ctx)
-  const wasState = REASONS[was.reason].state
-  if (REASONS[raw].state === 'ejected') {
-    if (wasState === 'ejected') return turn(was, raw, wakeAt, nowMs)
-    const facts = { ...was.facts, owed: PASSES_AFTER_EJECTION }
-    // Only what was serving can flap: an engine that has yet to start owes nothing.
-    if (wasState !== 'eligible' && wasState !== 'suspect') {
-      return turn({ ...was, facts: { ...facts, owed: 1 } }, raw, wakeAt, nowMs)
-    }
-    return turn({ ...was, facts, ejections: nextEjection(was, nowMs) }, raw, wakeAt, nowMs)
-  }
-  const held = nowMs < was.ejections.holdUntil && REASONS[raw].serves !== 'no'
-  const out = wasState === 'ejected' && raw !== 'model_not_loaded' && raw !== 'loading'
-  if (out && was.facts.owed > 0) return { ...was, wakeAt }
-  // A crash loop may come back by way of loading: its hold-down goes on.
-  if (!held || !(out || wasState === 'starting')) return turn(was, raw, wakeAt, nowMs)
-  return turn(was, 'hold_down', Math.min(wakeAt, was.ejections.holdUntil), nowMs)
-}
-
-function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
-  return { ...was, reason, wakeAt, since: reason === was.reason ? was.since : nowMs }
-}
-
-/** The first ejection has no hold-down; later ones double it up to five minutes (design §6). */
-function nextEjection(was: Entry, nowMs: number): Entry['ejections'] {
-  const flapping = nowMs - was.ejections.lastAt < FLAP_WINDOW_MS
-  const count = flapping ? was.ejections.count + 1 : 1
-  const holdMs = count === 1 ? 0 : Math.min(HOLD_DOWN_MS * 2 ** (count - 2), HOLD_DOWN_MS_MAX)
-  return { count, lastAt: nowMs, holdUntil: nowMs + holdMs }
 }

@@ -9,6 +9,7 @@ export const embedded: Quirks = {
   loadedQuery: null,
   modelOptional: true,
   listsUnloaded: false,
+  routes: ['chat', 'completions'],
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

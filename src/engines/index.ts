@@ -1,3 +1,4 @@
+import { ROUTE_NAMES, type RouteName } from '../core/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { embedded } from './embedded.ts'
 import { llamacpp } from './llamacpp.ts'
@@ -27,3 +28,15 @@ export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
 export function quirksOf(kind: EngineKind): Quirks {
   return ENGINES[kind]
 }
+
+/** The engine kinds that have this route. */
+export function enginesWith(route: RouteName): ReadonlySet<EngineKind> {
+  return BY_ROUTE.get(route) ?? new Set()
+}
+
+const BY_ROUTE: ReadonlyMap<RouteName, ReadonlySet<EngineKind>> = new Map(
+  ROUTE_NAMES.map((route) => {
+    const able = Object.values(ENGINES).filter(({ routes }) => routes.includes(route))
+    return [route, new Set(able.map(({ kind }) => kind))]
+  }),
+)

@@ -17,6 +17,17 @@ export const llamacpp: Quirks = {
   modelOptional: true,
   // The router lists what lies on disk, and a request loads it and may evict another.
   listsUnloaded: true,
+  routes: [
+    'chat',
+    'completions',
+    'embeddings',
+    'responses',
+    'messages',
+    'count_tokens',
+    'rerank',
+    'tokenize',
+    'detokenize',
+  ],
   quietIntervalMs: 0,
   neverProbe: () => false,
   // 503 "Loading model" on every route.

@@ -15,6 +15,7 @@ export const lmstudio: Quirks = {
   modelOptional: false,
   // With just-in-time loading /v1/models lists everything that was downloaded.
   listsUnloaded: true,
+  routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

@@ -17,6 +17,7 @@ export const mlx: Quirks = {
   modelOptional: true,
   // The list is a scan of the local model cache; the answer may even be 200 with an empty body.
   listsUnloaded: true,
+  routes: ['chat', 'completions'],
   quietIntervalMs: 0,
   neverProbe: () => false,
   // It never says so: a request blocks until the model is loaded.

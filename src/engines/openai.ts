@@ -1,3 +1,4 @@
+import { ROUTE_NAMES } from '../core/route-name.ts'
 import { namesLoading, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -11,6 +12,7 @@ export const openai: Quirks = {
   modelOptional: false,
   // It may list a whole catalogue; asking for one of many could load it, or cost money.
   listsUnloaded: true,
+  routes: ROUTE_NAMES,
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

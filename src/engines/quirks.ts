@@ -1,3 +1,4 @@
+import type { RouteName } from '../core/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
 
 /** The kinds of generation a probe can ask for, in the order they are tried. */
@@ -20,6 +21,8 @@ export interface Quirks {
   readonly defaultPort: number | null
   /** Probe kinds worth trying, first one first. */
   readonly probes: readonly ProbeKind[]
+  /** The routes that it has; a request for another one is not sent there. */
+  readonly routes: readonly RouteName[]
   /** How to ask what is in memory; null: there is no way to ask. */
   readonly loadedQuery: LoadedQuery | null
   /** May a probe leave `model` out when none is known? */

@@ -12,6 +12,17 @@ export const sglang: Quirks = {
   loadedQuery: null,
   modelOptional: true,
   listsUnloaded: false,
+  routes: [
+    'chat',
+    'completions',
+    'embeddings',
+    'responses',
+    'rerank',
+    'score',
+    'classify',
+    'tokenize',
+    'detokenize',
+  ],
   quietIntervalMs: 0,
   neverProbe: () => false,
   // 503 "The request queue is full." is load.

@@ -1,5 +1,6 @@
 import { namesLoading, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
+import { vllm } from './vllm.ts'
 
 /**
  * Two servers bear this name: vLLM's own with the Metal plugin, and the small one of the PyPI
@@ -14,6 +15,8 @@ export const vllmMetal: Quirks = {
   // The PyPI server answers 422 without `model`, and accepts any value.
   modelOptional: false,
   listsUnloaded: false,
+  // vLLM's own has all of them; the small one answers 404, which is passed on.
+  routes: vllm.routes,
   quietIntervalMs: 0,
   neverProbe: () => false,
   // PyPI server: 503 {"detail":"Model not loaded"}.

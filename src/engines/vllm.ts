@@ -1,3 +1,4 @@
+import { ROUTE_NAMES } from '../core/route-name.ts'
 import { engineError, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -15,6 +16,7 @@ export const vllm: Quirks = {
   // An empty or absent `model` means the first served name.
   modelOptional: true,
   listsUnloaded: false,
+  routes: ROUTE_NAMES,
   quietIntervalMs: 0,
   neverProbe: () => false,
   // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling,

@@ -109,6 +109,12 @@ export const ERRORS = {
     message: 'No upstream serves this model.',
     advice: 'Use one of the names in the message, or "default".',
   },
+  response_not_found: {
+    status: 404,
+    message: 'Nobody here keeps this response any more.',
+    advice:
+      'A response is kept by the upstream that made it, for an hour, while this gate runs. Send the whole conversation instead.',
+  },
   request_too_large: {
     status: 413,
     message: 'The body is larger than this gate accepts.',
@@ -157,6 +163,12 @@ export const ERRORS = {
     retry: 'after',
     message: 'Every eligible upstream stayed at its cap for too long.',
     advice: 'Raise GENGATE_<NAME>_MAX_CONCURRENCY, or add an upstream.',
+  },
+  gate_overloaded: {
+    status: 503,
+    retry: 'after',
+    message: 'The requests that this gate holds now leave no room for another one.',
+    advice: 'Send fewer large requests at once, or raise GENGATE_BODY_MAX_BYTES.',
   },
   gate_draining: {
     status: 503,

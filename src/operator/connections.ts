@@ -38,8 +38,13 @@ export class Connections {
     const answers = this.#answers.get(socket)
     answers?.add(response)
     if (this.#closing) response.setHeader('connection', 'close')
+    // Node would destroy a connection with unread data at the end of the answer, which resets it
+    // before the client has read: only our half is closed, and the rest lingers.
+    response.once('prefinish', () => {
+      if (!request.complete) socket.destroySoon = (): void => void socket.end()
+    })
     response.once('finish', () => {
-      if (!request.complete) this.#linger(request)
+      if (!request.complete) this.#linger(request, socket)
     })
     response.once('close', () => {
       answers?.delete(response)
@@ -65,10 +70,16 @@ export class Connections {
   }
 
   /** Node reads and drops the rest of such a body without limit; here it has one. */
-  #linger(request: IncomingMessage): void {
-    const { socket } = request
+  #linger(request: IncomingMessage, socket: Socket): void {
     const cancel = this.#clock.after(LINGER_MS, () => socket.destroy())
-    request.once('close', cancel)
-    request.once('end', cancel)
+    const leave = (): void => {
+      if (request.readableEnded || socket.destroyed) return cancel()
+      // The forwarder has let go of a body whose answer came early, and has taken its socket from
+      // it: nobody reads the rest, so no further request can come.
+      socket.once('close', cancel)
+      socket.end()
+    }
+    if (request.destroyed) leave()
+    else request.once('close', leave)
   }
 }

@@ -9,6 +9,7 @@ import { clientErrorCode, refuseRaw } from './client-error.ts'
 import { Connections } from './connections.ts'
 import { HEADERS_MAX } from './limits.ts'
 import { type Ask, lost, type OperatorParts, type Route } from './routes.ts'
+import type { Upgrades } from './upgrades.ts'
 
 /** What the guards say of a request, before anything else looks at it. */
 export type GuardVerdict =
@@ -20,6 +21,8 @@ export type GuardVerdict =
       readonly query: string
       /** Every CORS header for an allowed origin, those of a preflight too; empty otherwise. */
       readonly cors: Readonly<Record<string, string>>
+      /** It asks for a WebSocket, and its path is the one that has it. */
+      readonly upgrade?: true
     }
   | {
       readonly ok: false
@@ -39,12 +42,16 @@ export interface ServerParts extends OperatorParts {
   readonly emit: (event: GateEvent) => void
   /** Runs first, for every request. */
   readonly guard: (request: IncomingMessage) => GuardVerdict
+  /** Paths outside `/v1` that are forwarded, too. */
+  readonly proxied: readonly string[]
   /** Takes over a request under `/v1`, its unread body included, and answers it whatever happens. */
   readonly proxy: (
     request: IncomingMessage,
     response: ServerResponse,
     handed: Handed,
   ) => void | Promise<void>
+  /** What takes the connections that become WebSockets; absent: none does. */
+  readonly upgrades?: Upgrades
 }
 
 /** A request and the response to it, and the id of both. */
@@ -63,10 +70,25 @@ export class Front {
   readonly #parts: ServerParts
   readonly #admitted = new WeakMap<IncomingMessage, Handed>()
   readonly #refused = new WeakSet<Socket>()
+  readonly #upgrading = new WeakSet<IncomingMessage>()
 
   constructor(parts: ServerParts) {
     this.#parts = parts
     this.connections = new Connections(parts.clock)
+  }
+
+  /**
+   * May this connection become a WebSocket? Asked while Node still has it in hand: whatever is
+   * refused goes on as an ordinary request, and is answered by `admit` like any other.
+   */
+  mayUpgrade(request: IncomingMessage): boolean {
+    const { guard, upgrades } = this.#parts
+    if (upgrades === undefined || request.rawHeaders.length > 2 * HEADERS_MAX) return false
+    const verdict = guard(request)
+    if (!verdict.ok || verdict.upgrade !== true) return false
+    if (upgrades.refusal('') !== null) return false
+    this.#upgrading.add(request)
+    return true
   }
 
   /** Runs the guards; false: the request has been answered. `route` is the router's pattern. */
@@ -83,6 +105,13 @@ export class Front {
     const { path, query, cors } = verdict
     const handed = { requestId, path, query, cors }
     this.#admitted.set(request, handed)
+    if (verdict.upgrade === true && !this.#upgrading.has(request)) {
+      const refusal = this.#parts.upgrades?.refusal(requestId)
+      if (refusal === null || refusal === undefined)
+        return this.#refuse(call, 'upgrade_not_supported', CLOSE)
+      this.#send(call, { ...refusal, headers: { ...refusal.headers, ...CLOSE.headers } })
+      return false
+    }
     if (request.method === 'OPTIONS' && (request.url === '*' || hasAny(cors))) {
       this.#send(call, noContent(requestId))
       return false
@@ -188,6 +217,9 @@ export class Front {
     return this.#admitted.get(request) ?? { requestId, path: '-', query: '', cors: {} }
   }
 }
+
+/** Who asked for a socket may have sent frames already. */
+const CLOSE = { headers: { connection: 'close' } }
 
 interface RefusalDetails {
   readonly detail?: string

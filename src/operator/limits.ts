@@ -30,7 +30,7 @@ export const HTTP_OPTIONS: ServerOptions = {
   // A client behind a dead link must not hold an answer for ever.
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
-  // Nothing is upgraded: such a request is an ordinary one, and its bytes are no tunnel.
+  // Unless the server says otherwise, nothing is upgraded.
   shouldUpgradeCallback: () => false,
   // The body of a HEAD answer is dropped, not an error.
   rejectNonStandardBodyWrites: false,

@@ -5,6 +5,7 @@ import { type Call, Front, type ServerParts } from './front.ts'
 import { HTTP_OPTIONS } from './limits.ts'
 import { requestIdOf } from './request-id.ts'
 import { ROUTES } from './routes.ts'
+import { takeUpgrades } from './upgrades.ts'
 
 /** The listener of one gate. */
 export interface GateServer {
@@ -47,7 +48,8 @@ export function buildServer(parts: ServerParts): GateServer {
     // A broken escape is the only thing that the router refuses by itself.
     frameworkErrors: (_error, request, reply) => front.refusePath(takenOver(request, reply)),
     clientErrorHandler: (error, socket) => front.refuseBytes(socket, error),
-    http: HTTP_OPTIONS,
+    // All that is not upgraded is an ordinary request, and its bytes are no tunnel.
+    http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => front.mayUpgrade(request) },
     routerOptions: {
       // Paths mean what they say: guards, routes and forwarder must agree on them.
       ignoreTrailingSlash: false,
@@ -57,30 +59,47 @@ export function buildServer(parts: ServerParts): GateServer {
       maxParamLength: 16_384,
     },
   })
-  routeAll(app, front)
+  routeAll(app, front, parts.proxied)
+  const { upgrades } = parts
+  if (upgrades !== undefined) {
+    takeUpgrades(app.server, upgrades)
+    upgrades.register(app, (request, reply) => front.forward(takenOver(request, reply)))
+  }
   return {
-    async listen({ host, port }) {
+    async listen(at) {
       await app.ready()
-      // Not app.listen: for `localhost` it would open a second server that nobody here watches.
-      await new Promise<void>((resolve, reject) => {
-        app.server.once('error', reject)
-        app.server.listen({ host, port }, () => {
-          app.server.off('error', reject)
-          resolve()
-        })
-      })
-      const address = app.server.address()
-      return typeof address === 'object' && address !== null ? address.port : port
+      return bind(app.server, at)
     },
     async close() {
       front.connections.close()
+      upgrades?.close()
       await app.close()
     },
-    cut: () => app.server.closeAllConnections(),
+    cut: () => {
+      app.server.closeAllConnections()
+      // Node has let go of those.
+      upgrades?.cut()
+    },
   }
 }
 
-function routeAll(app: FastifyInstance, front: Front): void {
+/** Not app.listen: for `localhost` it would open a second server that nobody here watches. */
+async function bind(
+  server: FastifyInstance['server'],
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : port
+}
+
+function routeAll(app: FastifyInstance, front: Front, proxied: readonly string[]): void {
   const { server } = app
   front.connections.watch(server)
   // 0: nothing is dropped without a word; `admit` counts them.
@@ -106,7 +125,9 @@ function routeAll(app: FastifyInstance, front: Front): void {
   for (const [path, route] of Object.entries(ROUTES)) {
     app.all(path, (request, reply) => front.own(takenOver(request, reply), route))
   }
-  app.all('/v1/*', (request, reply) => front.forward(takenOver(request, reply)))
+  for (const path of ['/v1/*', ...proxied]) {
+    app.all(path, (request, reply) => front.forward(takenOver(request, reply)))
+  }
   app.setNotFoundHandler((request, reply) => front.lost(takenOver(request, reply)))
   app.setErrorHandler((error, request, reply) => front.failed(takenOver(request, reply), error))
 }

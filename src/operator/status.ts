@@ -4,7 +4,16 @@ import { knownModels } from '../core/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
 import { decide } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/schedule.ts'
-import { contextOf, type Entry, type RoutingTable, shownReason, stateOf } from '../core/table.ts'
+import {
+  contextOf,
+  type Entry,
+  type ModelGroup,
+  type RoutingPolicy,
+  type RoutingTable,
+  shownReason,
+  stateOf,
+} from '../core/table.ts'
+import type { ColdPolicy, ProbeMode } from '../core/upstream.ts'
 import { isoTime } from '../runtime/clock.ts'
 
 /** What became of the last reading of the configuration. */
@@ -42,10 +51,20 @@ export interface UpstreamDocument {
   readonly since: string
   readonly hint: string
   readonly last_generation_at: string | null
+  /** When it came back from its last ejection: at first it gets few requests. */
+  readonly admitted_at: string | null
   /** Null: one is under way, or none is sent. */
   readonly next_probe_at: string | null
   readonly in_flight: number
   readonly models: readonly string[]
+  /** Has it told its models itself? If not, `models` is what the operator chose, or empty. */
+  readonly models_listed: boolean
+  /** The model that the operator chose for it; null: none. */
+  readonly model: string | null
+  readonly probe: ProbeMode
+  readonly cold: ColdPolicy
+  /** Null: no cap of the gate's. */
+  readonly max_concurrency: number | null
   /** What the operator's target comes to for this upstream, ms. */
   readonly derived: {
     readonly probe_deadline_ms: number
@@ -67,6 +86,11 @@ export interface StatusDocument {
   readonly generation: number
   /** Public model → the upstream that a request for it would go to now; null: none. */
   readonly serving: Readonly<Record<string, string | null>>
+  /** How equals are ordered. */
+  readonly policy: RoutingPolicy
+  /** `GENGATE_MODELS`; null: one group, `default`. With it the document has all that routing
+   *  looks at, so that `gengate explain` decides by the same function over the same facts. */
+  readonly groups: readonly ModelGroup[] | null
   readonly config: ConfigState
   readonly upstreams: readonly UpstreamDocument[]
 }
@@ -82,7 +106,9 @@ export function statusOf(table: RoutingTable, context: StatusContext): StatusDoc
     draining: context.draining,
     in_doubt: inDoubt(table, nowMs),
     generation: table.generation,
-    serving: servingOf(table, context.inFlight),
+    serving: servingOf(table, context),
+    policy: table.config.routing,
+    groups: table.config.models,
     config: context.configState,
     upstreams: table.entries.map((entry) => upstreamOf(table, entry, context)),
   }
@@ -96,12 +122,12 @@ function inDoubt(table: RoutingTable, nowMs: number): boolean {
 
 function servingOf(
   table: RoutingTable,
-  inFlight: (name: string) => number,
+  { inFlight, nowMs }: StatusContext,
 ): Record<string, string | null> {
   // `fromEntries` defines keys instead of setting them: a model may be called `__proto__`.
   return Object.fromEntries(
     knownModels(table, () => true).map((model) => {
-      const decision = decide(table, { model, tried: [] }, inFlight)
+      const decision = decide(table, { model, tried: [] }, inFlight, nowMs)
       return [model, decision.kind === 'forward' ? decision.entry.spec.name : null]
     }),
   )
@@ -125,10 +151,16 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     since: isoTime(wallMs - (nowMs - entry.since)),
     hint: hintOf(entry),
     last_generation_at: iso(lastProofAt(facts)),
+    admitted_at: iso(entry.admittedAt),
     // One that is due is sent now, not in the past.
     next_probe_at: iso(Math.max(probeAt, nowMs)),
     in_flight: context.inFlight(spec.name),
     models: facts.models ?? (spec.model === null ? [] : [spec.model]),
+    models_listed: facts.models !== null,
+    model: spec.model,
+    probe: spec.probe,
+    cold: spec.cold,
+    max_concurrency: spec.maxConcurrency,
     derived: {
       probe_deadline_ms: Math.round(probeDeadlineMs(health, facts)),
       eject_after_ms: Math.round(ejectAfterMs(health, facts)),

@@ -28,8 +28,8 @@ export interface LoopDeps {
   readonly emit: (event: GateEvent) => void
   /** The key that the upstream of this name wants; null: none. */
   readonly keyOf: (name: string) => string | null
-  readonly connectTimeoutMs: number
-  readonly probeMaxTokens: number
+  readonly connectTimeoutMs: () => number
+  readonly probeMaxTokens: () => number
   readonly wire: Wire
 }
 
@@ -132,7 +132,7 @@ export class ProbeLoop {
       target: this.#target(entry),
       quirks: quirksOf(entry.spec.engine),
       model: entry.spec.model,
-      maxTokens: probeMaxTokens,
+      maxTokens: probeMaxTokens(),
       limitMs: PROBE_LIMIT_MS,
       queryLimitMs: Math.min(deadlineMs, QUERY_LIMIT_MS_MAX),
       clock,
@@ -205,6 +205,10 @@ export class ProbeLoop {
 
   #target(entry: Entry): Target {
     const { keyOf, connectTimeoutMs } = this.#deps
-    return { url: entry.spec.url, apiKey: keyOf(this.#name), connectTimeoutMs }
+    return {
+      url: entry.spec.url,
+      apiKey: keyOf(this.#name),
+      connectTimeoutMs: connectTimeoutMs(),
+    }
   }
 }

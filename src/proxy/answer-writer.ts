@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
-import { toOpenAiBody } from '../errors/body.ts'
+import type { AnswerApi } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HeldAnswer } from './ending.ts'
+import { errorFrame, errorFrameOf } from './frame.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
  *  silent for ten seconds. */
@@ -18,14 +19,20 @@ const FLUSH_MS_MAX = 5_000
 export class AnswerWriter {
   readonly #response: ServerResponse
   readonly #clock: Clock
+  readonly #api: AnswerApi | null
   #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
   #bytes = 0
   #streamed = false
   #cancelKeepAlive = (): void => {}
 
-  constructor(response: ServerResponse, clock: Clock) {
+  /** `api` says what an error looks like inside a stream; null: nothing is put into it. */
+  constructor(
+    response: ServerResponse,
+    how: { readonly clock: Clock; readonly api: AnswerApi | null },
+  ) {
     this.#response = response
-    this.#clock = clock
+    this.#clock = how.clock
+    this.#api = how.api
   }
 
   /** Bytes of body written to the client. */
@@ -40,6 +47,11 @@ export class AnswerWriter {
   /** Has a head been sent? */
   get begun(): boolean {
     return this.#state !== 'open'
+  }
+
+  /** Has a stream begun whose upstream is still to come? */
+  get pending(): boolean {
+    return this.#state === 'pending'
   }
 
   get ended(): boolean {
@@ -62,6 +74,8 @@ export class AnswerWriter {
     else if (this.#state === 'open') this.#response.writeHead(status, headers)
     this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
     this.#state = 'committed'
+    // Nobody waits for content here: the head may be all that comes for long.
+    if (this.#api === null) this.#response.flushHeaders()
   }
 
   /** Answers false when the client is slow. */
@@ -93,7 +107,8 @@ export class AnswerWriter {
   passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
     if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
     const text = answer.body.toString('utf8')
-    if (isErrorBody(text)) this.cutWith(text)
+    const frame = this.#api === null ? null : errorFrameOf(this.#api, text)
+    if (frame !== null) this.#cutWith(frame)
     else this.cut('upstream_error', `It answered ${answer.status}.`)
   }
 
@@ -111,12 +126,11 @@ export class AnswerWriter {
    */
   cut(code: ErrorCode, detail: string): void {
     if (this.#state === 'ended') return
-    this.cutWith(JSON.stringify(toOpenAiBody(code, detail)))
+    if (this.#api === null) return this.destroy()
+    this.#cutWith(errorFrame(this.#api, code, detail))
   }
 
-  /** The same with an error body that is there already. */
-  cutWith(json: string): void {
-    if (this.#state === 'ended') return
+  #cutWith(frame: string): void {
     this.#cancelKeepAlive()
     this.#state = 'ended'
     const response = this.#response
@@ -125,7 +139,7 @@ export class AnswerWriter {
     response.once('close', cancel)
     // Ending the socket after the flush, not the response: the last chunk stays missing, so that
     // no client can take this for a proper end.
-    response.write(`data: ${json}\n\n`, () => response.socket?.destroySoon())
+    response.write(frame, () => response.socket?.destroySoon())
   }
 
   /** Tears the connection down without a word. */
@@ -143,17 +157,5 @@ export class AnswerWriter {
   #keepAlive(): void {
     this.#send(Buffer.from(': keep-alive\n\n'))
     this.#cancelKeepAlive = this.#clock.after(KEEP_ALIVE_MS, () => this.#keepAlive())
-  }
-}
-
-/** Is this an error object that clients can read in a frame? */
-function isErrorBody(text: string): boolean {
-  try {
-    const parsed: unknown = JSON.parse(text)
-    return (
-      typeof parsed === 'object' && parsed !== null && 'error' in parsed && !text.includes('\n')
-    )
-  } catch {
-    return false
   }
 }

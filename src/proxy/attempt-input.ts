@@ -1,40 +1,98 @@
 import type { FlightItem } from '../core/evidence.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
+import { enginesWith } from '../engines/index.ts'
 import type { AttemptInput } from './attempt.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import type { AnswerHead } from './ending.ts'
 import { requestHeaders, responseHeaders } from './headers.ts'
 import type { Pool } from './pools.ts'
-import { BodyReader, StreamReader } from './reader.ts'
+import { BodyReader } from './body-reader.ts'
+import { RawReader } from './reader.ts'
+import { StreamReader } from './stream-reader.ts'
+import { detached } from './upload.ts'
 import { withModel } from './rewrite.ts'
+import { wrapAsEvents } from './wrap.ts'
 
 type Headers = Record<string, string | string[]>
+
+const EVENT_STREAM = 'text/event-stream; charset=utf-8'
 
 /** What one attempt sends: path, headers and body, with the model name that the upstream knows. */
 export function attemptInput(
   deps: ProxyDeps,
   asked: Asked,
-  to: { readonly pool: Pool; readonly model: string | null },
+  to: {
+    readonly pool: Pool
+    readonly model: string | null
+    /** Has the head of an event stream gone out already? */
+    readonly pending: () => boolean
+  },
 ): AttemptInput {
   const { pool, model } = to
-  // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
-  const back = model === null ? null : asked.scan.model?.value || null
-  const options = { api: asked.lane.api, n: asked.scan.n, model: back }
+  const { lane, scan, upload } = asked
+  const onId = (id: string): void => deps.sticky.remember(id, pool.target.name)
   return {
     pool,
+    method: asked.method,
     path: `${basePath(pool.target.url)}${asked.path}${asked.query}`,
-    headers: requestHeaders(asked.headers, {
-      requestId: asked.requestId,
-      authorization: pool.target.authorization,
-      via: asked.via,
-      hasBody: true,
-    }),
-    body: model === null ? asked.body : withModel(asked.body, asked.scan, model),
+    headers: sentHeaders(asked, pool),
+    body: upload === null ? bodyFor(asked, model) : detached(upload),
+    judged: lane.api !== null,
     mapped: model !== null,
-    readerFor: (head) =>
-      isEventStream(head) ? new StreamReader(options) : new BodyReader(options),
+    readerFor: (head) => {
+      if (lane.api === null || isVectors(asked, head)) return new RawReader()
+      // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
+      const back = model === null ? null : scan.model?.value || null
+      const wrap = scan.stream ? (body: Buffer) => asStream(asked, body, to.pending()) : null
+      const options = { api: lane.api, n: scan.n, model: back, onId, wrap }
+      return isEventStream(head) ? new StreamReader(options) : new BodyReader(options)
+    },
     clock: deps.clock,
   }
+}
+
+function sentHeaders(asked: Asked, pool: Pool): Record<string, string> {
+  const { upload, headers } = asked
+  const sent = requestHeaders(headers, {
+    requestId: asked.requestId,
+    authorization: pool.target.authorization,
+    via: asked.via,
+    hasBody: upload !== null || asked.body.length > 0,
+  })
+  // mlx-lm refuses a body without its length (411): what the client declared goes on.
+  const length = upload === null ? undefined : headers['content-length']
+  return length === undefined ? sent : { ...sent, 'content-length': length }
+}
+
+function bodyFor({ body, scan }: Asked, model: string | null): Buffer | null {
+  if (body.length === 0) return null
+  return model === null ? body : withModel(body, scan, model)
+}
+
+/** Does a JSON answer have to become the event stream that the client asked for? */
+function wraps({ lane, scan }: Asked): boolean {
+  return scan.stream && (lane.api === 'chat' || lane.api === 'completions')
+}
+
+/**
+ * A JSON answer to a client that asked for a stream: its events where we know how they look; else
+ * the answer as it is, unless (`pending`) a stream has begun already. Null: it cannot go out.
+ */
+function asStream(asked: Asked, answer: Buffer, pending: boolean): Buffer | null {
+  const { api } = asked.lane
+  if (api !== 'chat' && api !== 'completions') return pending ? null : answer
+  // Rare enough to build the tree: the body has been proven to parse.
+  const body: unknown = JSON.parse(asked.body.toString())
+  return wrapAsEvents(api, answer, asksForUsage(body))
+}
+
+function asksForUsage(body: unknown): boolean {
+  const options = isRecord(body) ? body['stream_options'] : null
+  return isRecord(options) && options['include_usage'] === true
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 /** What the flight book notes of this request. */
@@ -53,8 +111,10 @@ export function answerHeaders(
   },
 ): Headers {
   const { asked, spec, length } = about
+  const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
+  const headers = becomesEvents ? { ...head.headers, 'content-type': EVENT_STREAM } : head.headers
   return {
-    ...responseHeaders(head.headers, { stripLength: true }),
+    ...responseHeaders(headers, { stripLength: asked.lane.api !== null }),
     ...(length === null ? {} : { 'content-length': String(length) }),
     ...asked.cors,
     ...upstreamHeaders(spec),
@@ -65,10 +125,7 @@ export function answerHeaders(
 /** The head that is sent at the commit deadline, before anybody has served. */
 export function pendingHeaders(asked: Asked): Headers {
   return {
-    ...responseHeaders(
-      { 'content-type': 'text/event-stream; charset=utf-8' },
-      { stripLength: true },
-    ),
+    ...responseHeaders({ 'content-type': EVENT_STREAM }, { stripLength: true }),
     ...asked.cors,
     'x-gengate-upstream': 'pending',
     'x-request-id': asked.requestId,
@@ -84,6 +141,12 @@ function upstreamHeaders(spec: UpstreamSpec | null): Headers {
   }
 }
 
+/** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
+function isVectors({ lane }: Asked, head: AnswerHead): boolean {
+  if (lane.api !== 'embeddings' && lane.api !== 'json') return false
+  return (head.headers['content-type'] ?? '').toLowerCase().startsWith('application/octet-stream')
+}
+
 function isEventStream(head: AnswerHead): boolean {
   return (head.headers['content-type'] ?? '').toLowerCase().startsWith('text/event-stream')
 }
@@ -91,4 +154,10 @@ function isEventStream(head: AnswerHead): boolean {
 /** The path of a base URL without its trailing slash: '' or `/engine`. */
 function basePath(url: string): string {
   return new URL(url).pathname.replace(/\/$/, '')
+}
+
+/** Which engines have the route that no configured upstream has. */
+export function noRouteText({ lane, path }: Asked): string {
+  const engines = lane.route === null ? [] : [...enginesWith(lane.route)]
+  return `No upstream that is configured has ${path}; engines that have it: ${engines.join(', ')}.`
 }

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { type StatusAction, statusAction } from '../core/status.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
@@ -24,9 +25,12 @@ export interface AttemptSink {
 
 export interface AttemptInput {
   readonly pool: Pool
+  readonly method: string
   readonly path: string
   readonly headers: Record<string, string>
-  readonly body: Buffer
+  readonly body: Buffer | Readable | null
+  /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
+  readonly judged: boolean
   /** Was a model name mapped? Then a 404 is about our mapping. */
   readonly mapped: boolean
   /** The reader for an answer that is to be judged, by its head. */
@@ -55,6 +59,9 @@ export class Attempt {
   #head: AnswerHead | null = null
   #reader: AnswerReader | null = null
   #committed = false
+  #replayed = false
+  /** Has any byte of an answer arrived? */
+  #heard = false
   #errorBody: Buffer[] = []
   #errorSize = 0
   #cancelTimer = (): void => {}
@@ -89,17 +96,26 @@ export class Attempt {
     this.#controller?.resume()
   }
 
+  /** May the same request be sent again? What nobody judges may only where HTTP says so. */
+  get #replayable(): boolean {
+    const { judged, method } = this.#input
+    return judged || method === 'GET' || method === 'HEAD'
+  }
+
   #dispatch(): void {
-    const { path, headers, body } = this.#input
+    const { method, path, headers, body } = this.#input
     const reused = this.#connection.reused()
     const connection = this.#connection
     const mine = (): boolean => !this.#ended && connection === this.#connection
     connection.client.dispatch(
-      { path, method: 'POST', headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },
+      { path, method, headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },
       {
         onRequestStart: (controller) => {
           if (mine()) this.#controller = controller
           else controller.abort(new Error('abandoned'))
+        },
+        onResponseStarted: () => {
+          if (mine()) this.#heard = true
         },
         onResponseStart: (_controller, status, responseHeaders) => {
           if (mine() && status >= 200) this.#onHead({ status, headers: responseHeaders })
@@ -119,6 +135,7 @@ export class Attempt {
 
   #onHead(head: AnswerHead): void {
     this.#head = head
+    if (!this.#input.judged) this.#commit(null)
     if (this.#action(head) === 'judge') this.#reader = this.#input.readerFor(head)
     else {
       this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () =>
@@ -128,7 +145,7 @@ export class Attempt {
   }
 
   #action(head: AnswerHead): StatusAction {
-    return statusAction(head.status, { mapped: this.#input.mapped })
+    return this.#input.judged ? statusAction(head.status, { mapped: this.#input.mapped }) : 'judge'
   }
 
   #onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
@@ -145,15 +162,17 @@ export class Attempt {
   /** Hands events on; answers true when the client asks for a pause. */
   #deliver(out: readonly Buffer[], content: number, whole = false): boolean {
     if (content > 0) this.#sink.content(content)
-    if (out.length === 0 || this.#head === null) return false
-    if (!this.#committed) {
-      this.#committed = true
-      const length = whole ? out.reduce((sum, chunk) => sum + chunk.length, 0) : null
-      this.#sink.commit(this.#head, length)
-    }
+    if (out.length === 0) return false
+    this.#commit(whole ? out.reduce((sum, chunk) => sum + chunk.length, 0) : null)
     let full = false
     for (const chunk of out) full = !this.#sink.write(chunk) || full
     return full
+  }
+
+  #commit(length: number | null): void {
+    if (this.#committed || this.#head === null) return
+    this.#committed = true
+    this.#sink.commit(this.#head, length)
   }
 
   #onEnd(): void {
@@ -163,16 +182,17 @@ export class Attempt {
     const step = this.#reader.end()
     this.#deliver(step.out, step.content, true)
     if (step.failure !== null) return this.#endByFailure(step.failure.code, step.failure.message)
+    this.#commit(0)
     this.#end({ kind: 'finished' }, true)
   }
 
   /** A status that is not to be judged by its content (design D18). */
   #endByStatus(head: AnswerHead, clean: boolean): void {
+    if (this.#errorSize > ERROR_BODY_MAX) {
+      return this.#endByFailure('upstream_protocol_error', 'Its error is larger than a megabyte.')
+    }
     const answer = { ...head, body: Buffer.concat(this.#errorBody) }
-    const failed = failedByStatus(this.#action(head), answer)
-    if (failed !== null) return this.#end(failed, clean)
-    this.#deliver([answer.body], 0, true)
-    this.#end({ kind: 'finished' }, clean)
+    this.#end(failedByStatus(this.#action(head), answer) ?? { kind: 'passed', answer }, clean)
   }
 
   #endByFailure(code: ErrorCode, detail: string): void {
@@ -181,12 +201,17 @@ export class Attempt {
   }
 
   #onError(error: unknown, reused: boolean): void {
-    if (reused && this.#head === null && transportFailure(error) === 'reset') {
+    if (reused && this.#replayable && !this.#heard && transportFailure(error) === 'reset') {
       this.#input.pool.drop(this.#connection)
       this.#connection = this.#input.pool.take(true)
+      this.#replayed = true
       return this.#dispatch()
     }
-    if (this.#head === null) return this.#end(failedByTransport(error), false)
+    if (this.#head === null) {
+      const failed = failedByTransport(error)
+      // The first try may have been seen, whatever became of the second.
+      return this.#end(this.#replayed ? { ...failed, why: 'reset', sent: true } : failed, false)
+    }
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
     // All that was promised may have arrived already: `[DONE]`, then a reset.
     if (this.#reader.complete()) {

@@ -8,6 +8,13 @@ export type BodyResult =
   /** The client left before the end of its body. */
   | { readonly ok: false; readonly code: null }
 
+export interface BodyLimits {
+  readonly maxBytes: number
+  readonly clock: Clock
+  /** Takes room for so many more bytes among all bodies; false: there is none. */
+  readonly take: (bytes: number) => boolean
+}
+
 /** A body may pause for this long between two chunks. */
 const IDLE_MS_MAX = 10_000
 
@@ -15,10 +22,7 @@ const IDLE_MS_MAX = 10_000
  * Reads a whole request body up to `maxBytes`. A declared length beyond the limit is refused before
  * a byte is read, a body that stops arriving after ten seconds. Never rejects.
  */
-export function readBody(
-  request: IncomingMessage,
-  limits: { readonly maxBytes: number; readonly clock: Clock },
-): Promise<BodyResult> {
+export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<BodyResult> {
   const declared = Number(request.headers['content-length'] ?? '0')
   if (declared > limits.maxBytes) return Promise.resolve({ ok: false, code: 'request_too_large' })
   return new Promise((resolve) => {
@@ -43,6 +47,10 @@ export function readBody(
       if (size > limits.maxBytes) {
         request.pause()
         return end({ ok: false, code: 'request_too_large' })
+      }
+      if (!limits.take(chunk.length)) {
+        request.pause()
+        return end({ ok: false, code: 'gate_overloaded' })
       }
       // A kilobyte a second is a byte a millisecond.
       const tookMs = limits.clock.nowMs() - startedAt

@@ -1,14 +1,17 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Evidence } from '../core/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
+import type { Buffered } from './buffered.ts'
 import type { Holds } from './hold.ts'
 import type { Lane } from './lanes.ts'
 import type { Leases } from './leases.ts'
 import type { Pools } from './pools.ts'
 import type { ScannedBody } from './scan.ts'
+import type { Spending } from './spending.ts'
+import type { Sticky } from './sticky.ts'
 
 /** The settings that one exchange keeps from its beginning to its end, whatever is reloaded. */
 export interface ExchangeSettings {
@@ -23,6 +26,9 @@ export interface ProxyDeps {
   readonly pools: Pools
   readonly leases: Leases
   readonly holds: Holds
+  readonly sticky: Sticky
+  readonly budget: Spending
+  readonly buffered: Buffered
   readonly clock: Clock
   readonly random: Random
   readonly emit: (event: GateEvent) => void
@@ -34,13 +40,18 @@ export interface ProxyDeps {
 /** A request as the lane, the guards and the scanner have read it. */
 export interface Asked {
   readonly requestId: string
+  readonly method: string
   readonly lane: Lane
   /** Canonical path, and the query with its question mark, or ''. */
   readonly path: string
   readonly query: string
   readonly headers: IncomingHttpHeaders
   readonly body: Buffer
+  /** A body that is not read before it is sent; null: it is in `body`. */
+  readonly upload: IncomingMessage | null
   readonly scan: ScannedBody
+  /** The upstream that keeps what the request refers to; null: any may have it. */
+  readonly only: string | null
   readonly settings: ExchangeSettings
   /** CORS headers for an allowed origin; empty otherwise. */
   readonly cors: Readonly<Record<string, string>>

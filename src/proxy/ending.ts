@@ -19,6 +19,8 @@ export interface HeldAnswer extends AnswerHead {
 /** How one try at one upstream ended. Expected endings are values. */
 export type AttemptEnding =
   | { readonly kind: 'finished' }
+  /** The upstream's answer to a mistake of the client's: passed on, and neutral. */
+  | { readonly kind: 'passed'; readonly answer: HeldAnswer }
   /** Before anything reached the client. `sent`: the upstream may have seen the request. */
   | {
       readonly kind: 'failed'
@@ -45,16 +47,14 @@ export function evidenceOf(
     readonly at: number
     readonly sentAt: number
     readonly streamed: boolean
-    readonly status: number
   },
 ): Evidence | null {
   const { at } = what
   switch (ending.kind) {
     case 'aborted':
+    case 'passed':
       return null
     case 'finished':
-      // A client error that was passed on is answered without generating anything.
-      if (what.status >= 400) return null
       return { type: 'finished', at, streamed: what.streamed, tookMs: at - what.sentAt }
     case 'cut':
       return { type: 'live_failure', at, failure: 'truncated' }

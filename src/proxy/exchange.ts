@@ -1,26 +1,17 @@
 import type { ServerResponse } from 'node:http'
 import type { Ending } from '../core/event.ts'
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { decide, type RouteDecision, type RouteRequest } from '../core/route.ts'
+import { decide } from '../core/route.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
-import { answerHeaders, attemptInput, flightItem, pendingHeaders } from './attempt-input.ts'
-import { Attempt } from './attempt.ts'
+import { answerHeaders, noRouteText, pendingHeaders } from './attempt-input.ts'
+import { begin, follows, type Forward, routeRequest, type Running } from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
-import { type AttemptEnding, evidenceOf, type Failed, mayFollow, stalled } from './ending.ts'
+import { type AttemptEnding, evidenceOf, type Failed, type HeldAnswer, stalled } from './ending.ts'
 import type { Blocked } from './hold.ts'
 import type { Lease } from './leases.ts'
 import { patienceLost } from './patience.ts'
-import { ClientSink } from './sink.ts'
-
-type Forward = Extract<RouteDecision, { kind: 'forward' }>
-
-/** The attempt that runs now, and what it holds. */
-interface Running {
-  readonly attempt: Attempt
-  readonly lease: Lease
-}
 
 /**
  * One client request and all that happens to it: route, attempt, failover until the first content,
@@ -46,7 +37,7 @@ export class Exchange {
     this.#deps = deps
     this.#asked = asked
     this.#response = response
-    this.#writer = new AnswerWriter(response, deps.clock)
+    this.#writer = new AnswerWriter(response, { clock: deps.clock, api: asked.lane.api })
   }
 
   async run(): Promise<void> {
@@ -65,36 +56,40 @@ export class Exchange {
   tick(nowMs: number): void {
     if (this.#running === null) return
     const { attempt, lease } = this.#running
-    const { committed } = attempt
-    const table = this.#deps.store.current
-    const ending = patienceLost(table, { lease, committed, request: this.#routeRequest }, nowMs)
+    const waiting = {
+      lease,
+      committed: attempt.committed,
+      request: routeRequest(this.#asked, this.#tried),
+    }
+    const ending = patienceLost(this.#deps.store.current, waiting, nowMs)
     if (ending !== null) attempt.stop(ending)
   }
 
-  /** Ends it because the gate goes down and cannot wait any longer. */
-  shutdown(): void {
+  /** Ends it now, for a reason that lies outside of it. */
+  end(code: ErrorCode): void {
     const attempt = this.#running?.attempt
-    this.#fail('gate_draining', '')
+    this.#fail(code, '')
     this.#stopWaiting()
     attempt?.abort()
   }
 
-  get #routeRequest(): RouteRequest {
-    return { model: this.#asked.scan.model?.value ?? null, tried: this.#tried }
-  }
-
   async #loop(): Promise<void> {
-    const { store, leases } = this.#deps
+    const { store, leases, clock } = this.#deps
+    const inFlight = (name: string): number => leases.count(name)
     let last: Failed | null = null
     while (!this.#over) {
-      const next = decide(store.current, this.#routeRequest, (name) => leases.count(name))
-      if (last !== null && !mayFollow(last, next, this.#sent)) return this.#giveUp(last)
+      const request = routeRequest(this.#asked, this.#tried)
+      const next = decide(store.current, request, inFlight, clock.nowMs())
+      const step = { last, next, sent: this.#sent }
+      if (last !== null && !follows(step, this.#asked, this.#deps)) return this.#giveUp(last)
       switch (next.kind) {
         case 'forward':
           last = await this.#try(next, last)
           break
         case 'unknown_model':
           return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
+        case 'no_route':
+          return this.#fail('not_found', noRouteText(this.#asked))
         case 'exhausted':
           return this.#fail('internal_error', '')
         case 'hold':
@@ -114,19 +109,10 @@ export class Exchange {
     this.#upstream = name
     if (pool === undefined) return stalled(name, 0)
     this.#attempts++
-    const item = flightItem(this.#asked, deps.clock.nowMs())
-    const lease = deps.leases.take(name, next.entry.epoch, item)
-    const sink = new ClientSink({
-      deps,
-      lease,
-      writer: this.#writer,
-      headFor: (head, length) =>
-        answerHeaders(head, { asked: this.#asked, spec: next.entry.spec, length }),
-      onFirstContent: (atMs) => this.#firstContent(atMs),
-    })
-    const attempt = new Attempt(attemptInput(deps, this.#asked, { pool, model: next.model }), sink)
-    sink.attach(attempt)
-    this.#running = { attempt, lease }
+    const onFirstContent = (atMs: number): void => this.#firstContent(atMs)
+    const to = { deps, asked: this.#asked, writer: this.#writer, onFirstContent }
+    this.#running = begin(next, pool, to)
+    const { attempt, lease } = this.#running
     const ending = await attempt.done
     this.#running = null
     lease.release()
@@ -135,16 +121,21 @@ export class Exchange {
 
   #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
     const { sentAt, streamed } = lease.item
-    const status = this.#response.statusCode
     const at = this.#deps.clock.nowMs()
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, status })
-    if (evidence !== null) report(this.#deps, lease, evidence)
+    const evidence = evidenceOf(ending, { at, sentAt, streamed })
+    // A finished answer that nobody judged proves no generation.
+    const proves = ending.kind !== 'finished' || this.#asked.lane.api !== null
+    if (evidence !== null && proves) report(this.#deps, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
         return null
       case 'finished':
+        this.#deps.budget.earn()
         this.#writer.end()
         this.#finish('finished', null)
+        return null
+      case 'passed':
+        this.#passOn(ending.answer, 'finished')
         return null
       case 'cut':
         this.#writer.cut(ending.code, ending.detail)
@@ -159,10 +150,11 @@ export class Exchange {
   }
 
   async #hold(why: Blocked): Promise<void> {
-    const { deps, asked } = { deps: this.#deps, asked: this.#asked }
-    if (!this.#held) deps.emit({ type: 'held', requestId: asked.requestId })
+    const deps = this.#deps
+    const { requestId, arrivedAt, settings } = this.#asked
+    if (!this.#held) deps.emit({ type: 'held', requestId })
     this.#held = true
-    const waiting = deps.holds.wait(why, asked.arrivedAt, asked.settings.holdMs)
+    const waiting = deps.holds.wait(why, arrivedAt, settings.holdMs)
     this.#stopWaiting = waiting.stop
     const code = await waiting.done
     if (code !== null) this.#fail(code, reasonsText(deps.store.current, deps.clock.nowMs()))
@@ -173,14 +165,15 @@ export class Exchange {
     if (this.#over) return
     const { answer } = last
     if (answer === null) return this.#fail(last.code, last.detail)
+    this.#passOn(answer, 'failed')
+  }
+
+  /** The upstream's own answer, as a frame where the head has gone out already. */
+  #passOn(answer: HeldAnswer, ending: Ending): void {
     const entry = this.#deps.store.current.entries.find(({ spec }) => spec.name === this.#upstream)
-    const headers = answerHeaders(answer, {
-      asked: this.#asked,
-      spec: entry?.spec ?? null,
-      length: answer.body.length,
-    })
-    this.#writer.passOn(answer, headers)
-    this.#finish('failed', null)
+    const about = { asked: this.#asked, spec: entry?.spec ?? null, length: answer.body.length }
+    this.#writer.passOn(answer, answerHeaders(answer, about))
+    this.#finish(ending, null)
   }
 
   #fail(code: ErrorCode, detail: string, param: string | null = null): void {
@@ -201,8 +194,8 @@ export class Exchange {
   #firstContent(atMs: number): void {
     this.#cancelCommit()
     this.#ttftMs = atMs - this.#asked.arrivedAt
-    const upstream = this.#upstream ?? ''
-    this.#deps.emit({ type: 'first_content', upstream, ttftMs: this.#ttftMs })
+    const [upstream, ttftMs] = [this.#upstream ?? '', this.#ttftMs]
+    this.#deps.emit({ type: 'first_content', upstream, ttftMs })
   }
 
   #armCommitDeadline(): void {
@@ -227,11 +220,11 @@ export class Exchange {
   #finish(ending: Ending, code: ErrorCode | null): void {
     this.#over = true
     this.#cancelCommit()
-    const { requestId, path, arrivedAt } = this.#asked
+    const { requestId, method, path, arrivedAt } = this.#asked
     this.#deps.emit({
       type: 'exchange_ended',
       requestId,
-      method: 'POST',
+      method,
       path,
       upstream: this.#upstream,
       status: this.#response.statusCode,

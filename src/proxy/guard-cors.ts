@@ -39,7 +39,7 @@ export function preflightHeaders(
   const plain = asked.length <= ASKED_MAX && /^[\w-]+(?: *, *[\w-]+)*$/.test(asked)
   return {
     ...cors,
-    'access-control-allow-methods': 'GET, POST, OPTIONS',
+    'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE, OPTIONS',
     'access-control-allow-headers': plain ? asked : HEADERS_ALLOWED,
     'access-control-max-age': '600',
     vary: 'Origin, Access-Control-Request-Headers',

@@ -4,8 +4,9 @@ import { framingFault } from './guard-framing.ts'
 import { isHostAllowed } from './guard-host.ts'
 import { hasValidKey, needsKey } from './guard-key.ts'
 import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
+import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
 import { viaOf } from './headers.ts'
-import { allowOf, laneOf } from './lanes.ts'
+import { allowOf, isUpload, laneOf } from './lanes.ts'
 import { canonicalPath } from './path.ts'
 
 export { corsHeaders } from './guard-cors.ts'
@@ -24,6 +25,8 @@ export type GuardResult =
        * is not empty, or whose path is `*`, is answered with 204 and these headers.
        */
       readonly cors: Readonly<Record<string, string>>
+      /** It asks for a WebSocket, and its path is the one that has it. */
+      readonly upgrade?: true
     }
   | Refusal
 
@@ -56,7 +59,7 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
     accessFault(request, { path, open, policy }) ??
     contentFault(request, path)
   if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
-  return { ok: true, path, query, cors }
+  return { ok: true, path, query, cors, ...(asksForSocket(headers) ? { upgrade: true } : {}) }
 }
 
 interface GuardTarget {
@@ -88,10 +91,8 @@ function isForeign(headers: IncomingHttpHeaders, policy: GuardPolicy): boolean {
 
 function protocolFault(request: GuardedRequest, path: string): Refusal | null {
   const { headers, method = '' } = request
-  const connection = (headers.connection ?? '').toLowerCase()
-  if (headers.upgrade !== undefined && connection.split(/[\s,]+/).includes('upgrade')) {
-    return refuse('upgrade_not_supported', '', { connection: 'close' })
-  }
+  const upgrade = upgradeFault(request, path)
+  if (upgrade !== null) return upgrade
   const allow = allowOf(path)
   if (!allow.split(', ').includes(method))
     return refuse('method_not_allowed', `Use ${allow}.`, { allow })
@@ -121,6 +122,14 @@ function contentFault({ headers, method = '' }: GuardedRequest, path: string): R
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     return refuse('unsupported_content_encoding')
   }
-  if (laneOf(method, path) === null) return null
-  return JSON_TYPE.test(headers['content-type'] ?? '') ? null : refuse('unsupported_media_type')
+  const lane = laneOf(method, path)
+  if (lane === null || isUpload(path)) return null
+  const type = headers['content-type']
+  // A request without a body needs no type for it.
+  if (lane.body === 'streamed' && !announcesBody(headers)) return null
+  return JSON_TYPE.test(type ?? '') ? null : refuse('unsupported_media_type')
+}
+
+function announcesBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import { readBody } from './body.ts'
+import { type BodyLimits, readBody } from './body.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { viaOf } from './headers.ts'
-import { type Lane, laneOf, LANES, methodsOf } from './lanes.ts'
-import { scanBody } from './scan.ts'
+import { allowOf, laneOf, LANES } from './lanes.ts'
+import { type ScannedBody, scanBody } from './scan.ts'
+import { responseIdOf } from './sticky.ts'
+import { watchUpload } from './upload.ts'
 import { Watch } from './watch.ts'
 
 /** What the server has read of a request before it hands it over. */
@@ -56,63 +58,72 @@ export class Proxy {
       await promise
       cancel()
     }
-    for (const exchange of this.#running) exchange.shutdown()
+    for (const exchange of this.#running) exchange.end('gate_draining')
     this.#watch.close()
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, handed: Handed): Promise<void> {
     const arrivedAt = this.#deps.clock.nowMs()
-    const lane = laneOf(request.method ?? '', handed.path)
-    if (lane === null) return this.#refuseRoute(response, handed)
+    const method = request.method ?? ''
+    if (method === 'OPTIONS') {
+      const headers = { allow: allowOf(handed.path) }
+      return this.#refuse(response, handed, { code: 'method_not_allowed', headers })
+    }
+    const lane = laneOf(method, handed.path)
+    if (lane === null) return this.#refuse(response, handed, { code: 'not_found', detail: SERVED })
     if (this.#draining) return this.#refuse(response, handed, { code: 'gate_draining' })
     this.#tellActive(arrivedAt)
     const settings = this.#deps.settings()
-    const body = await readBody(request, {
-      maxBytes: settings.bodyMaxBytes,
-      clock: this.#deps.clock,
-    })
-    if (!body.ok) {
-      if (body.code !== null) this.#refuse(response, handed, { code: body.code, close: true })
-      return
+    let held = 0
+    const take = (bytes: number): boolean => {
+      const room = this.#deps.buffered.take(bytes, settings.bodyMaxBytes)
+      if (room) held += bytes
+      return room
     }
-    const scan = scanBody(body.bytes)
-    if (!scan.ok) return this.#refuse(response, handed, { code: scan.code, param: scan.param })
-    const { headers } = request
-    const via = viaOf(headers.via, this.#deps.instanceId).value
-    await this.#exchange(
-      { ...handed, lane, headers, via, body: body.bytes, scan, settings, arrivedAt },
-      response,
-    )
+    try {
+      const limits = { maxBytes: settings.bodyMaxBytes, clock: this.#deps.clock, take }
+      const read =
+        lane.body === 'streamed' ? streamedBody(request) : await bufferedBody(request, limits)
+      if (read === null) return
+      if ('code' in read) return this.#refuse(response, handed, read)
+      const only = this.#keeper(method, handed.path, read.scan)
+      if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
+      const { headers } = request
+      const via = viaOf(headers.via, this.#deps.instanceId).value
+      const asked = { ...handed, ...read, method, lane, headers, via, settings, arrivedAt, only }
+      await this.#exchange(asked, response)
+    } finally {
+      this.#deps.buffered.give(held)
+    }
+  }
+
+  /** The upstream that keeps what the request refers to; null: it refers to nothing; undefined:
+   *  nobody keeps it any more. */
+  #keeper(method: string, path: string, scan: ScannedBody): string | null | undefined {
+    const id = responseIdOf(method, path) ?? (path === '/v1/responses' ? scan.previousId : null)
+    if (id === null) return null
+    const keeper = this.#deps.sticky.find(id)
+    const { entries } = this.#deps.store.current
+    return entries.some(({ spec }) => spec.name === keeper) ? (keeper ?? undefined) : undefined
   }
 
   async #exchange(asked: Asked, response: ServerResponse): Promise<void> {
     const exchange = new Exchange(this.#deps, asked, response)
     this.#running.add(exchange)
     this.#watch.add(exchange)
+    const { upload } = asked
+    const stop =
+      upload === null
+        ? nothing
+        : watchUpload(upload, this.#deps.clock, () => exchange.end('request_timeout'))
     try {
       await exchange.run()
     } finally {
+      stop()
       this.#running.delete(exchange)
       this.#watch.remove(exchange)
       if (this.#running.size === 0) this.#idle()
     }
-  }
-
-  /** The routes are few: name them. */
-  #refuseRoute(response: ServerResponse, handed: Handed): void {
-    const methods = methodsOf(handed.path)
-    if (methods.length > 0) {
-      const allow = methods.join(', ')
-      const detail = `Use ${allow}.`
-      return this.#refuse(response, handed, {
-        code: 'method_not_allowed',
-        detail,
-        headers: { allow },
-      })
-    }
-    const known = LANES.map((lane: Lane) => `${lane.method} ${lane.path}`).join(', ')
-    const detail = `This gate serves ${known}, GET /v1/models.`
-    this.#refuse(response, handed, { code: 'not_found', detail })
   }
 
   #refuse(response: ServerResponse, handed: Handed, what: Refusal): void {
@@ -142,6 +153,46 @@ export class Proxy {
   }
 }
 
+/** What the handler knows of a body before it is sent. */
+type Body = Pick<Asked, 'body' | 'upload' | 'scan'>
+
+const EMPTY = Buffer.alloc(0)
+/** Of a body that nobody looks into. */
+const UNREAD: ScannedBody = {
+  ok: true,
+  model: null,
+  modelSpan: null,
+  stream: false,
+  n: 1,
+  maxTokens: null,
+  previousId: null,
+  insertAt: 0,
+  empty: true,
+}
+
+/** What the gate itself serves, for those who ask for something else. */
+const SERVED = `This gate serves ${LANES.map(({ path }) => path).join(', ')} and all under /v1.`
+
+/** A body that goes on as it arrives; none where the request announces none. */
+function streamedBody(request: IncomingMessage): Body {
+  const { headers } = request
+  const length = headers['content-length'] ?? '0'
+  const has = headers['transfer-encoding'] !== undefined || length !== '0'
+  return { body: EMPTY, upload: has ? request : null, scan: UNREAD }
+}
+
+/** A whole JSON body, scanned; a refusal; or null: the client has left. */
+async function bufferedBody(
+  request: IncomingMessage,
+  limits: BodyLimits,
+): Promise<Body | Refusal | null> {
+  const read = await readBody(request, limits)
+  if (!read.ok) return read.code === null ? null : { code: read.code, close: true }
+  const scan = scanBody(read.bytes)
+  if (!scan.ok) return { code: scan.code, param: scan.param }
+  return { body: read.bytes, upload: null, scan }
+}
+
 interface Refusal {
   readonly code: ErrorCode
   readonly detail?: string
@@ -150,3 +201,5 @@ interface Refusal {
   readonly close?: boolean
   readonly headers?: Readonly<Record<string, string>>
 }
+
+function nothing(): void {}

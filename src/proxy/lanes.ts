@@ -1,44 +1,79 @@
 import type { AnswerApi } from '../core/answer.ts'
+import type { RouteName } from '../core/route-name.ts'
 
 /** How one route is forwarded, as data (design D7). */
 export interface Lane {
-  readonly method: 'POST'
-  readonly path: string
-  /** Which tables say what is content, an error and a proper end. */
-  readonly api: AnswerApi
-  /** The body is read whole before anything is sent. */
-  readonly body: 'buffered'
-  /** The request may be sent to a second upstream. */
-  readonly replay: true
+  /** Null: any method and path that no other row names. */
+  readonly path: string | null
+  /** Which engines have it; null: any may. */
+  readonly route: RouteName | null
+  /** Which tables say what is content, an error and a proper end; null: nobody judges it. */
+  readonly api: AnswerApi | null
+  /** `buffered`: read whole before anything is sent, so that it can be sent again. */
+  readonly body: 'buffered' | 'streamed'
+  /** May the request be sent to a second upstream? */
+  readonly replay: boolean
 }
 
-/** THE table of lanes. */
+/** THE table of lanes: replayable JSON `POST`s. The paths are those of vLLM, llama.cpp and SGLang. */
 export const LANES: readonly Lane[] = [
-  generation('/v1/chat/completions', 'chat'),
-  generation('/v1/completions', 'completions'),
-  generation('/v1/embeddings', 'embeddings'),
+  generation('/v1/chat/completions', 'chat', 'chat'),
+  generation('/v1/completions', 'completions', 'completions'),
+  generation('/v1/embeddings', 'embeddings', 'embeddings'),
+  generation('/v1/responses', 'responses', 'responses'),
+  generation('/v1/messages', 'messages', 'messages'),
+  generation('/v1/messages/count_tokens', 'count_tokens', 'json'),
+  generation('/v1/rerank', 'rerank', 'json'),
+  generation('/v2/rerank', 'rerank', 'json'),
+  generation('/rerank', 'rerank', 'json'),
+  generation('/v1/score', 'score', 'json'),
+  generation('/score', 'score', 'json'),
+  generation('/classify', 'classify', 'json'),
+  generation('/pooling', 'pooling', 'json'),
+  generation('/tokenize', 'tokenize', 'json'),
+  generation('/detokenize', 'detokenize', 'json'),
 ]
+
+/** Everything else under `/v1`: uploads, stateful and unknown routes. One upstream, as it comes. */
+export const PASSTHROUGH: Lane = {
+  path: null,
+  route: null,
+  api: null,
+  body: 'streamed',
+  replay: false,
+}
+
+const BY_PATH: ReadonlyMap<string | null, Lane> = new Map(LANES.map((lane) => [lane.path, lane]))
 
 /** The lane of a request by its canonical path; null: it is not forwarded. */
 export function laneOf(method: string, path: string): Lane | null {
-  return LANES.find((lane) => lane.path === path && lane.method === method) ?? null
+  const lane = method === 'POST' ? BY_PATH.get(path) : undefined
+  if (lane !== undefined) return lane
+  return method !== 'OPTIONS' && path.startsWith('/v1/') ? PASSTHROUGH : null
 }
 
-/** The methods that some lane serves on this canonical path; empty: none does. */
-export function methodsOf(path: string): readonly string[] {
-  return LANES.filter((lane) => lane.path === path).map((lane) => lane.method)
+/** Paths outside `/v1` that some lane serves. */
+export function pathsOutside(): string[] {
+  return LANES.flatMap(({ path }) => (path === null || path.startsWith('/v1/') ? [] : [path]))
+}
+
+/** The only routes whose bodies may be something other than JSON. */
+const UPLOADS = /^\/v1\/(?:audio\/|images\/|files(?:\/|$)|uploads(?:\/|$))/
+
+/** May the body of this canonical path be of any type? */
+export function isUpload(path: string): boolean {
+  return UPLOADS.test(path)
 }
 
 /** Methods that have a meaning on some route; the others are refused everywhere. */
-const METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 /** What `Allow` says of a canonical path, whether its route exists or not. */
 export function allowOf(path: string): string {
-  const methods = methodsOf(path)
-  return methods.length === 0 ? METHODS : [...methods, 'OPTIONS'].join(', ')
+  return BY_PATH.has(path) && !path.startsWith('/v1/') ? 'POST, OPTIONS' : METHODS
 }
 
 /** A replayable JSON `POST`. */
-function generation(path: string, api: AnswerApi): Lane {
-  return { method: 'POST', path, api, body: 'buffered', replay: true }
+function generation(path: string, route: RouteName, api: AnswerApi): Lane {
+  return { path, route, api, body: 'buffered', replay: true }
 }

@@ -17,6 +17,7 @@ interface Held {
   upstream: string
   epoch: number
   item: FlightItem
+  watched: boolean
 }
 
 /** The book of what is in flight: counts for routing, snapshots for evidence. */
@@ -24,8 +25,9 @@ export class Leases {
   readonly #held = new Map<string, Set<Held>>()
   readonly #freed = new Set<() => void>()
 
-  take(upstream: string, epoch: number, item: FlightItem): Lease {
-    const held: Held = { upstream, epoch, item }
+  /** `watched`: its silence is evidence. What is not judged by its content is only counted. */
+  take(upstream: string, epoch: number, item: FlightItem, watched = true): Lease {
+    const held: Held = { upstream, epoch, item, watched }
     const group = this.#held.get(upstream) ?? new Set<Held>()
     this.#held.set(upstream, group.add(held))
     const release = (): void => {
@@ -70,7 +72,8 @@ export class Leases {
     const items: FlightItem[] = []
     let newest: FlightItem | null = null
     let waiting = 0
-    for (const { item } of group) {
+    for (const { item, watched } of group) {
+      if (!watched) continue
       if (items.length < ITEMS_MAX) items.push(item)
       if (item.contentAt === null) waiting++
       newest = item

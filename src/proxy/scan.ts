@@ -21,6 +21,8 @@ export interface ScannedBody {
   readonly n: number
   /** The larger of `max_tokens` and `max_completion_tokens`; null: no bound was given. */
   readonly maxTokens: number | null
+  /** The response that this one goes on from; null: absent, or no string. */
+  readonly previousId: string | null
   /** Offset after the opening brace. */
   readonly insertAt: number
   /** Does the object have no member? */
@@ -55,7 +57,14 @@ const MODEL_MAX = 256
 /** No character takes more bytes than an escape such as `\u0065`. */
 const BYTES_PER_CHAR_MAX = 6
 
-const FIELDS = ['model', 'stream', 'n', 'max_tokens', 'max_completion_tokens'] as const
+const FIELDS = [
+  'model',
+  'stream',
+  'n',
+  'max_tokens',
+  'max_completion_tokens',
+  'previous_response_id',
+] as const
 /** Stands for every other key. */
 const OTHER = -1
 
@@ -87,6 +96,7 @@ export function scanBody(bytes: Buffer): ScanResult {
       numberOf(bytes, found.span('max_tokens')),
       numberOf(bytes, found.span('max_completion_tokens')),
     ),
+    previousId: stringOf(bytes, found.span('previous_response_id')),
     insertAt: open + 1,
     empty: found.count === 0,
   }
@@ -172,11 +182,14 @@ function scalarEnd(bytes: Buffer, at: number): number {
   return literalEnd(bytes, at)
 }
 
+/** m, n, p, s, and the backslash of an escape. */
+const FIRST_BYTES = Buffer.from('mnps\\')
+
 /** Which field the key between `start` and `end` names, in any spelling. */
 function fieldAt(bytes: Buffer, start: number, end: number): number {
   const first = bytes[start + 1]
-  // Almost every key is told apart by its first byte: m, n, s, or an escape.
-  if (first !== 0x6d && first !== 0x6e && first !== 0x73 && first !== 0x5c) return OTHER
+  // Almost every key is told apart by its first byte.
+  if (first === undefined || !FIRST_BYTES.includes(first)) return OTHER
   for (let field = 0; field < FIELDS.length; field++) {
     if (isWord(bytes, start, end, FIELDS[field] ?? '')) return field
   }
@@ -196,6 +209,12 @@ function modelOf(bytes: Buffer, span: Span | null): ScannedBody['model'] | undef
   if (span.end - span.start - 2 > MODEL_MAX * BYTES_PER_CHAR_MAX) return undefined
   const value = textOf(bytes, span)
   return value.length > MODEL_MAX ? undefined : { value, ...span }
+}
+
+/** A string of sane length; null for anything else. */
+function stringOf(bytes: Buffer, span: Span | null): string | null {
+  if (span === null || bytes[span.start] !== QUOTE || span.end - span.start > 2_000) return null
+  return textOf(bytes, span)
 }
 
 function booleanOf(bytes: Buffer, span: Span | null): boolean | undefined {

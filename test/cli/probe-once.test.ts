@@ -20,7 +20,7 @@ t.test('probeOnce() asks an unknown server for the first model that it lists', a
     'GET /v1/models': list,
     'POST /v1/chat/completions': answer,
   })
-  const found = await probeOnce(targetAt(url, { apiKey: 'k' }), 5_000, systemClock)
+  const found = await probeOnce(targetAt(url, { apiKey: 'k' }), 5_000, { clock: systemClock })
   t.match(found, { models: ['first', 'second'], outcome: { kind: 'pass', tokens: 1 } })
   t.same(
     seen.map(({ method, path }) => `${method} ${path}`),
@@ -36,7 +36,7 @@ t.test('probeOnce() calls a server that lists and never generates a timeout', as
     'GET /v1/models': list,
     'POST /v1/chat/completions': null,
   })
-  t.match(await probeOnce(targetAt(url), 200, systemClock), {
+  t.match(await probeOnce(targetAt(url), 200, { clock: systemClock }), {
     models: ['first', 'second'],
     outcome: { kind: 'timeout', limitMs: 200 },
   })
@@ -45,11 +45,23 @@ t.test('probeOnce() calls a server that lists and never generates a timeout', as
 t.test('probeOnce() makes no configured Ollama load a model', async (t) => {
   const { url, seen } = await jsonServer(t, { 'GET /api/ps': [200, { models: [] }] })
   const target = targetAt(url, { upstream: 'ollama', engine: 'ollama', model: 'gemma' })
-  t.match(await probeOnce(target, 5_000, systemClock), { outcome: { kind: 'cold' } })
+  t.match(await probeOnce(target, 5_000, { clock: systemClock }), { outcome: { kind: 'cold' } })
   t.ok(seen.every(({ method }) => method === 'GET'))
 })
 
 t.test('probeOnce() says refused where nothing listens', async (t) => {
-  const found = await probeOnce(targetAt('http://127.0.0.1:1'), 5_000, systemClock)
+  const found = await probeOnce(targetAt('http://127.0.0.1:1'), 5_000, { clock: systemClock })
   t.match(found, { models: null, outcome: { kind: 'fail', reason: 'refused' } })
+})
+
+t.test('probeOnce() is given up by its signal, and leaves no connection', async (t) => {
+  const { url } = await jsonServer(t, {
+    'GET /v1/models': list,
+    'POST /v1/chat/completions': null,
+  })
+  const stop = new AbortController()
+  const target = targetAt(url, { model: 'tiny' })
+  const ended = probeOnce(target, 60_000, { clock: systemClock, signal: stop.signal })
+  systemClock.after(50, () => stop.abort())
+  t.not((await ended).outcome.kind, 'pass')
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { EXAMPLES } from '../../src/cli/examples.ts'
-import { type Handlers, runProgram } from '../../src/cli/program.ts'
+import type { Handlers } from '../../src/cli/handlers.ts'
+import { runProgram } from '../../src/cli/program.ts'
 import { recordedIo } from './recorded-io.ts'
 
 /** Runs a command line; every handler notes its arguments and ends with 7. */
@@ -18,6 +19,9 @@ async function run(...argv: string[]) {
     probe: note('probe'),
     diag: note('diag'),
     status: note('status'),
+    explain: note('explain'),
+    wait: note('wait'),
+    completion: note('completion'),
     doctor: note('doctor'),
     configCheck: note('configCheck'),
     configPrint: note('configPrint'),
@@ -31,15 +35,37 @@ t.test('runProgram() hands each subcommand its flags, and its exit code back', a
     [['diag'], ['diag', {}]],
     [
       ['probe', 'a', 'b', '--json', '--timeout', '0.5'],
-      ['probe', ['a', 'b'], { timeout: 0.5, json: true }],
+      ['probe', ['a', 'b'], { timeout: 0.5, json: true, interval: 2 }],
     ],
     [
       ['probe', '--url', 'http://x'],
-      ['probe', [], { timeout: 5, url: 'http://x' }],
+      ['probe', [], { timeout: 5, url: 'http://x', interval: 2 }],
     ],
     [
       ['status', '--json', '--env-file', 'f'],
-      ['status', { json: true, envFile: 'f' }],
+      ['status', { json: true, envFile: 'f', interval: 2 }],
+    ],
+    [
+      ['status', '--watch'],
+      ['status', { watch: true, interval: 2 }],
+    ],
+    [
+      ['status', '--interval', '0.5'],
+      ['status', { watch: true, interval: 0.5 }],
+    ],
+    [
+      ['probe', '--watch', '--interval', '30'],
+      ['probe', [], { timeout: 5, watch: true, interval: 30 }],
+    ],
+    [['explain'], ['explain', undefined, {}]],
+    [
+      ['explain', 'org/m', '--json'],
+      ['explain', 'org/m', { json: true }],
+    ],
+    [['wait'], ['wait', { timeout: 180 }]],
+    [
+      ['wait', '--timeout', '1.5', '--model', 'm'],
+      ['wait', { timeout: 1.5, model: 'm' }],
     ],
     [
       ['doctor', '--envfile', 'f'],
@@ -81,6 +107,12 @@ t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2'
     [['probe', '--timeout', 'soon'], /above 0/],
     [['probe', '--url'], /argument missing/],
     [['diag', 'more'], /too many arguments/],
+    [['explain', 'a', 'b'], /too many arguments/],
+    [['wait', '--timeout', '4000'], /at most 3600/],
+    [['probe', '--interval', '0.4'], /at least 0\.5/],
+    [['status', '--interval', 'x'], /at least 0\.5/],
+    [['completion'], /missing required argument 'shell'/],
+    [['completion', 'tcsh'], /Allowed choices are bash, zsh, fish/],
   ]
   for (const [argv, err] of table) {
     const ended = await run(...argv)
@@ -90,6 +122,18 @@ t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2'
   }
 })
 
+const PAGES = [
+  'serve',
+  'probe',
+  'diag',
+  'status',
+  'explain',
+  'wait',
+  'doctor',
+  'config',
+  'completion',
+] as const
+
 t.test('runProgram() prints version and help on stdout, with examples, and exits 0', async (t) => {
   for (const flag of ['--version', '-V']) {
     t.match(await run(flag), { code: 0, out: /^1\.2\.3$/, err: '', calls: [] })
@@ -97,9 +141,7 @@ t.test('runProgram() prints version and help on stdout, with examples, and exits
   const pages: [argv: string[], examples: string][] = [
     [['--help'], EXAMPLES.gengate],
     [['-h'], EXAMPLES.gengate],
-    ...(['serve', 'probe', 'diag', 'status', 'doctor', 'config'] as const).map(
-      (name): [string[], string] => [[name, '--help'], EXAMPLES[name]],
-    ),
+    ...PAGES.map((name): [string[], string] => [[name, '--help'], EXAMPLES[name]]),
     [['config', 'check', '--help'], EXAMPLES.check],
     [['config', 'print', '--help'], EXAMPLES.print],
   ]
@@ -107,6 +149,11 @@ t.test('runProgram() prints version and help on stdout, with examples, and exits
     const { code, out, err } = await run(...argv)
     t.same([code, err], [0, ''], argv.join(' '))
     t.ok(out.includes(examples), 'examples, as they stand')
+    const at = [out.indexOf(examples), out.indexOf('Options:'), out.indexOf('Arguments:')]
+    t.ok(
+      at.slice(1).every((later) => later === -1 || later > (at[0] ?? 0)),
+      'and first',
+    )
     t.ok(
       out.split('\n').every((line) => line.length <= 80),
       'no line is cut by a narrow terminal',

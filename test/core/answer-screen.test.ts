@@ -14,13 +14,39 @@ const keys = fc.constantFrom(
   'reasoning',
   'tool_calls',
   'audio',
+  'type',
+  'response',
+  'stop_reason',
+  'citation',
   'index',
   'model',
   'a"b',
   'é',
   '\n',
 )
+/** Types of events and of what is in them, with the words that begin or end alike. */
+const types = fc.constantFrom(
+  'response.output_text.delta',
+  'response.reasoning_text.delta',
+  'response.completed',
+  'response.incomplete',
+  'response.failed',
+  'response.cancelled',
+  'response.created',
+  'output_text',
+  'reasoning_text',
+  'content_block_delta',
+  'content_block_start',
+  'message_delta',
+  'message_stop',
+  'message_start',
+  'text_delta',
+  'error',
+  'ping',
+  '',
+)
 const scalars = fc.oneof(
+  types,
   fc.constantFrom<unknown>(null, true, false, 0, '', 'error', 'abort', 'stop', '[DONE]', 'x"y\\'),
   fc.string({ unit: 'binary' }),
   fc.double(),
@@ -60,55 +86,96 @@ const bodies = fc.oneof(
   // Without the keys that make it unsure at once.
   fc.record({ choices: fc.array(fc.record({ delta: trees, text: scalars })), model: scalars }),
 )
+const news = fc.oneof(
+  fc.string(),
+  fc.record(
+    { type: types, text: fc.string(), partial_json: scalars, stop_reason: scalars },
+    { requiredKeys: [] },
+  ),
+)
+const typedBodies = fc.oneof(
+  fc.record({ type: types, delta: news, index: fc.nat(3) }, { requiredKeys: ['delta'] }),
+  fc.record(
+    {
+      type: fc.oneof({ arbitrary: types, weight: 9 }, trees),
+      delta: fc.oneof(news, trees),
+      response: trees,
+      content_block: trees,
+      error: fc.constantFrom<unknown>(null, null, false, {}, 'x'),
+    },
+    { requiredKeys: [] },
+  ),
+)
 /** The many ways to write the same JSON. */
-const texts = fc
-  .tuple(bodies, fc.constantFrom('', '', '', ' ', '\t'), fc.boolean())
-  .map(([body, indent, escaped]) => {
-    // With an indent the data stands on several lines.
-    const text = JSON.stringify(body, null, indent)
-    return escaped ? text.replaceAll('e', (letter, at: number) => escape(text, letter, at)) : text
-  })
+function textsOf(values: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
+  return fc
+    .tuple(values, fc.constantFrom('', '', '', ' ', '\t'), fc.boolean())
+    .map(([body, indent, escaped]) => {
+      // With an indent the data stands on several lines.
+      const text = JSON.stringify(body, null, indent)
+      return escaped ? text.replaceAll('e', (letter, at: number) => escape(text, letter, at)) : text
+    })
+}
 /** Now and then a letter as an escape, where it is inside a string. */
 function escape(text: string, letter: string, at: number): string {
   const quotes = text.slice(0, at).replaceAll(/\\./g, '').split('"').length - 1
   return quotes % 2 === 1 && at % 3 === 0 && text[at - 1] !== '\\' ? '\\u0065' : letter
 }
-const events = fc
+const plainStarts = fc.constantFrom(
+  '',
+  '',
+  '',
+  '',
+  '',
+  '',
+  '',
+  ':x\n',
+  'event: error\n',
+  'id: 1\n',
+  '\uFEFF',
+  '\n',
+)
+/** A name first, as typed events have it. */
+const namedStarts = fc
   .tuple(
-    fc.constantFrom(
-      '',
-      '',
-      '',
-      '',
-      '',
-      '',
-      '',
-      ':x\n',
-      'event: error\n',
-      'id: 1\n',
-      '\uFEFF',
-      '\n',
-    ),
-    fc.constantFrom('data: ', 'data: ', 'data: ', 'data:', 'data:  ', 'data', ': ', 'event: '),
-    fc.oneof(
-      { arbitrary: texts, weight: 6 },
-      fc.constantFrom('[DONE]', '{', '', '{}{"error":1}'),
-      fc.string(),
-    ),
-    fc.constantFrom(
-      '\n\n',
-      '\n\n',
-      '\n\n',
-      '\r\n\r\n',
-      '\r\r',
-      '\n',
-      '',
-      '\ndata: {}\n\n',
-      '\n\n\n',
-    ),
+    fc.constantFrom('event: ', 'event: ', 'event:', 'event:  ', 'event'),
+    fc.oneof(types, fc.constantFrom('response.output_text.delta', 'content_block_delta')),
+    fc.constantFrom('\n', '\n', '\n', '\r\n', '\r', '\n\n'),
   )
-  .map(([before, field, text, after]) => Buffer.from(`${before}${field}${text}${after}`))
-const apis = fc.constantFrom<AnswerApi>('chat', 'completions', 'embeddings')
+  .map((parts) => parts.join(''))
+const eventsAfter = (starts: fc.Arbitrary<string>, data: fc.Arbitrary<string>) =>
+  fc
+    .tuple(
+      starts,
+      fc.constantFrom('data: ', 'data: ', 'data: ', 'data:', 'data:  ', 'data', ': ', 'event: '),
+      fc.oneof(
+        { arbitrary: data, weight: 6 },
+        fc.constantFrom('[DONE]', '{', '', '{}{"error":1}'),
+        fc.string(),
+      ),
+      fc.constantFrom(
+        '\n\n',
+        '\n\n',
+        '\n\n',
+        '\r\n\r\n',
+        '\r\r',
+        '\n',
+        '',
+        '\ndata: {}\n\n',
+        '\n\n\n',
+      ),
+    )
+    .map(([before, field, text, after]) => Buffer.from(`${before}${field}${text}${after}`))
+const events = eventsAfter(plainStarts, textsOf(bodies))
+const typedEvents = eventsAfter(fc.oneof(plainStarts, namedStarts), textsOf(typedBodies))
+const apis = fc.constantFrom<AnswerApi>(
+  'chat',
+  'completions',
+  'embeddings',
+  'responses',
+  'messages',
+  'json',
+)
 
 t.test('screenEvent never calls an end, an error or [DONE] plain', async (t) => {
   let sure = 0
@@ -127,21 +194,50 @@ t.test('screenEvent never calls an end, an error or [DONE] plain', async (t) => 
   t.ok(sure > 200, `it is sure often enough for that to mean something: ${sure} of 5000`)
 })
 
+t.test('screenEvent never calls a typed end, error or [DONE] plain', async (t) => {
+  const seen = { content: 0, neutral: 0 }
+  holds(
+    t,
+    'nor one that only its name tells',
+    fc.property(fc.constantFrom<AnswerApi>('responses', 'messages'), typedEvents, (api, event) => {
+      const screened = screenEvent(api, event)
+      if (screened?.kind !== 'content' && screened?.kind !== 'neutral') return screened === null
+      seen[screened.kind] += 1
+      const { kind } = classifyEvent(api, event)
+      return kind === 'content' || kind === 'neutral'
+    }),
+    10_000,
+  )
+  t.ok(Math.min(seen.content, seen.neutral) > 30, JSON.stringify(seen))
+})
+
 t.test('screenEvent agrees with classifyEvent on mutated bytes', async (t) => {
-  const base =
-    'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"hi"}}],"object":"chunk"}\n\n'
-  const mutations = fc.array(fc.tuple(fc.nat(base.length - 1), fc.nat(255)), { maxLength: 4 })
+  const bases: readonly (readonly [AnswerApi, string])[] = [
+    [
+      'chat',
+      'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"hi"}}],"object":"chunk"}\n\n',
+    ],
+    [
+      'responses',
+      'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi"}\n\n',
+    ],
+    [
+      'messages',
+      'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"type":"text_delta","text":"hi"}}\n\n',
+    ],
+  ]
+  const mutations = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 })
   holds(
     t,
     'also on broken events',
-    fc.property(mutations, (changes) => {
+    fc.property(fc.constantFrom(...bases), mutations, ([api, base], changes) => {
       const event = Buffer.from(base)
-      for (const [at, byte] of changes) event[at] = byte
-      if (screenEvent('chat', event) === null) return true
-      const { kind } = classifyEvent('chat', event)
+      for (const [at, byte] of changes) event[at % event.length] = byte
+      if (screenEvent(api, event) === null) return true
+      const { kind } = classifyEvent(api, event)
       return kind === 'content' || kind === 'neutral'
     }),
-    5000,
+    10_000,
   )
 })
 
@@ -198,4 +294,41 @@ t.test('screenEvent is unsure of everything that could be an end or an error', a
   ]) {
     t.equal(screenEvent('chat', Buffer.from(event)), null, JSON.stringify(event))
   }
+})
+
+t.test('screenEvent is unsure of every typed event that could be an end or an error', async (t) => {
+  const data = 'data: {"type":"response.output_text.delta","delta":"x"}'
+  for (const event of [
+    'data: {"type":"response.completed"}\n\n',
+    'data: {"type" : "response.failed"}\n\n',
+    'data: {"type":"r\\u0065sponse.completed"}\n\n',
+    'data: {"type":"\\u0072esponse.completed"}\n\n',
+    'data: {"type":"response.failed\\u002edelta"}\n\n',
+    'data: {"typ\\u0065":"response.completed"}\n\n',
+    'data: {"type":"error"}\n\n',
+    'event: response.completed\ndata: {"delta":"x"}\n\n',
+    'event:response.completed\ndata: {}\n\n',
+    `event: error\n${data}\n\n`,
+    `${data}\nevent: error\n\n`,
+    `event: x.delta\nevent: error\n${data}\n\n`,
+    `event: x.delta\r${data}\r\r`,
+    `event: x.delta\rdata: [DONE]\n${data}\n\n`,
+    `event: x.delta\n\n${data}\n\n`,
+    `eventual: x.delta\n${data}\n\n`,
+    `${data.replace('{', '{"error":{"message":"x"},')}\n\n`,
+    'event: x.delta\ndata: [DONE]\n\n',
+  ]) {
+    t.equal(screenEvent('responses', Buffer.from(event)), null, JSON.stringify(event))
+  }
+  for (const event of [
+    'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
+    'data: {"type":"message_stop"}\n\n',
+    'data: {"type":"\\u006dessage_stop"}\n\n',
+    'data: {"type":"error","error":null}\n\n',
+    'event: message_delta\ndata: {"delta":{"stop_reason":"end_turn"}}\n\n',
+  ]) {
+    t.equal(screenEvent('messages', Buffer.from(event)), null, JSON.stringify(event))
+  }
+  const crlf = Buffer.from(`event: x.delta\r\n${data}\r\n\r\n`)
+  t.equal(screenEvent('responses', crlf)?.kind, 'content', 'but not of line ends')
 })

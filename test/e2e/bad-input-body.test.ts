@@ -350,21 +350,33 @@ t.test(
   'B38 bodies where none is read, and answers without one, keep the connection in step',
   async (t) => {
     const client = new RawClient(pair.gate.port)
-    for (const send of [
-      request('GET', '/v1/models', { body: 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n' }),
-      `${request('DELETE', '/v1/files/x', { lines: ['Transfer-Encoding: chunked'] })}5\r\nhello\r\n0\r\n\r\n`,
-      request('GET', CHAT, { body: GOOD }),
-    ]) {
+    const other = 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
+    for (const [status, send] of [
+      [415, request('GET', '/v1/models', { body: other })],
+      [200, request('GET', '/v1/models', { body: other, lines: [JSON_LINE] })],
+      // These are the upstream's to answer, and it does not know them.
+      [
+        404,
+        `${request('DELETE', '/v1/files/x', { lines: ['Transfer-Encoding: chunked'] })}5\r\nhello\r\n0\r\n\r\n`,
+      ],
+      [415, request('GET', CHAT, { body: GOOD })],
+      [404, request('GET', CHAT, { body: GOOD, lines: [JSON_LINE] })],
+      [405, request('GET', '/tokenize', { body: GOOD, lines: [JSON_LINE] })],
+    ] as const) {
       client.send(send)
-      t.ok([200, 404, 405].includes((await client.answer())?.status ?? 0))
+      t.equal((await client.answer())?.status, status, send.slice(0, 30))
       t.ok(await client.isUsable())
     }
-    for (const path of ['/v1/models', '/livez', '/metrics', '/gate/status', '/nothing', CHAT]) {
+    for (const path of ['/v1/models', '/livez', '/metrics', '/gate/status', '/nothing', '/score']) {
       client.send(request('HEAD', path))
       const answer = await client.answer({ head: true })
       t.ok(Number(answer?.headers['content-length']) > 0, `${path} ${answer?.status}`)
       t.ok(await client.isUsable(), 'no body came')
     }
+    client.send(request('HEAD', CHAT))
+    const answer = await client.answer({ head: true })
+    t.match(answer, { status: 404, headers: { 'x-gengate-upstream': 'a' } }, 'the upstream answers')
+    t.ok(await client.isUsable(), 'no body came')
     client.destroy()
   },
 )

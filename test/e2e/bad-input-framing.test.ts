@@ -26,7 +26,8 @@ import {
 //   is (endings).
 // - B65's cap on connections, B12's cap on pipelined requests: there is none yet.
 // - B68's addresses: test/config; the secrets in them: secrets.
-// - WebSocket and uploads (B24 for multipart on upload routes, B35 as a success): no such lane yet.
+// - Bodies that go on as they arrive, other methods and upload routes: bad-input-passthrough.
+// - B35 as a success: realtime.
 
 const pair = await startPair(t)
 const CHUNKED = 'Transfer-Encoding: chunked'
@@ -107,14 +108,26 @@ refuses(t, pair, [
   framing('B14 no Host', request('GET', '/livez', { host: null }), 'any'),
   framing('B15 two Host lines', chat({ lines: ['Host: evil.example'] }), 'any'),
   framing('B15 two equal Host lines', chat({ lines: ['Host: 127.0.0.1'] }), 'any'),
-  ...['TRACE', 'PUT', 'PATCH', 'DELETE', 'QUERY', 'PROPFIND', 'GET'].map((method): Row => ({
-    name: `B20 ${method} where there is none`,
-    send: request(method, CHAT),
-    status: 405,
-    code: 'method_not_allowed',
-    after: 'usable',
-    headers: { allow: /^POST/ },
-  })),
+  ...['TRACE', 'QUERY', 'PROPFIND'].flatMap((method) =>
+    [CHAT, '/v1/whatever', '/v1/files/x'].map((path): Row => ({
+      name: `B20 ${method} ${path}: no route of any upstream has that method`,
+      send: request(method, path),
+      status: 405,
+      code: 'method_not_allowed',
+      after: 'usable',
+      headers: { allow: /^GET, HEAD, POST, PUT, PATCH, DELETE\b/ },
+    })),
+  ),
+  ...['TRACE', 'PUT', 'PATCH', 'DELETE', 'QUERY', 'PROPFIND', 'GET'].flatMap((method) =>
+    ['/tokenize', '/rerank', '/v2/rerank'].map((path): Row => ({
+      name: `B20 ${method} ${path}: outside of /v1 nothing but POST goes on`,
+      send: request(method, path, { lines: [JSON_LINE] }),
+      status: 405,
+      code: 'method_not_allowed',
+      after: 'usable',
+      headers: { allow: /^POST/ },
+    })),
+  ),
   {
     name: 'B20 POST /metrics',
     send: request('POST', '/metrics', { body: '{}', lines: [JSON_LINE] }),

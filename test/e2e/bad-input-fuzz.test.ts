@@ -50,6 +50,15 @@ const GOOD_ONES = [
   request('POST', `http://localhost${CHAT}?a=b`, { lines: [JSON_LINE], body: GOOD }),
   `${request('POST', CHAT, { lines: [JSON_LINE, 'Transfer-Encoding: chunked'] })}${size};a=b\r\n${GOOD}\r\n0\r\nX-Trailer: a\r\n\r\n`,
   chat({ lines: ['Expect: 100-continue', 'Connection: close'] }),
+  // Bodies that go on as they arrive, and what else is the upstream's to answer.
+  request('POST', '/v1/audio/transcriptions', {
+    lines: ['Content-Type: multipart/form-data; boundary=x'],
+    body: '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nhello\r\n--x--\r\n',
+  }),
+  `${request('PUT', '/v1/files/x?a=b', { lines: [JSON_LINE, 'Transfer-Encoding: chunked'] })}${size}\r\n${GOOD}\r\n0\r\n\r\n`,
+  request('DELETE', '/v1/files/x'),
+  request('POST', '/v1/responses', { lines: [JSON_LINE], body: '{"model":"m","input":"a"}' }),
+  get('/v1/responses/resp_1'),
   get('/v1/realtime', ['Connection: Upgrade', 'Upgrade: websocket']),
   'CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n',
   'GET /livez HTTP/1.0\r\n\r\n',

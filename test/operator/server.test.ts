@@ -90,7 +90,7 @@ t.test('a client id is kept only when it is sane', async (t) => {
 
 t.test('listen() rejects with the error of the system when the port is taken', async (t) => {
   const { port } = await start(t)
-  const second = buildServer({ ...({} as ServerParts), clock: systemClock })
+  const second = buildServer({ ...({} as ServerParts), clock: systemClock, proxied: [] })
   await t.rejects(second.listen({ host: '127.0.0.1', port }), { code: 'EADDRINUSE' })
   await second.close()
 })

@@ -35,6 +35,8 @@ t.test('statusOf() shows the frozen document', async (t) => {
     draining: false,
     in_doubt: false,
     serving: { default: 'a', m1: 'a' },
+    policy: 'priority',
+    groups: null,
     config: { ok: false, error: 'GENGATE_PORT: no number', shadowed: ['GENGATE_HOST'] },
   })
   t.equal(document.generation, world.table.generation)
@@ -50,9 +52,15 @@ t.test('statusOf() shows the frozen document', async (t) => {
     since: new Date(WALL + 1_000).toISOString(),
     hint: 'A probe generated a token.',
     last_generation_at: new Date(WALL + 1_000).toISOString(),
+    admitted_at: null,
     next_probe_at: new Date(WALL + 61_000).toISOString(),
     in_flight: 3,
     models: ['m1'],
+    models_listed: false,
+    model: 'm1',
+    probe: 'active',
+    cold: 'on_demand',
+    max_concurrency: null,
     derived: { probe_deadline_ms: 1_000, eject_after_ms: 8_000, interval_ms: 60_000 },
     embedded: false,
   })
@@ -106,4 +114,25 @@ t.test('a probe that is due is sent now, not in the past', async (t) => {
     statusOf(world.table, context(500_000)).upstreams[0]?.next_probe_at,
     new Date(WALL + 500_000).toISOString(),
   )
+})
+
+t.test('statusOf() shows everything that routing looks at', async (t) => {
+  const groups = [{ public: 'small', members: [{ upstream: 'a', model: 'm2' }] }]
+  const specs = [spec({ name: 'a', probe: 'passive', cold: 'never', maxConcurrency: 2 })]
+  const world = new World(tableConfig({ specs, routing: 'least_busy', models: groups }))
+  world.at(10).tell('a', { type: 'models', at: 10, models: ['m1', 'm2'] })
+  t.match(statusOf(world.table, context(20)), {
+    policy: 'least_busy',
+    groups,
+    upstreams: [
+      {
+        models: ['m1', 'm2'],
+        models_listed: true,
+        model: null,
+        probe: 'passive',
+        cold: 'never',
+        max_concurrency: 2,
+      },
+    ],
+  })
 })

@@ -117,8 +117,8 @@ export class Stage {
       random: () => 0.5,
       emit: (event) => this.events.push(event),
       keyOf: () => null,
-      connectTimeoutMs: 1_000,
-      probeMaxTokens: 1,
+      connectTimeoutMs: () => 1_000,
+      probeMaxTokens: () => 1,
       wire: this.wire,
     })
   }

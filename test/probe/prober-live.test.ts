@@ -25,8 +25,8 @@ function live(t: Test, over: Partial<UpstreamSpec>): { store: TableStore; reason
     random: systemRandom,
     emit: () => {},
     keyOf: () => null,
-    connectTimeoutMs: 500,
-    probeMaxTokens: 1,
+    connectTimeoutMs: () => 500,
+    probeMaxTokens: () => 1,
   })
   t.teardown(() => prober.stop())
   prober.start()

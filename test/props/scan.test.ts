@@ -22,12 +22,13 @@ function reference(bytes: Buffer): unknown {
   const bounds = [fields['max_tokens'], fields['max_completion_tokens']].filter(
     (bound): bound is number => typeof bound === 'number' && Number.isFinite(bound) && bound >= 0,
   )
-  const { n } = fields
+  const { n, previous_response_id: previousId } = fields
   return {
     model,
     stream,
     n: typeof n === 'number' && Number.isInteger(n) && n >= 1 ? n : 1,
     maxTokens: bounds.length === 0 ? null : Math.max(...bounds),
+    previousId: typeof previousId === 'string' ? previousId : null,
     empty: Object.keys(body).length === 0,
   }
 }
@@ -35,7 +36,7 @@ function reference(bytes: Buffer): unknown {
 /** The same of the scanner; its spans must be what they claim to be. */
 function summary(bytes: Buffer, scan: ScanResult): unknown {
   if (!scan.ok) return scan.code
-  const { model, modelSpan, stream, n, maxTokens, insertAt, empty } = scan
+  const { model, modelSpan, stream, n, maxTokens, previousId, insertAt, empty } = scan
   if (bytes[insertAt - 1] !== 0x7b) return 'insertAt is not after a brace'
   if (model !== null) {
     const token: unknown = JSON.parse(bytes.subarray(model.start, model.end).toString())
@@ -45,7 +46,12 @@ function summary(bytes: Buffer, scan: ScanResult): unknown {
     const token = bytes.subarray(modelSpan.start, modelSpan.end).toString()
     if (token !== 'null') return 'a span without a name'
   }
-  return { model: model?.value ?? null, stream, n, maxTokens, empty }
+  return { model: model?.value ?? null, stream, n, maxTokens, previousId, empty }
+}
+
+/** Does the body go on from an earlier response? */
+function goesOn(read: unknown): boolean {
+  return typeof (read as { previousId?: unknown }).previousId === 'string'
 }
 
 function agrees(bytes: Buffer): boolean {
@@ -78,16 +84,10 @@ const numbers = fc.oneof(
   fc.integer().map(String),
   fc.constantFrom('-0', '0', '1e400', '-1E-5', '1E5', '12345678901234567890', '0.10', '1e+2'),
 )
+const KEYS =
+  'model stream n max_tokens max_completion_tokens previous_response_id previous_response_ids messages Model mode models __proto__'
 const keys = fc
-  .tuple(
-    fc.constantFrom(
-      ...'model stream n max_tokens max_completion_tokens messages Model mode models __proto__'.split(
-        ' ',
-      ),
-      '',
-    ),
-    fc.oneof(fc.constant(0), fc.nat(255)),
-  )
+  .tuple(fc.constantFrom(...KEYS.split(' '), ''), fc.oneof(fc.constant(0), fc.nat(255)))
   // A key of one letter stays plain: JSON.parse itself reads `"\u006e"` as a backslash where an
   // object with the key `\` came before it (V8 14.6, Node 26.10).
   .map(([key, seed]) => text(key, key.length === 1 ? 0 : seed))
@@ -127,13 +127,34 @@ t.test(
         const theirs = reference(bytes)
         const kind = typeof theirs === 'string' ? theirs : 'ok'
         seen[kind] = (seen[kind] ?? 0) + 1
+        if (goesOn(theirs)) seen['previous'] = (seen['previous'] ?? 0) + 1
         return agrees(bytes)
       }),
       3000,
     )
     t.ok((seen['ok'] ?? 0) > 300 && (seen['invalid_model'] ?? 0) > 100, JSON.stringify(seen))
+    t.ok((seen['previous'] ?? 0) > 20, JSON.stringify(seen))
   },
 )
+
+t.test('scanBody agrees with JSON.parse on which response a body goes on from', async (t) => {
+  const key = fc.nat(255).map((seed) => text('previous_response_id', seed))
+  const member = fc.tuple(fc.oneof({ weight: 3, arbitrary: key }, keys), fc.oneof(strings, values))
+  const several = fc
+    .array(member, { minLength: 1, maxLength: 5 })
+    .map((members) => `{${members.map(([name, value]) => `${name}:${value}`).join(',')}}`)
+  let goingOn = 0
+  holds(
+    t,
+    'the last one counts, in any spelling, and only a string',
+    fc.property(several, (body) => {
+      if (goesOn(reference(Buffer.from(body)))) goingOn++
+      return agrees(Buffer.from(body))
+    }),
+    2000,
+  )
+  t.ok(goingOn > 500, `${goingOn} of them had one`)
+})
 
 t.test('scanBody agrees with JSON.parse on any JSON text', async (t) => {
   holds(

@@ -16,7 +16,7 @@ async function answered(
   clock: Clock = systemClock,
 ) {
   const server = createServer((_request, response: ServerResponse) =>
-    write(new AnswerWriter(response, clock)),
+    write(new AnswerWriter(response, { clock, api: 'chat' })),
   )
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close().closeAllConnections())
@@ -41,7 +41,7 @@ t.test('commit(), write() and end() give a proper answer', async (t) => {
 t.test('cut() breaks the connection after its frame', async (t) => {
   const raw: string[] = []
   const server = createServer((_request, response) => {
-    const writer = new AnswerWriter(response, systemClock)
+    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
     writer.commit(200, SSE, 'a')
     writer.write(Buffer.from('data: 1\n\n'))
     writer.cut('upstream_truncated', 'gone')

@@ -2,7 +2,8 @@ import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { Attempt, type AttemptInput } from '../../src/proxy/attempt.ts'
 import { Pool } from '../../src/proxy/pools.ts'
-import { BodyReader, StreamReader } from '../../src/proxy/reader.ts'
+import { BodyReader } from '../../src/proxy/body-reader.ts'
+import { StreamReader } from '../../src/proxy/stream-reader.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 // Goal: one attempt ends once, with a value, whatever the connection does.
@@ -41,7 +42,9 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
   const running = new Attempt(
     {
       pool,
+      method: 'POST',
       path: '/v1/chat/completions',
+      judged: true,
       headers: { 'content-type': 'application/json' },
       body: Buffer.from('{}'),
       mapped: false,

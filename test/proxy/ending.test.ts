@@ -12,7 +12,7 @@ import {
 import { World } from '../support/world.ts'
 
 const answer = (status: number, body = '{}') => ({ status, headers: {}, body: Buffer.from(body) })
-const what = { at: 10, sentAt: 3, streamed: true, status: 200 }
+const what = { at: 10, sentAt: 3, streamed: true }
 const code = (value: string) => Object.assign(new Error('x'), { code: value })
 
 t.test('failedByStatus() keeps the answer to pass on, but not one about our own key', async (t) => {
@@ -38,7 +38,7 @@ t.test('failedByTransport() tells what was never sent from what may have been', 
 t.test('evidenceOf() teaches what each ending is worth', async (t) => {
   t.equal(evidenceOf({ kind: 'aborted' }, what), null)
   t.match(evidenceOf({ kind: 'finished' }, what), { type: 'finished', tookMs: 7 })
-  t.equal(evidenceOf({ kind: 'finished' }, { ...what, status: 400 }), null)
+  t.equal(evidenceOf({ kind: 'passed', answer: answer(400) }, what), null)
   const cut = { kind: 'cut', code: 'upstream_truncated', detail: '' } as const
   t.match(evidenceOf(cut, what), { type: 'live_failure', failure: 'truncated' })
   t.match(evidenceOf(failedByStatus('busy', answer(503)) as Failed, what), { type: 'live_busy' })

@@ -23,6 +23,28 @@ t.test('checkRequest B22, B23: web pages that nobody allowed', async (t) => {
   t.equal(codeOf(health as never), 'origin_not_allowed', 'pages may not even ask for health')
 })
 
+t.test('checkRequest B22, B23: no lane lets strangers in, whatever they send', async (t) => {
+  for (const url of ['/v1/whatever', '/v1/audio/transcriptions', '/v1/files/x', '/rerank']) {
+    for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+      for (const type of ['multipart/form-data; boundary=x', 'text/plain', null]) {
+        for (const [name, value] of [
+          ['Origin', 'https://evil.example'],
+          ['Origin', 'null'],
+          ['Sec-Fetch-Site', 'cross-site'],
+          ['Sec-Fetch-Site', 'same-site'],
+        ] as const) {
+          const headers = [[name, value] as const, ['Content-Type', type] as const]
+          t.equal(
+            codeOf({ method, url, headers }),
+            'origin_not_allowed',
+            `${method} ${url} ${type}`,
+          )
+        }
+      }
+    }
+  }
+})
+
 t.test('checkRequest: 24 combinations of host, origin, type and method', async (t) => {
   const passed: string[] = []
   for (const host of ['localhost:8000', 'evil.example']) {
@@ -40,9 +62,14 @@ t.test('checkRequest: 24 combinations of host, origin, type and method', async (
       }
     }
   }
+  // A GET of a route that has none is the upstream's to answer, under the same guards.
   t.strictSame(passed, [
     'localhost:8000 null application/json POST',
+    'localhost:8000 null application/json GET',
+    'localhost:8000 null text/plain GET',
     `localhost:8000 ${APP} application/json POST`,
+    `localhost:8000 ${APP} application/json GET`,
+    `localhost:8000 ${APP} text/plain GET`,
   ])
 })
 
@@ -64,7 +91,7 @@ t.test('checkRequest B21: preflights', async (t) => {
     ok: true,
     cors: {
       'access-control-allow-origin': APP,
-      'access-control-allow-methods': 'GET, POST, OPTIONS',
+      'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE, OPTIONS',
       'access-control-allow-headers': 'authorization,x-stainless-os, content-type',
       vary: 'Origin, Access-Control-Request-Headers',
     },

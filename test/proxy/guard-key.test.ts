@@ -59,13 +59,17 @@ t.test('checkRequest: which paths need what', async (t) => {
   for (const url of [
     '/v1/models',
     '/v1/x',
+    '/v1/files/x',
+    '/v1/responses/x',
     '/api/tags',
-    '/tokenize',
     '/Livez',
     '/livez/',
     '/gatex',
   ]) {
     t.equal(get(url, LOCKED), 'invalid_api_key', url)
+  }
+  for (const url of ['/tokenize', '/rerank', '/v2/rerank', '/v1/audio/transcriptions']) {
+    t.equal(codeOf({ url, policy: LOCKED }), 'invalid_api_key', url)
   }
   t.equal(get('/', LOCKED), 'ok')
   t.equal(get('/', LOCKED, 'evil.example'), 'host_not_allowed')

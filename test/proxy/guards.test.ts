@@ -16,33 +16,49 @@ t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
 })
 
 t.test('checkRequest B20: methods', async (t) => {
-  for (const method of ['TRACE', 'CONNECT', 'PUT', 'GET', 'HEAD', 'DELETE', 'X', 'post', '']) {
-    const refusal = { code: 'method_not_allowed', headers: { allow: 'POST, OPTIONS' } }
-    t.match(ask({ method }), refusal, method)
+  const allow = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+  for (const url of ['/v1/chat/completions', '/v1/whatever', '/v1/files/x', '/metrics']) {
+    for (const method of ['TRACE', 'CONNECT', 'QUERY', 'PROPFIND', 'X', 'post', '']) {
+      const refusal = { code: 'method_not_allowed', headers: { allow } }
+      t.match(ask({ method, url }), refusal, `${method} ${url}`)
+    }
   }
-  for (const method of ['TRACE', 'CONNECT', 'PUT', 'QUERY']) {
-    t.equal(codeOf({ method, url: '/metrics' }), 'method_not_allowed', method)
-  }
-  for (const method of ['GET', 'HEAD', 'DELETE']) {
-    t.equal(codeOf({ method, url: '/v1/models' }), 'ok', method)
+  for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE']) {
+    for (const url of ['/v1/models', '/v1/chat/completions', '/v1/whatever', '/v1/files/x']) {
+      t.equal(codeOf({ method, url }), 'ok', `${method} ${url} is the upstream's to answer`)
+    }
+    for (const url of ['/rerank', '/v2/rerank', '/tokenize', '/classify']) {
+      const refusal = { code: 'method_not_allowed', headers: { allow: 'POST, OPTIONS' } }
+      t.match(ask({ method, url }), refusal, `${method} ${url} has no lane`)
+    }
   }
 })
+
+const upgrade = (protocol: string): (readonly [string, string])[] => [
+  ['Connection', 'keep-alive, Upgrade'],
+  ['Upgrade', protocol],
+]
 
 t.test('checkRequest B32–B35: Expect, Upgrade and other things between hops', async (t) => {
   t.equal(codeWith('Expect', '100-Continue'), 'ok')
   for (const value of ['y 100-continue', '100-continue, x', '200-ok', '']) {
     t.equal(codeWith('Expect', value), 'expectation_failed', value)
   }
-  for (const protocol of ['websocket', 'h2c']) {
+  for (const protocol of ['websocket', 'h2c, websocket', 'tls/1.0']) {
     for (const method of ['GET', 'POST']) {
-      const headers = [
-        ['Connection', 'keep-alive, Upgrade'],
-        ['Upgrade', protocol],
-      ] as const
-      t.equal(codeOf({ method, url: '/v1/realtime', headers }), 'upgrade_not_supported')
+      const headers = upgrade(protocol)
+      t.equal(codeOf({ method, url: '/v1/realtime', headers }), 'upgrade_not_supported', protocol)
     }
   }
-  t.equal(codeWith('Upgrade', 'h2c'), 'ok', 'without Connection it means nothing')
+  t.equal(codeOf({ headers: upgrade('h2c') }), 'ok', 'Java offers it always, and it is ignored')
+  const key = [
+    ['Sec-WebSocket-Version', '13'],
+    ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+  ] as const
+  const headers = [...upgrade('WebSocket'), ...key]
+  t.match(ask({ method: 'GET', url: '/v1/realtime?x', headers }), { ok: true, upgrade: true })
+  t.equal(codeOf({ method: 'GET', url: '/v1/models', headers }), 'upgrade_not_supported')
+  t.equal(codeWith('Upgrade', 'websocket'), 'ok', 'without Connection it means nothing')
   for (const name of ['Keep-Alive', 'Proxy-Connection', 'Proxy-Authorization', 'TE']) {
     t.equal(codeWith(name, 'x'), 'ok', name)
   }
@@ -73,6 +89,48 @@ t.test('checkRequest B24, B25: the content type, in every spelling', async (t) =
   t.equal(codeWith('Content-Type', null), 'unsupported_media_type', 'none')
   const elsewhere = { url: '/api/chat', headers: [['Content-Type', 'text/plain']] } as const
   t.equal(codeOf(elsewhere), 'ok', 'a path without a route gets its own helpful answer')
+})
+
+const MULTIPART = 'multipart/form-data; boundary=x'
+
+const typed = (url: string, type: string | null, method = 'POST'): string =>
+  codeOf({
+    method,
+    url,
+    headers: [
+      ['Content-Type', type],
+      ['Content-Length', '5'],
+    ],
+  })
+
+const bare = (...headers: (readonly [string, string])[]): string =>
+  codeOf({ url: '/v1/responses/x/cancel', headers: [['Content-Type', null], ...headers] })
+
+t.test('checkRequest B24: other types come in on upload routes only', async (t) => {
+  for (const url of ['/v1/audio/transcriptions', '/v1/files', '/v1/uploads/x/parts']) {
+    for (const type of [MULTIPART, 'application/octet-stream', 'text/plain', null]) {
+      t.equal(typed(url, type), 'ok', `${url} ${type}`)
+    }
+  }
+  const json = ['/v1/whatever', '/v1/audio', '/v1/chat/completions/x', '/v1/responses/x/cancel']
+  for (const url of [...json, '/v1/messages', '/rerank', '/v1/Files', '/v1/x/v1/files']) {
+    for (const type of [MULTIPART, 'application/x-www-form-urlencoded', 'text/plain', '', null]) {
+      t.equal(typed(url, type), 'unsupported_media_type', `${url} ${type}`)
+    }
+    t.equal(typed(url, 'application/json'), 'ok', url)
+  }
+  for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
+    t.equal(typed('/v1/whatever', 'text/plain', method), 'unsupported_media_type', method)
+  }
+})
+
+t.test('checkRequest B24: a request without a body needs no type, others do', async (t) => {
+  t.equal(bare(), 'ok')
+  t.equal(bare(['Content-Length', '0']), 'ok')
+  t.equal(bare(['Content-Length', '1']), 'unsupported_media_type')
+  t.equal(bare(['Content-Length', '00']), 'unsupported_media_type', 'on the safe side')
+  t.equal(bare(['Transfer-Encoding', 'chunked']), 'unsupported_media_type')
+  t.equal(codeWith('Content-Type', null), 'unsupported_media_type', 'a generation has a body')
 })
 
 t.test('checkRequest B53: compressed bodies', async (t) => {

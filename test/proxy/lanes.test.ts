@@ -1,29 +1,61 @@
 import t from 'tap'
-import { allowOf, laneOf, LANES, methodsOf } from '../../src/proxy/lanes.ts'
+import {
+  allowOf,
+  isUpload,
+  laneOf,
+  LANES,
+  PASSTHROUGH,
+  pathsOutside,
+} from '../../src/proxy/lanes.ts'
 
-t.test('laneOf knows its routes by method and exact path', async (t) => {
-  t.match(laneOf('POST', '/v1/chat/completions'), { api: 'chat', body: 'buffered', replay: true })
-  t.match(laneOf('POST', '/v1/completions'), { api: 'completions' })
-  t.match(laneOf('POST', '/v1/embeddings'), { api: 'embeddings' })
-  for (const [method, path] of [
-    ['GET', '/v1/chat/completions'],
-    ['POST', '/v1/chat/completions/'],
-    ['POST', '/V1/chat/completions'],
-    ['POST', '/v1/models'],
-    ['post', '/v1/embeddings'],
-    ['POST', '__proto__'],
-  ] as const) {
-    t.equal(laneOf(method, path), null, `${method} ${path}`)
-  }
+t.test('laneOf() finds a row by method and canonical path', async (t) => {
+  t.match(laneOf('POST', '/v1/chat/completions'), { route: 'chat', api: 'chat', replay: true })
+  t.match(laneOf('POST', '/v1/responses'), { route: 'responses', body: 'buffered' })
+  t.match(laneOf('POST', '/rerank'), { route: 'rerank', api: 'json' })
 })
 
-t.test('no two lanes claim the same route', async (t) => {
-  t.equal(new Set(LANES.map(({ method, path }) => `${method} ${path}`)).size, LANES.length)
+t.test(
+  'laneOf() lets everything else under /v1 through as it comes, and nothing outside',
+  async (t) => {
+    for (const [method, path] of [
+      ['GET', '/v1/chat/completions'],
+      ['POST', '/v1/audio/transcriptions'],
+      ['GET', '/v1/responses/resp_1'],
+      ['DELETE', '/v1/files/x'],
+      ['POST', '/v1/whatever'],
+    ] as const) {
+      t.equal(laneOf(method, path), PASSTHROUGH, `${method} ${path}`)
+    }
+    for (const path of ['/rerank2', '/metrics', '/v1', '/v2/other', '/']) {
+      t.equal(laneOf('POST', path), null, path)
+    }
+    t.equal(laneOf('GET', '/tokenize'), null)
+  },
+)
+
+t.test('a lane that may be sent again is read whole and judged', async (t) => {
+  for (const lane of LANES) t.match(lane, { replay: true, body: 'buffered', api: /./, route: /./ })
+  t.match(PASSTHROUGH, { replay: false, body: 'streamed', api: null, route: null })
 })
 
-t.test('allowOf says what a wrong method should have been', async (t) => {
-  t.strictSame(methodsOf('/v1/embeddings'), ['POST'])
-  t.strictSame(methodsOf('/v1/models'), [])
-  t.equal(allowOf('/v1/embeddings'), 'POST, OPTIONS')
-  t.equal(allowOf('/v1/models'), 'GET, HEAD, POST, PATCH, DELETE, OPTIONS')
+t.test('paths are unique, and those outside of /v1 are told', async (t) => {
+  const paths = LANES.map(({ path }) => path)
+  t.equal(new Set(paths).size, paths.length)
+  t.strictSame(pathsOutside(), [
+    '/v2/rerank',
+    '/rerank',
+    '/score',
+    '/classify',
+    '/pooling',
+    '/tokenize',
+    '/detokenize',
+  ])
+})
+
+t.test('isUpload() and allowOf() follow the path', async (t) => {
+  t.ok(isUpload('/v1/audio/transcriptions'))
+  t.ok(isUpload('/v1/files'))
+  t.notOk(isUpload('/v1/chat/completions'))
+  t.equal(allowOf('/rerank'), 'POST, OPTIONS')
+  t.match(allowOf('/v1/files/x'), /DELETE/)
 })

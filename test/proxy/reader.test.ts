@@ -1,5 +1,7 @@
 import t from 'tap'
-import { BodyReader, type Step, StreamReader } from '../../src/proxy/reader.ts'
+import { BodyReader } from '../../src/proxy/body-reader.ts'
+import type { Step } from '../../src/proxy/reader.ts'
+import { StreamReader } from '../../src/proxy/stream-reader.ts'
 
 // Goal: what of an upstream's answer may go on, and when; and whether it ended properly.
 

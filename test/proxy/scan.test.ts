@@ -20,7 +20,8 @@ t.test('scanBody finds what routing needs, wherever it stands', async (t) => {
 })
 
 t.test('scanBody: absent fields, null fields, the empty object', async (t) => {
-  const nothing = { model: null, modelSpan: null, stream: false, n: 1, maxTokens: null }
+  const numbers = { n: 1, maxTokens: null }
+  const nothing = { model: null, modelSpan: null, stream: false, ...numbers, previousId: null }
   t.strictSame(scan(' { } '), { ok: true, ...nothing, insertAt: 2, empty: true })
   t.match(scan('{"model":null,"stream":null,"n":null,"max_tokens":null}'), {
     model: null,
@@ -51,6 +52,22 @@ t.test('scanBody: the larger bound, and none that is none', async (t) => {
   t.match(scan('{"n":0}'), { n: 1 })
   t.match(scan('{"n":1.5}'), { n: 1 })
   t.match(scan('{"n":1000000}'), { n: 1_000_000 }, 'the upstream says no, not we (B57)')
+})
+
+t.test('scanBody: the response that this one goes on from', async (t) => {
+  const key = '"previous_response_id"'
+  t.match(scan(`{"model":"m",${key}:"resp_1"}`), { previousId: 'resp_1' })
+  t.match(scan(`{${key}:"resp_\\u0031\\/"}`), { previousId: 'resp_1/' }, 'as JSON reads it')
+  t.match(scan('{"previous\\u005fresponse_id":"a"}'), { previousId: 'a' })
+  t.match(scan(`{${key}:"a","\\u0070revious_response_id":"b"}`), { previousId: 'b' })
+  t.match(scan(`{${key}:"a",${key}:null}`), { previousId: null })
+  for (const value of ['null', '1', 'true', '{}', '[]', '["a"]', `{${key}:"a"}`]) {
+    t.match(scan(`{${key}:${value}}`), { ok: true, previousId: null }, value)
+  }
+  t.match(scan(`{"a":{${key}:"a"},"b":[{${key}:"a"}]}`), { previousId: null }, 'deeper ones do not')
+  t.match(scan(`{${key.replace('_id', '_idx')}:"a"}`), { previousId: null })
+  t.match(scan(`{${key}:"${'x'.repeat(1_998)}"}`), { previousId: 'x'.repeat(1_998) })
+  t.match(scan(`{${key}:"${'x'.repeat(1_999)}"}`), { ok: true, previousId: null }, 'no id of ours')
 })
 
 t.test('scanBody B41: what is no JSON object', async (t) => {

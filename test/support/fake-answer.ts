@@ -1,16 +1,19 @@
 import type { ServerResponse } from 'node:http'
+import {
+  jsonAnswer,
+  type JsonRoute,
+  type Route,
+  ROUTES,
+  tokenText,
+  type TypedRoute,
+  type TypedShape,
+  typedShape,
+} from './fake-shapes.ts'
+
+export { type Route, tokenText } from './fake-shapes.ts'
 
 /** Where a cut answer stops: TCP reset, FIN in mid-chunk, a clean chunked end, or EOF framing. */
 export type Cut = 'reset' | 'fin' | 'chunked-end' | 'eof-framed'
-
-/** The generation routes of the OpenAI API that the fake knows. */
-export type Route = 'chat' | 'completions' | 'embeddings'
-
-const ROUTES: Readonly<Record<string, Route>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-  '/v1/embeddings': 'embeddings',
-}
 
 /** What a request asks for; null where the body does not say. */
 export interface Wish {
@@ -26,7 +29,7 @@ export function wishOf(url: string, text: string): Wish {
   const body = parse(text)
   const model = body['model']
   const options = body['stream_options'] as Record<string, unknown> | null | undefined
-  const maxTokens = body['max_completion_tokens'] ?? body['max_tokens']
+  const maxTokens = body['max_completion_tokens'] ?? body['max_output_tokens'] ?? body['max_tokens']
   return {
     route,
     model: typeof model === 'string' && model !== '' ? model : null,
@@ -44,19 +47,32 @@ function parse(text: string): Record<string, unknown> {
   }
 }
 
+const TYPED: readonly (Route | null)[] = ['responses', 'messages']
+const CHOICES: readonly (Route | null)[] = [null, 'chat', 'completions', 'embeddings']
+
 /** Writes one generation in the shapes of vLLM: role delta, content deltas, finish, `[DONE]`. */
 export class FakeAnswer {
   readonly wish: Wish
   readonly model: string
   /** Aborts when the client is gone. */
   readonly signal: AbortSignal
+  /** Of the answer. */
+  readonly id: string
   readonly #res: ServerResponse
+  readonly #typed: TypedShape | null
+  #text = ''
 
-  constructor(res: ServerResponse, wish: Wish, rest: { model: string; signal: AbortSignal }) {
+  constructor(
+    res: ServerResponse,
+    wish: Wish,
+    rest: { model: string; signal: AbortSignal; id: string },
+  ) {
     this.#res = res
     this.wish = wish
     this.model = rest.model
     this.signal = rest.signal
+    this.id = rest.id
+    this.#typed = TYPED.includes(wish.route) ? typedShape(wish.route as TypedRoute) : null
   }
 
   /** Sends the head of the answer at once, in the framing that the cut to come needs. */
@@ -68,17 +84,27 @@ export class FakeAnswer {
     this.#res.flushHeaders()
   }
 
+  /** What comes before any token, also from a frozen engine. */
   role(): void {
+    if (this.#typed !== null) this.write(this.#typed.open(this))
     if (this.wish.route === 'chat') this.#chunk({ delta: { role: 'assistant', content: '' } })
   }
 
   token(index: number): void {
     const text = tokenText(index)
+    if (this.#typed !== null) {
+      this.write((this.#text === '' ? this.#typed.begin() : '') + this.#typed.token(text))
+      this.#text += text
+      return
+    }
     this.#chunk(this.wish.route === 'chat' ? { delta: { content: text } } : { text })
   }
 
   /** The last chunk, the usage where it was asked for, and `[DONE]`. */
   end(reason: string, tokens: number): void {
+    if (this.#typed !== null) {
+      return this.finish(this.#typed.end(this, { reason, text: this.#text }))
+    }
     const empty = this.wish.route === 'chat' ? { delta: {} } : { text: '' }
     this.#chunk({ ...empty }, reason)
     if (this.wish.includeUsage) this.frame({ ...this.#envelope([]), usage: usageOf(tokens) })
@@ -93,8 +119,17 @@ export class FakeAnswer {
     this.#res.write(`data: ${JSON.stringify(value)}\n\n`)
   }
 
+  /** A dying engine: its error, and the usual last event as if all were well. */
+  failed(): void {
+    if (this.#typed !== null) return this.finish(this.#typed.failed(this))
+    this.frame(DEAD)
+    this.done()
+  }
+
+  /** What flows from a frozen engine: proves nothing. */
   comment(): void {
-    this.#res.write(': keep-alive\n\n')
+    if (this.#typed === null) this.#res.write(': keep-alive\n\n')
+    else if (this.#typed.idle() !== '') this.#res.write(this.#typed.idle())
   }
 
   /** The whole unary body. */
@@ -104,7 +139,13 @@ export class FakeAnswer {
       const usage = { prompt_tokens: 2, total_tokens: 2 }
       return JSON.stringify({ object: 'list', data, model: this.model, usage })
     }
-    const content = Array.from({ length: tokens }, (_, index) => tokenText(index)).join('')
+    if (!CHOICES.includes(this.wish.route)) {
+      if (this.#typed === null)
+        return JSON.stringify(jsonAnswer(this.wish.route as JsonRoute, this))
+      const text = textOf(tokens)
+      return JSON.stringify(this.#typed.unary(this, { reason, text }))
+    }
+    const content = textOf(tokens)
     const choice =
       this.wish.route === 'chat' ? { message: { role: 'assistant', content } } : { text: content }
     const choices = [{ index: 0, ...choice, finish_reason: reason }]
@@ -139,13 +180,15 @@ export class FakeAnswer {
   #envelope(choices: readonly object[]): object {
     const chat = this.wish.stream ? 'chat.completion.chunk' : 'chat.completion'
     const object = this.wish.route === 'chat' ? chat : 'text_completion'
-    return { id: 'gen-fake', object, created: 1, model: this.model, choices }
+    return { id: this.id, object, created: 1, model: this.model, choices }
   }
 }
 
-/** The text of the n-th token: `tok0 `, `tok1 `, … */
-export function tokenText(index: number): string {
-  return `tok${index} `
+/** What vLLM says when its core is gone. */
+export const DEAD = { error: { message: 'EngineCore encountered an issue.', code: 500 } }
+
+function textOf(tokens: number): string {
+  return Array.from({ length: tokens }, (_, index) => tokenText(index)).join('')
 }
 
 function usageOf(tokens: number): object {

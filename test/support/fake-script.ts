@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Cut, FakeAnswer, Route } from './fake-answer.ts'
+import { type Cut, DEAD, type FakeAnswer, type Route } from './fake-answer.ts'
 
 /** How generations go. Set by the sentences of FakeUpstream; holds until the next sentence. */
 export type Script =
@@ -35,6 +35,8 @@ export const DEFAULTS = {
   /** Models in memory; not null makes it an Ollama: `/api/ps`, and requests load what is not. */
   loaded: null as readonly string[] | null,
   loadMs: 0,
+  /** Begins the ids of answers, so that they tell who made them. */
+  idPrefix: 'gen-fake',
   /** Between two comments of `headersOnly`. */
   commentMs: 50,
 }
@@ -50,8 +52,6 @@ export interface Stage {
 
 /** Time for written bytes to be read at the other end of the loopback. */
 const ARRIVES_MS = 20
-
-const DEAD = { error: { message: 'EngineCore encountered an issue.', code: 500 } }
 
 /** Plays one generation to its end, whatever that is. Rejects when the client leaves. */
 export async function perform(answer: FakeAnswer, stage: Stage): Promise<void> {
@@ -81,10 +81,7 @@ async function stream(answer: FakeAnswer, stage: Stage): Promise<void> {
     answer.token(index)
   }
   if (script.kind === 'cut') return cut(answer, script.how)
-  if (script.kind === 'error_frame') {
-    answer.frame(DEAD)
-    return answer.done()
-  }
+  if (script.kind === 'error_frame') return answer.failed()
   await stage.warm(signal)
   answer.end(reasonOf(script), total)
 }

@@ -15,6 +15,9 @@ export interface Seen {
   ended: { readonly how: 'finished' | 'cut'; readonly afterMs: number } | null
 }
 
+/** Answers in place of the fake; the body is its own to read, or not. */
+export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown
+
 export type FakeOptions = Partial<typeof DEFAULTS>
 
 /** A real HTTP server on 127.0.0.1 that fails on request. `t` closes it. */
@@ -35,6 +38,10 @@ export class FakeUpstream {
   readonly seen: Seen[] = []
   /** Answers of GETs, by path, in place of the usual ones. */
   readonly raw = new Map<string, { readonly status: number; readonly body: string }>()
+  /** What answers other routes, by path without query, whatever the method. */
+  readonly handlers = new Map<string, Handler>()
+  /** Responses that were made and are kept, by id. */
+  readonly kept = new Map<string, string>()
   /** Loads that requests caused. */
   coldLoads = 0
   /** Generations that hold a slot. */
@@ -156,12 +163,15 @@ export class FakeUpstream {
       seen.ended = { how, afterMs: performance.now() - startedAt }
       gone.abort()
     })
+    const handler = this.handlers.get(url.split('?')[0] ?? '')
+    if (handler !== undefined) return void handler(req, res)
     try {
       for await (const chunk of req) seen.body += String(chunk)
       const wish = wishOf(url, seen.body)
       const model = wish.model ?? this.options.models[0] ?? 'fake'
       const stream = wish.stream && !this.options.ignoresStream
-      const answer = new FakeAnswer(res, { ...wish, stream }, { model, signal: gone.signal })
+      const id = `${this.options.idPrefix}-${this.seen.length}`
+      const answer = new FakeAnswer(res, { ...wish, stream }, { model, signal: gone.signal, id })
       if (!this.#refuses(seen, wish, answer)) await this.#takeSlot(answer, seen.body.length)
     } catch {
       // The client left or the script cut; `ended` tells.
@@ -188,6 +198,13 @@ export class FakeUpstream {
     if (method === 'GET' && url === '/api/ps' && loaded !== null) {
       return refuse(200, { models: loaded.map((name) => ({ name, model: name })) })
     }
+    const asked = /^\/v1\/responses\/([^/?]+)/.exec(url)?.[1]
+    if (asked !== undefined) {
+      const kept = this.kept.get(asked)
+      if (kept !== undefined) return refuse(200, kept)
+      const message = `Response with id '${asked}' not found.`
+      return refuse(404, { error: { message, type: 'invalid_request_error', code: 404 } })
+    }
     if (method !== 'POST' || route === null || missing.includes(route)) {
       return refuse(404, { detail: 'Not Found' })
     }
@@ -208,6 +225,8 @@ export class FakeUpstream {
       signal.throwIfAborted()
     }
     this.running++
+    const { wish, id } = answer
+    if (wish.route === 'responses') this.kept.set(id, answer.unary('stop', this.options.tokens))
     try {
       await this.#load(answer)
       await pause(this.options.ttftMs + bytes * this.options.msPerByte, null, { signal })

@@ -129,6 +129,7 @@ export class SimExchange {
           last = await this.#try(next)
           break
         case 'unknown_model':
+        case 'no_route':
         case 'exhausted':
           return this.#finish('failed', next.kind)
         case 'hold':
@@ -153,10 +154,11 @@ export class SimExchange {
     lease.release()
     const at = proxy.clock.nowMs()
     const { sentAt, streamed } = lease.item
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, status: 200 })
+    const evidence = evidenceOf(ending, { at, sentAt, streamed })
     if (evidence !== null) report(proxy, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
+      case 'passed':
         return null
       case 'finished':
       case 'cut':

@@ -92,8 +92,8 @@ export class SimWorld {
       ...parts,
       emit: () => {},
       keyOf: () => null,
-      connectTimeoutMs: 1_000,
-      probeMaxTokens: 1,
+      connectTimeoutMs: () => 1_000,
+      probeMaxTokens: () => 1,
       wire: simWire((url) => this.engines.get(url), {
         onProbe: (url) => this.referee.probe(url),
         onOutcome: (url) => this.referee.probeEnded(url),

@@ -1,0 +1,104 @@
+import { durationText } from '../core/explain.ts'
+import { parseIso } from '../runtime/clock.ts'
+import { type Candidate, type Explanation, isServed } from './explanation.ts'
+import type { UpstreamStatus } from './gate-status.ts'
+
+/** Names that a line lists at most; the JSON has all. An engine may list hundreds. */
+const NAMES_MAX = 20
+
+/** The explanation for people: the decision, then every upstream with what speaks against it.
+ *  Pure. */
+export function explainLines(explanation: Explanation, wallMs: number): string[] {
+  const { candidates, others } = explanation
+  return [
+    ...decisionLines(explanation),
+    ...candidates.flatMap((candidate, index) => [
+      ...(index === 0 ? [''] : []),
+      `${index + 1}. ${headOf(candidate.upstream, wallMs)}`,
+      ...(candidate.upstream.hint === '' ? [] : [`   ${candidate.upstream.hint}`]),
+      `   ${candidate.why === null ? takenText(candidate) : `Not taken: ${candidate.why}.`}`,
+    ]),
+    ...others.flatMap(({ upstream, why }, index) => [
+      ...(index === 0 ? [''] : []),
+      `-  ${headOf(upstream, wallMs)}`,
+      `   No candidate: ${why}.`,
+    ]),
+  ]
+}
+
+/** The same for programs. Pure. */
+export function explainDocument(explanation: Explanation): Record<string, unknown> {
+  const { model, decision, candidates, others, known } = explanation
+  const taken = candidates.find(({ why }) => why === null)
+  return {
+    model,
+    served: isServed(explanation),
+    decision: decision.kind,
+    upstream: taken?.upstream.name ?? null,
+    tier: taken?.tier ?? null,
+    mapped_to: taken?.mappedTo ?? null,
+    known,
+    candidates: candidates.map(({ upstream, tier, mappedTo, why }) => ({
+      ...rowOf(upstream),
+      tier,
+      mapped_to: mappedTo,
+      taken: why === null,
+      why_not: why,
+    })),
+    others: others.map(({ upstream, why }) => ({ ...rowOf(upstream), why_not: why })),
+  }
+}
+
+function decisionLines({ model, decision, candidates, known }: Explanation): string[] {
+  const what = model === null ? 'A request that names no model' : `A request for "${model}"`
+  switch (decision.kind) {
+    case 'forward': {
+      const taken = candidates.find(({ why }) => why === null)
+      const where = `${decision.upstream} (${taken?.upstream.url ?? ''})`
+      return [`${what} goes to ${where}: it is ${taken?.upstream.state ?? decision.tier}.`]
+    }
+    case 'wait_for_slot':
+      return [`${what} waits for a slot: all that could serve it now are at their caps.`]
+    case 'hold':
+      return [
+        decision.starting
+          ? `${what} is held while the first probes run, for GENGATE_HOLD_MS at most.`
+          : `${what} finds nothing to serve it: held for GENGATE_HOLD_MS at most, then 503.`,
+      ]
+    case 'unknown_model':
+      return [`${what} gets 404: no upstream knows the model.`, knownLine(known)]
+    case 'draining':
+      return [`${what} is refused: this gate shuts down.`]
+  }
+}
+
+function takenText({ mappedTo, upstream }: Candidate): string {
+  const name = mappedTo === null ? 'the model name as it is' : `"${mappedTo}" as the model`
+  return `Taken, with ${name}; ${upstream.inFlight} in flight.`
+}
+
+function knownLine(known: readonly string[]): string {
+  if (known.length === 0) return 'None is known yet.'
+  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
+  return `Known: ${known.slice(0, NAMES_MAX).join(', ')}${more}.`
+}
+
+function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number): string {
+  const sinceMs = since === null ? Number.NaN : parseIso(since)
+  const lasted = Number.isNaN(sinceMs) ? '' : ` for ${durationText(wallMs - sinceMs)}`
+  return `${name}: ${state}, ${reason}${lasted}`
+}
+
+function rowOf(upstream: UpstreamStatus): Record<string, unknown> {
+  const { name, url, state, reason, since, hint, inFlight, maxConcurrency } = upstream
+  return {
+    upstream: name,
+    url,
+    state,
+    reason,
+    since,
+    hint,
+    in_flight: inFlight,
+    max_concurrency: maxConcurrency,
+  }
+}

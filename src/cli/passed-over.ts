@@ -1,0 +1,79 @@
+import { DEFAULT_MODEL } from '../core/models.ts'
+import type { GateStatus, UpstreamStatus } from './gate-status.ts'
+
+/** In which turn an upstream serves (design D5); `suspect` has the unproven that nobody probes,
+ *  too. */
+export type Tier = 'eligible' | 'cold' | 'suspect'
+
+/** What becomes of the next request. */
+export type Decision =
+  | { readonly kind: 'forward'; readonly upstream: string; readonly tier: Tier }
+  | { readonly kind: 'wait_for_slot' }
+  /** `starting`: the first probes are still under way. */
+  | { readonly kind: 'hold'; readonly starting: boolean }
+  | { readonly kind: 'unknown_model' }
+  /** The gate shuts down and takes nothing new. */
+  | { readonly kind: 'draining' }
+
+/** A candidate that was passed over. */
+export interface Passed {
+  readonly upstream: UpstreamStatus
+  /** Null: it does not serve now. */
+  readonly tier: Tier | null
+  /** The names of all candidates, as they are looked at. */
+  readonly order: readonly string[]
+}
+
+/** Why a candidate was passed over, as the end of a sentence. Pure. */
+export function whyNot(
+  { upstream, tier, order }: Passed,
+  decision: Decision,
+  status: GateStatus,
+): string {
+  const { name, state, inFlight, maxConcurrency } = upstream
+  if (decision.kind === 'draining') return 'the gate shuts down'
+  if (tier === null) {
+    const never = state === 'cold' ? `, and GENGATE_${name.toUpperCase()}_COLD is never` : ''
+    return `it is ${state}${never}`
+  }
+  if (maxConcurrency !== null && inFlight >= maxConcurrency) {
+    return `it is at its cap, with ${inFlight} in flight`
+  }
+  if (decision.kind !== 'forward') return 'an eligible one is worth the wait for a slot'
+  if (decision.tier !== tier) return `${decision.upstream} is ${decision.tier}, which comes first`
+  return whyAnEqual({ upstream, tier, order }, decision.upstream, status)
+}
+
+/** Why `taken` and not this one, which serves in the same turn. */
+function whyAnEqual(
+  { upstream: { name, inFlight }, order }: Passed,
+  taken: string,
+  { policy, upstreams }: GateStatus,
+): string {
+  if (taken === name) return 'another model of it comes first'
+  const before = order.indexOf(taken) < order.indexOf(name)
+  const other = upstreams.find((upstream) => upstream.name === taken)?.inFlight ?? 0
+  if (policy === 'least_busy' && other < inFlight) {
+    return `${taken} is less busy (${other} in flight, here ${inFlight})`
+  }
+  if (policy === 'least_busy' && before && other === inFlight) {
+    return `${taken} is no busier and comes first`
+  }
+  if (policy === 'priority' && before) return `${taken} comes before it in the order of preference`
+  // It would be its turn: only the slow start passes it over.
+  return 'it has just come back, and gets few requests at first'
+}
+
+/** Why an upstream is no candidate for this model. Pure. */
+export function whyNoCandidate(
+  { name, models, modelsListed }: UpstreamStatus,
+  model: string | null,
+  { groups }: GateStatus,
+): string {
+  if (groups !== null) return 'GENGATE_MODELS does not name it for this model'
+  if (!modelsListed) return 'it has not told its models yet'
+  if (models.length === 0) return 'it lists no model'
+  if (model !== null && model !== '' && model !== DEFAULT_MODEL) return 'it does not list the model'
+  const choose = `set GENGATE_${name.toUpperCase()}_MODEL to one of them`
+  return `it serves ${models.length} models and none is chosen: ${choose}`
+}

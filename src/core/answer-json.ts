@@ -1,0 +1,77 @@
+import { isError, isObject, type JsonObject, listOf, messageOf, valueOf } from './answer-read.ts'
+import { type AnswerApi, CHOICE_TABLES, finishOf } from './answer-tables.ts'
+
+/** What a unary 2xx answer came to. */
+export type JsonVerdict =
+  | { readonly ok: true }
+  | {
+      readonly ok: false
+      /** `no_choices`: what every answer of this API has is not there. */
+      readonly why: 'empty' | 'not_json' | 'error' | 'abort' | 'no_choices'
+      /** For people; what the upstream said where it said something, clipped. */
+      readonly message: string
+    }
+
+const OK: JsonVerdict = { ok: true }
+const decoder = new TextDecoder()
+
+/** Judges a whole JSON answer with a 2xx status before it is passed on (design D6). */
+export function judgeJson(api: AnswerApi, bytes: Uint8Array): JsonVerdict {
+  const text = decoder.decode(bytes)
+  if (text.trim() === '') return { ok: false, why: 'empty', message: 'The body is empty.' }
+  const body = valueOf(text)
+  // Rerankers of some engines answer with a bare list.
+  if (api === 'json' && Array.isArray(body)) return OK
+  if (!isObject(body)) {
+    return { ok: false, why: 'not_json', message: 'The body is no JSON object.' }
+  }
+  if (isError(body)) return { ok: false, why: 'error', message: messageOf(body, '') }
+  switch (api) {
+    case 'json':
+      return OK
+    case 'responses':
+      return judgeResponse(body)
+    case 'messages':
+      return judgeMessage(body)
+    case 'chat':
+    case 'completions':
+    case 'embeddings':
+      return judgeParts(body, CHOICE_TABLES[api].unary)
+  }
+}
+
+function judgeParts(body: JsonObject, unary: string): JsonVerdict {
+  const parts = listOf(body[unary])
+  if (parts.length === 0) return without(unary)
+  const improper = parts.find((part) => finishOf(part['finish_reason']) === 'improper')
+  if (improper === undefined) return OK
+  return aborted(`finish_reason: ${String(improper['finish_reason'])}`)
+}
+
+/** The statuses of a response that the client can do something with. Those in the background go
+ *  on after this answer. */
+const GOOD: readonly unknown[] = ['completed', 'incomplete', 'queued', 'in_progress']
+
+function judgeResponse(body: JsonObject): JsonVerdict {
+  const { status } = body
+  if (status === 'failed') return { ok: false, why: 'error', message: 'status: failed' }
+  if (status === 'cancelled') return aborted('status: cancelled')
+  return GOOD.includes(status) || Array.isArray(body['output']) ? OK : without('output')
+}
+
+/** vLLM knows no stop reason for `abort`: half a message comes with null, or with none. */
+function judgeMessage(body: JsonObject): JsonVerdict {
+  if (body['type'] === 'error') return { ok: false, why: 'error', message: messageOf(body, '') }
+  if (!Array.isArray(body['content'])) return without('content')
+  const reason = body['stop_reason']
+  if (finishOf(reason) === 'proper') return OK
+  return aborted(`stop_reason: ${typeof reason === 'string' ? reason : 'none'}`)
+}
+
+function without(member: string): JsonVerdict {
+  return { ok: false, why: 'no_choices', message: `The body has no ${member}.` }
+}
+
+function aborted(message: string): JsonVerdict {
+  return { ok: false, why: 'abort', message }
+}

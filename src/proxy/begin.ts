@@ -1,0 +1,75 @@
+import type { RouteDecision, RouteRequest } from '../core/route.ts'
+import { enginesWith } from '../engines/index.ts'
+import type { AnswerWriter } from './answer-writer.ts'
+import { answerHeaders, attemptInput, flightItem } from './attempt-input.ts'
+import { Attempt } from './attempt.ts'
+import type { Asked, ProxyDeps } from './deps.ts'
+import { type Failed, mayFollow } from './ending.ts'
+import type { Lease } from './leases.ts'
+import type { Pool } from './pools.ts'
+import { ClientSink } from './sink.ts'
+
+export type Forward = Extract<RouteDecision, { kind: 'forward' }>
+
+/** The attempt that runs now, and what it holds. */
+export interface Running {
+  readonly attempt: Attempt
+  readonly lease: Lease
+}
+
+export interface Beginning {
+  readonly deps: ProxyDeps
+  readonly asked: Asked
+  readonly writer: AnswerWriter
+  readonly onFirstContent: (atMs: number) => void
+}
+
+/** Starts one attempt at the upstream that was decided on: lease, connection, sink. */
+export function begin(next: Forward, pool: Pool, { deps, asked, ...to }: Beginning): Running {
+  const { spec, epoch } = next.entry
+  // What nobody judges is only counted: its silence says nothing.
+  const judged = asked.lane.api !== null
+  const item = flightItem(asked, deps.clock.nowMs())
+  const lease = deps.leases.take(spec.name, epoch, item, judged)
+  const sink = new ClientSink({
+    ...to,
+    deps,
+    lease,
+    headFor: (head, length) => answerHeaders(head, { asked, spec, length }),
+  })
+  const attempt = new Attempt(
+    attemptInput(deps, asked, {
+      pool,
+      model: next.model,
+      pending: () => to.writer.pending,
+    }),
+    sink,
+  )
+  sink.attach(attempt)
+  return { attempt, lease }
+}
+
+/** What routing needs to know of this request. */
+export function routeRequest({ scan, lane, only }: Asked, tried: readonly string[]): RouteRequest {
+  return {
+    model: scan.model?.value ?? null,
+    tried,
+    ...(lane.route === null ? {} : { engines: enginesWith(lane.route) }),
+    ...(only === null ? {} : { only }),
+  }
+}
+
+/** May the request go on to the next upstream, and is there budget left for it? Spends it. */
+export function follows(
+  {
+    last,
+    next,
+    sent,
+  }: { readonly last: Failed | null; readonly next: RouteDecision; readonly sent: number },
+  { lane }: Asked,
+  { budget }: ProxyDeps,
+): boolean {
+  if (last === null) return true
+  if (!lane.replay || !mayFollow(last, next, sent)) return false
+  return !last.sent || next.kind !== 'forward' || budget.spend()
+}

@@ -1,0 +1,81 @@
+import { judgeJson } from '../core/answer.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+import {
+  type AnswerReader,
+  type Failure,
+  HELD_BYTES_MAX,
+  type ReaderOptions,
+  type Step,
+} from './reader.ts'
+import { replaceModel } from './rewrite.ts'
+import { madeId } from './sticky.ts'
+
+/** Held of a JSON answer that is to become events, instead of the usual limit. */
+const WRAPPED_BYTES_MAX = 16 * HELD_BYTES_MAX
+
+const NOTHING: Step = { out: [], content: 0, failure: null }
+const UNWRAPPED: Failure = {
+  code: 'upstream_protocol_error',
+  message: 'It answered a stream with a body that cannot be made one.',
+}
+
+/**
+ * Reads a JSON answer: held to its end and judged, then passed on; beyond a megabyte it commits
+ * and streams, and its framing alone says whether it is whole.
+ */
+export class BodyReader implements AnswerReader {
+  readonly #options: ReaderOptions
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #streaming = false
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+  }
+
+  push(chunk: Buffer): Step {
+    if (this.#streaming) return { out: [chunk], content: 0, failure: null }
+    this.#held.push(chunk)
+    this.#heldBytes += chunk.length
+    // What is to be turned into events must be there whole.
+    const wraps = this.#options.wrap != null
+    if (this.#heldBytes <= (wraps ? WRAPPED_BYTES_MAX : HELD_BYTES_MAX)) return NOTHING
+    if (wraps) return { ...NOTHING, failure: UNWRAPPED }
+    this.#streaming = true
+    return { out: [this.#mapped()], content: 0, failure: null }
+  }
+
+  end(): Step {
+    if (this.#streaming) return NOTHING
+    const { api, onId, wrap } = this.#options
+    const body = Buffer.concat(this.#held)
+    const verdict = judgeJson(api, body)
+    if (!verdict.ok) {
+      return { ...NOTHING, failure: { code: CODE_OF[verdict.why], message: verdict.message } }
+    }
+    const id = api === 'responses' ? madeId(body) : null
+    if (id !== null) onId?.(id)
+    const mapped = this.#mapped()
+    const answer = wrap == null ? mapped : wrap(mapped)
+    return answer === null ? { ...NOTHING, failure: UNWRAPPED } : { ...NOTHING, out: [answer] }
+  }
+
+  complete(): boolean {
+    return false
+  }
+
+  #mapped(): Buffer {
+    const body =
+      this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held)
+    this.#held = []
+    return this.#options.model === null ? body : replaceModel(body, this.#options.model)
+  }
+}
+
+const CODE_OF = {
+  empty: 'upstream_protocol_error',
+  not_json: 'upstream_protocol_error',
+  no_choices: 'upstream_protocol_error',
+  error: 'upstream_error',
+  abort: 'upstream_truncated',
+} as const satisfies Record<string, ErrorCode>

@@ -1,0 +1,83 @@
+import type { AnswerApi } from '../core/answer.ts'
+import { isObject, type JsonObject, objectOf } from '../core/answer-read.ts'
+import { toOpenAiBody } from '../errors/body.ts'
+import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
+
+/**
+ * The last bytes of an event stream that cannot be completed, as the clients of this API read
+ * them: none of them takes a stream that merely stops for an error. `sequence`: the number after
+ * the last one that the stream sent; only the Responses API counts its events. Pure.
+ */
+export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequence = 0): string {
+  const { error } = toOpenAiBody(code, detail)
+  switch (api) {
+    case 'responses':
+      return responseFrame(error, sequence)
+    case 'messages':
+      return messageFrame({ type: messageType(code), message: error.message, code })
+    case 'chat':
+    case 'completions':
+    case 'embeddings':
+    case 'json':
+      return `data: ${JSON.stringify({ error })}\n\n`
+  }
+}
+
+/**
+ * The same of an upstream's own error body, with all that its error object says. Null where it
+ * holds no error that a client would find. Pure.
+ */
+export function errorFrameOf(api: AnswerApi, upstreamBody: string): string | null {
+  const error = errorIn(upstreamBody)
+  if (error === null) return null
+  switch (api) {
+    case 'responses':
+      return responseFrame(error, 0)
+    case 'messages':
+      return messageFrame({ ...error, type: error['type'] ?? 'api_error' })
+    case 'chat':
+    case 'completions':
+    case 'embeddings':
+    case 'json':
+      return `data: ${JSON.stringify({ error })}\n\n`
+  }
+}
+
+/** openai-node raises by the name of the event, openai-python by a top-level `error`; the members
+ *  beside it are what the API documents. */
+function responseFrame(error: JsonObject, sequence: number): string {
+  const { code = null, message = '', param = null } = error
+  const data = {
+    type: 'error',
+    code: typeof code === 'number' ? String(code) : code,
+    message,
+    param,
+    sequence_number: sequence,
+    error,
+  }
+  return `event: error\ndata: ${JSON.stringify(data)}\n\n`
+}
+
+function messageFrame(error: JsonObject): string {
+  return `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`
+}
+
+/** Anthropic's word for an error that a status of ours goes with. */
+function messageType(code: ErrorCode): string {
+  const { status } = ERRORS[code]
+  if (status === 503) return 'overloaded_error'
+  return status >= 500 ? 'api_error' : 'invalid_request_error'
+}
+
+/** The error in a JSON body: an object (OpenAI and most engines), a text (mlx-lm), or the body
+ *  itself (SGLang). */
+function errorIn(text: string): JsonObject | null {
+  const body = objectOf(text)
+  if (body === null) return null
+  const { error } = body
+  if (isObject(error)) return error
+  if (typeof error === 'string' && error !== '') return { message: error }
+  if (body['object'] !== 'error') return null
+  const { object: _object, ...rest } = body
+  return rest
+}

@@ -1,0 +1,51 @@
+import type { IncomingMessage } from 'node:http'
+import { PassThrough, type Readable } from 'node:stream'
+import type { Clock } from '../runtime/clock.ts'
+
+/** A body that goes on as it arrives may pause for this long between two chunks, ms. */
+const IDLE_MS_MAX = 10_000
+/** Held between the two connections: what Node reads at once. */
+const CHUNK_BYTES = 64 * 1024
+
+/**
+ * Calls `onStalled` once when the client stops sending a body that nobody holds back: it would keep
+ * its place at the upstream for ever. The returned function stops the watch.
+ */
+export function watchUpload(
+  request: IncomingMessage,
+  clock: Clock,
+  onStalled: () => void,
+): () => void {
+  let seen = -1
+  const look = (): void => {
+    const { socket } = request
+    // The forwarder takes the socket away when the upstream has answered early.
+    if (request.complete || request.destroyed || socket === null) return
+    // Paused means that the upstream is the slow one.
+    if (!request.isPaused() && socket.bytesRead === seen) return onStalled()
+    seen = socket.bytesRead
+    cancel = clock.after(IDLE_MS_MAX, look)
+  }
+  let cancel = clock.after(IDLE_MS_MAX, look)
+  return () => cancel()
+}
+
+/**
+ * The body as a stream that the forwarder may destroy: when the upstream refuses or answers early
+ * it does, and the client's own stream, destroyed, would take the connection along before the answer
+ * is out. A body that the client cuts is cut here, too, and never ends.
+ */
+export function detached(request: IncomingMessage): Readable {
+  const body = new PassThrough({ highWaterMark: CHUNK_BYTES })
+  request.once('close', () => {
+    if (!request.complete) body.destroy(new Error('the client left in the middle of its body'))
+  })
+  // Nobody wants the rest: it is read and dropped, as far as the server lets it come.
+  body.once('close', () => {
+    request.unpipe(body)
+    request.resume()
+  })
+  // Whoever destroyed it has been told; there is nobody else to tell.
+  body.on('error', () => {})
+  return request.pipe(body)
+}

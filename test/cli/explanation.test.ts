@@ -1,0 +1,287 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { explain, isServed } from '../../src/cli/explanation.ts'
+import { explainDocument, explainLines } from '../../src/cli/explain-lines.ts'
+import { type GateStatus, parseGateStatus } from '../../src/cli/gate-status.ts'
+import { tableOf } from '../../src/cli/gate-table.ts'
+import { decide } from '../../src/core/route.ts'
+import type { UpstreamSpec } from '../../src/core/upstream.ts'
+import { statusOf } from '../../src/operator/status.ts'
+import { holds } from '../support/property.ts'
+import { spec, tableConfig, World } from '../support/world.ts'
+
+const WALL = 1_800_000_000_000
+
+/** The status of this world as it travels: through JSON. */
+function travelled(
+  world: World,
+  inFlight: (name: string) => number = () => 0,
+  draining = false,
+): GateStatus {
+  const document = statusOf(world.table, {
+    nowMs: world.now,
+    wallMs: WALL + world.now,
+    startedAtMs: 0,
+    inFlight,
+    version: '1.2.3',
+    instance: 'i-1',
+    configState: { ok: true, error: null, shadowed: [] },
+    draining,
+  })
+  const status = parseGateStatus(JSON.parse(JSON.stringify(document)))
+  if (status === null) throw new Error('unreachable')
+  return status
+}
+
+function worldOf(
+  specs: Partial<UpstreamSpec>[],
+  over: Parameters<typeof tableConfig>[0] = {},
+): World {
+  const named = specs.map((more, index) =>
+    spec({ name: 'abc'[index] ?? 'x', url: `http://127.0.0.1:${index + 1}`, ...more }),
+  )
+  return new World(tableConfig({ ...over, specs: named })).at(10_000)
+}
+
+function fail(world: World, name: string, reason: 'refused' | 'http_5xx' = 'refused'): World {
+  world.tell(name, { type: 'probe_sent', at: world.now })
+  const outcome = { kind: 'fail', reason, detail: 'x' } as const
+  return world.tell(name, { type: 'probe_ended', at: world.now, outcome })
+}
+
+/** Every line but the ages and the hints, which other tests know. */
+function told(world: World, model: string | null, status = travelled(world)) {
+  const explanation = explain(status, model, WALL + world.now)
+  const lines = explainLines(explanation, WALL + world.now)
+  return { explanation, lines, text: lines.join('\n'), document: explainDocument(explanation) }
+}
+
+t.test('explain() says who is taken and what speaks against the others', async (t) => {
+  const world = worldOf([{ model: 'big' }, { model: 'tiny' }, { model: 'other' }])
+  fail(world, 'a').pass('b').pass('c').at(12_000)
+  const { lines, document, explanation } = told(world, 'tiny')
+  t.same(lines, [
+    'A request for "tiny" goes to b (http://127.0.0.1:2): it is eligible.',
+    '',
+    '1. a: ejected, refused for 2 s',
+    '   Nothing listens at its address. Start the engine, or check the URL.',
+    '   Not taken: it is ejected.',
+    '2. b: eligible, ok for 2 s',
+    '   A probe generated a token.',
+    '   Taken, with the model name as it is; 0 in flight.',
+    '3. c: eligible, ok for 2 s',
+    '   A probe generated a token.',
+    '   Not taken: b comes before it in the order of preference.',
+  ])
+  t.equal(isServed(explanation), true)
+  t.match(document, {
+    model: 'tiny',
+    served: true,
+    decision: 'forward',
+    upstream: 'b',
+    tier: 'eligible',
+    mapped_to: null,
+    candidates: [
+      { upstream: 'a', tier: null, taken: false, why_not: 'it is ejected' },
+      { upstream: 'b', tier: 'eligible', mapped_to: null, taken: true, why_not: null },
+      { upstream: 'c', tier: 'eligible', mapped_to: 'other', taken: false },
+    ],
+  })
+  t.match(told(world, null), {
+    lines: ['A request that names no model goes to b (http://127.0.0.1:2): it is eligible.'],
+    document: { model: null, mapped_to: 'tiny' },
+    text: 'Taken, with "tiny" as the model; 0 in flight.',
+  })
+})
+
+t.test('explain() tells the tiers apart, and a cold one that may not be loaded', async (t) => {
+  const cold = { kind: 'cold' } as const
+  const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
+  for (const name of ['a', 'b']) {
+    world.tell(name, { type: 'models', at: world.now, models: ['m'] })
+    world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
+  }
+  const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
+  const loads = told(world, 'm')
+  t.match(loads.lines[0], 'goes to b (http://127.0.0.1:2): it is cold.')
+  t.match(loads.text, never)
+  t.match(loads.document, { decision: 'forward', upstream: 'b', tier: 'cold' })
+  world.pass('c')
+  const proven = told(world, 'm')
+  t.match(proven.document, { upstream: 'c', tier: 'eligible' })
+  t.match(proven.text, 'Not taken: c is eligible, which comes first.')
+  const unproven = told(worldOf([{ model: 'm', probe: 'passive' }]), 'm')
+  t.match(unproven.document, { upstream: 'a', tier: 'suspect' })
+  t.match(unproven.lines[0], 'it is unknown.')
+})
+
+t.test('explain() says what is full, and that a request waits', async (t) => {
+  const world = worldOf([{ model: 'm', maxConcurrency: 2 }, { model: 'm' }])
+    .pass('a')
+    .pass('b')
+  const busy = travelled(world, (name) => (name === 'a' ? 2 : 0))
+  const next = told(world, 'm', busy)
+  t.match(next.document, { upstream: 'b', candidates: [{ in_flight: 2, max_concurrency: 2 }] })
+  t.match(next.text, 'Not taken: it is at its cap, with 2 in flight.')
+  const one = worldOf([{ model: 'm', maxConcurrency: 1 }, { model: 'm' }]).pass('a')
+  one.tell('b', { type: 'probe_ended', at: one.now, outcome: { kind: 'cold' } })
+  const waits = told(
+    one,
+    'm',
+    travelled(one, () => 1),
+  )
+  t.match(waits.document, { served: true, decision: 'wait_for_slot', upstream: null, tier: null })
+  t.match(waits.lines[0], 'waits for a slot')
+  t.match(waits.text, 'Not taken: an eligible one is worth the wait for a slot.')
+})
+
+t.test('explain() knows who is less busy, and who has just come back', async (t) => {
+  const specs = [{ model: 'm' }, { model: 'm' }]
+  const equal = worldOf(specs, { routing: 'least_busy' }).pass('a').pass('b')
+  const less = told(
+    equal,
+    'm',
+    travelled(equal, (name) => (name === 'a' ? 3 : 1)),
+  )
+  t.match(less.document, { upstream: 'b' })
+  t.match(less.text, 'Not taken: b is less busy (1 in flight, here 3).')
+  t.match(told(equal, 'm').text, 'Not taken: a is no busier and comes first.')
+  for (const routing of ['priority', 'least_busy'] as const) {
+    const back = worldOf(specs, { routing }).pass('a').pass('b')
+    fail(back.at(11_000), 'a', 'http_5xx')
+    fail(back, 'a', 'http_5xx').pass('a').at(12_000).pass('a')
+    t.equal(back.reason('a'), 'ok')
+    const slow = told(
+      back,
+      'm',
+      travelled(back, () => 5),
+    )
+    t.match(slow.document, { upstream: 'b' })
+    t.match(slow.text, 'Not taken: it has just come back, and gets few requests at first.')
+  }
+})
+
+t.test('explain() says why nothing serves', async (t) => {
+  const starting = worldOf([{ model: 'm' }])
+  t.match(told(starting, 'm').lines[0], 'is held while the first probes run')
+  const failed = told(fail(starting, 'a'), 'm')
+  t.match(failed.document, { served: false, decision: 'hold', upstream: null })
+  t.match(failed.lines[0], 'finds nothing to serve it: held for GENGATE_HOLD_MS at most, then 503')
+  const off = worldOf([{ model: 'm', intent: 'disabled' }])
+  t.match(told(off, 'm').text, /The operator set it to disabled\.[^]*Not taken: it is disabled\./)
+  const proven = worldOf([{ model: 'm' }]).pass('a')
+  const leaving = told(
+    proven,
+    'm',
+    travelled(proven, () => 0, true),
+  )
+  t.match(leaving.document, { served: false, decision: 'draining', candidates: [{ taken: false }] })
+  t.match(leaving.lines[0], 'is refused: this gate shuts down.')
+})
+
+t.test('explain() lists the known names for one that nobody knows', async (t) => {
+  const world = worldOf([{}, { model: 'chosen' }])
+    .pass('a')
+    .pass('b')
+  const models = Array.from({ length: 22 }, (_, index) => `m${index}`)
+  world.tell('a', { type: 'models', at: world.now, models })
+  world.tell('b', { type: 'models', at: world.now, models: [] })
+  const { lines, document, text } = told(world, 'nonsense')
+  t.equal(lines[0], 'A request for "nonsense" gets 404: no upstream knows the model.')
+  t.match(lines[1], /^Known: default, chosen, m0, .*, m17 and 4 more\.$/)
+  t.match(text, /-  a: eligible[^]*No candidate: it does not list the model\./)
+  t.match(text, 'No candidate: it lists no model.')
+  t.match(document, { served: false, decision: 'unknown_model', others: [{ upstream: 'a' }, {}] })
+  t.match(
+    told(world, 'default').text,
+    /it serves 22 models and none is chosen: set GENGATE_A_MODEL/,
+  )
+  const silent = told(worldOf([{}, { model: 'm' }]).pass('b'), 'm')
+  t.match(silent.text, /-  a: [^]*No candidate: it has not told its models yet\./)
+})
+
+t.test('explain() follows GENGATE_MODELS, in its order', async (t) => {
+  const members = [
+    { upstream: 'b', model: 'm2' },
+    { upstream: 'b', model: 'm3' },
+    { upstream: 'a', model: 'm1' },
+  ]
+  const models = [{ public: 'small', members }]
+  const world = worldOf([{}, {}, {}], { models }).pass('a').pass('b').pass('c')
+  const { document, text } = told(world, 'small')
+  t.match(document, {
+    upstream: 'b',
+    mapped_to: 'm2',
+    candidates: [
+      { taken: true },
+      { taken: false, why_not: 'another model of it comes first' },
+      { upstream: 'a', why_not: 'b comes before it in the order of preference' },
+    ],
+    others: [{ upstream: 'c', why_not: 'GENGATE_MODELS does not name it for this model' }],
+  })
+  t.match(text, 'Taken, with "m2" as the model')
+  t.match(told(world, 'large').document, { decision: 'unknown_model', known: ['small'] })
+})
+
+const anySpec = fc.record({
+  model: fc.constantFrom(null, 'm1', 'm2'),
+  intent: fc.constantFrom('enabled' as const, 'draining' as const, 'disabled' as const),
+  probe: fc.constantFrom('active' as const, 'passive' as const, 'off' as const),
+  cold: fc.constantFrom('on_demand' as const, 'never' as const),
+  maxConcurrency: fc.constantFrom(null, 1, 2),
+})
+const anyHappening = fc.record({
+  name: fc.constantFrom('a', 'b', 'c'),
+  what: fc.constantFrom('pass', 'refused', 'cold', 'busy', 'lists', 'lists_none', 'live', 'wait'),
+})
+
+holds(
+  t,
+  'tableOf() decides as the gate does, over the status alone',
+  fc.property(
+    fc.tuple(anySpec, anySpec, anySpec),
+    fc.array(anyHappening, { maxLength: 14 }),
+    fc.record({
+      routing: fc.constantFrom('priority' as const, 'least_busy' as const),
+      grouped: fc.boolean(),
+      loads: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2)),
+      model: fc.constantFrom(null, '', 'default', 'm1', 'm3', 'x'),
+    }),
+    (specs, happenings, { routing, grouped, loads, model }) => {
+      const members = [
+        { upstream: 'c', model: 'm3' },
+        { upstream: 'a', model: 'm1' },
+      ]
+      const models = grouped ? [{ public: 'm1', members }] : null
+      const world = worldOf(specs, { routing, models })
+      for (const { name, what } of happenings) {
+        const at = world.now
+        if (what === 'pass') world.pass(name)
+        else if (what === 'refused') fail(world, name)
+        else if (what === 'wait') world.at(at + 1_500)
+        else if (what === 'lists') {
+          world.tell(name, { type: 'models', at, models: ['m1', 'm3'] })
+        } else if (what === 'lists_none') world.tell(name, { type: 'models', at, models: [] })
+        else if (what === 'live')
+          world.tell(name, { type: 'live_failure', at, failure: 'http_5xx' })
+        else {
+          const outcome =
+            what === 'cold'
+              ? ({ kind: 'cold' } as const)
+              : ({ kind: 'busy', detail: 'http_429' } as const)
+          world.tell(name, { type: 'probe_ended', at, outcome })
+        }
+      }
+      const inFlight = (name: string): number => loads['abc'.indexOf(name)] ?? 0
+      const request = { model, tried: [] }
+      const there = decide(world.table, request, inFlight, world.now)
+      const table = tableOf(travelled(world, inFlight))
+      const here = decide(table, request, inFlight, WALL + world.now)
+      const shape = (decision: typeof here): unknown =>
+        decision.kind === 'forward'
+          ? [decision.entry.spec.name, decision.model, decision.serves]
+          : decision
+      return JSON.stringify(shape(here)) === JSON.stringify(shape(there))
+    },
+  ),
+)

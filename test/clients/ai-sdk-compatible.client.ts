@@ -1,0 +1,4 @@
+import { aiCompatible } from './ai-sdk-compatible.ts'
+import { prove } from './prove.ts'
+
+prove(aiCompatible)

@@ -1,0 +1,4 @@
+import { langchain } from './langchain.ts'
+import { prove } from './prove.ts'
+
+prove(langchain)

@@ -1,0 +1,50 @@
+import t from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import { fakeUpstream } from '../support/fake-upstream.ts'
+import { startGate } from '../support/start-gate.ts'
+
+// Goal: a gate that goes down says so first, finishes what it has, and leaves nothing behind.
+
+const chat = (gate: { url: string }) =>
+  post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
+
+t.test('close() is not ready first, finishes streams, refuses new ones, then ends', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'], tokens: 30, gapMs: 30 })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  await gate.untilReason('a', 'ok')
+  const running = await Promise.all([1, 2, 3].map(() => chat(gate)))
+  const closed = gate.close()
+  t.equal((await fetch(`${gate.url}/readyz`)).status, 503)
+  t.equal((await fetch(`${gate.url}/livez`)).status, 200)
+  const refused = await chat(gate)
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { error: { code: 'gate_draining' } })
+  t.match(refused.headers.get('retry-after'), /^\d+$/)
+  for (const answer of running) t.ok((await readStream(answer)).done, 'whole')
+  await closed
+  await t.rejects(fetch(`${gate.url}/livez`), 'the port is free')
+})
+
+t.test('close() ends what outlasts GENGATE_DRAIN_MS as an error, never as an answer', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'], tokens: 10_000, gapMs: 20 })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_DRAIN_MS: '200' })
+  await gate.untilReason('a', 'ok')
+  const end = readStream(await chat(gate))
+  await gate.close()
+  const { done, error, broken } = await end
+  t.notOk(done)
+  t.equal(error?.code, 'gate_draining')
+  t.ok(broken)
+})
+
+t.test(
+  'close() with nothing running ends at once, whatever idle connections are open',
+  async (t) => {
+    const a = await fakeUpstream(t, { models: ['m'] })
+    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+    await gate.untilReason('a', 'ok')
+    await readStream(await chat(gate))
+    await gate.close()
+    await t.rejects(fetch(`${gate.url}/livez`))
+  },
+)

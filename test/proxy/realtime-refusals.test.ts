@@ -1,0 +1,258 @@
+import { once } from 'node:events'
+import type { Duplex } from 'node:stream'
+import t from 'tap'
+import type { Upgrades } from '../../src/operator/upgrades.ts'
+import { start } from '../operator/start-server.ts'
+import { crashesDuring, isError, type RawAnswer, RawClient, request } from '../support/raw.ts'
+import { closed, echoUpstream, endings, handshake, realtimeGate, until } from './realtime-gate.ts'
+
+// Goal: nothing but a good handshake on the one path becomes a socket, what is refused is refused
+// in our own words before any 101, and no connection that Node has let go of is left alone.
+// Method: raw bytes against the real server, guards and plugin.
+
+const asked = async (port: number, bytes: string): Promise<RawAnswer | null> => {
+  const client = new RawClient(port).send(bytes)
+  const answer = await client.answer()
+  client.destroy()
+  return answer
+}
+
+t.test('B35 everything but a good handshake on the path is 426, and no tunnel', async (t) => {
+  // Fails without `upgradeFault`: ws answers the later ones itself, in HTML.
+  const upstream = await echoUpstream(t)
+  const { port, events } = await realtimeGate(t, [{ url: upstream.url }])
+  const good = handshake()
+  for (const [name, bytes] of [
+    ['another path', handshake([], '/v1/chat/completions')],
+    ['below the path', handshake([], '/v1/realtime/x')],
+    ['with a slash', handshake([], '/v1/realtime/')],
+    ['a path of the gate', handshake([], '/livez')],
+    ['escaped letters', handshake([], '/v1/%72ealtime')],
+    ['absolute form', handshake([], 'http://127.0.0.1/v1/realtime')],
+    ['another protocol', good.replace('Upgrade: websocket', 'Upgrade: tls/1.0')],
+    ['two protocols', good.replace('Upgrade: websocket', 'Upgrade: websocket, h2c')],
+    ['POST', good.replace('GET', 'POST')],
+    ['HEAD', good.replace('GET', 'HEAD')],
+    ['HTTP/1.0', good.replace('HTTP/1.1', 'HTTP/1.0')],
+    ['no key', good.replace(/Sec-WebSocket-Key.*\r\n/, '')],
+    ['a wrong key', good.replace('==', '')],
+    ['two keys', handshake(['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='])],
+    ['version 8', good.replace('13', '8')],
+    ['no version', good.replace(/Sec-WebSocket-Version.*\r\n/, '')],
+    ['a body', handshake(['Content-Length: 2'])],
+    ['chunks', handshake(['Transfer-Encoding: chunked'])],
+    ['protocols twice', handshake(['Sec-WebSocket-Protocol: a, a'])],
+    ['an empty protocol', handshake(['Sec-WebSocket-Protocol: a,,b'])],
+    ['a protocol that is no token', handshake(['Sec-WebSocket-Protocol: a b'])],
+  ] as const) {
+    const client = new RawClient(port).send(`${bytes}\x81\x85\x00\x00\x00\x00hello`)
+    const answer = await client.answer({ head: name === 'HEAD' })
+    if (name === 'HEAD') t.equal(answer?.status, 426)
+    else isError(t, answer, 426, 'upgrade_not_supported')
+    t.ok(await client.isClosed(), `${name}: closed`)
+    client.destroy()
+  }
+  t.equal(upstream.requests.length, 0)
+  t.equal(endings(events).length, 0)
+})
+
+t.test('REG-45 a handshake passes the guards of every request', async (t) => {
+  // Fails without the call of `guard` in `mayUpgrade`.
+  const upstream = await echoUpstream(t)
+  const { port } = await realtimeGate(t, [{ url: upstream.url }], { keys: ['gate-key'] })
+  const key = 'Authorization: Bearer gate-key'
+  for (const [status, code, bytes] of [
+    [401, 'invalid_api_key', handshake()],
+    [401, 'invalid_api_key', handshake(['Authorization: Bearer wrong'])],
+    [421, 'host_not_allowed', handshake([key]).replace('127.0.0.1', 'evil.example')],
+    [403, 'origin_not_allowed', handshake([key, 'Origin: https://evil.example'])],
+    [403, 'origin_not_allowed', handshake([key, 'Sec-Fetch-Site: cross-site'])],
+    [508, 'loop_detected', handshake([key, 'Via: 1.1 gengate-me'])],
+    [400, 'bad_framing', handshake([key, 'Host: b'])],
+    [400, 'bad_path', handshake([key], '/v1/x/../realtime')],
+  ] as const) {
+    isError(t, await asked(port, bytes), status, code)
+  }
+  t.equal(upstream.requests.length, 0)
+  t.equal((await asked(port, handshake([key, 'Origin: http://app.example'])))?.status, 101)
+})
+
+t.test('REG-21, REG-22 many headers and long protocol lists are refused in time', async (t) => {
+  const upstream = await echoUpstream(t)
+  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  const many = Array.from({ length: 300 }, (_, i) => `X${i}: a`)
+  const from = performance.now()
+  isError(t, await asked(port, handshake(many)), 431, 'headers_too_large')
+  const huge = Array.from({ length: 3_000 }, (_, i) => `X${i}: a`)
+  isError(t, await asked(port, handshake(huge)), 431, 'headers_too_large')
+  for (const list of [`a${' '.repeat(15_000)}b`, 'a,'.repeat(7_000), ','.repeat(15_000)]) {
+    const answer = await asked(port, handshake([`Sec-WebSocket-Protocol: ${list}`]))
+    isError(t, answer, 426, 'upgrade_not_supported')
+  }
+  t.ok(performance.now() - from < 1_000)
+})
+
+t.test('nothing that can take it: 503 or 404 before any 101', async (t) => {
+  // Fails without the call of `refusal` in `mayUpgrade`: 101, and then a close code.
+  const upstream = await echoUpstream(t)
+  const { url } = upstream
+  for (const [status, code, more] of [
+    [503, 'upstream_starting', { probe: 'active' }],
+    [503, 'no_eligible_upstream', { intent: 'disabled' }],
+    [503, 'no_eligible_upstream', { intent: 'draining' }],
+    [404, 'not_found', { engine: 'ollama' }],
+    [404, 'not_found', { engine: 'llamacpp' }],
+  ] as const) {
+    const { port, events } = await realtimeGate(t, [{ url, ...more }])
+    const answer = await asked(port, handshake())
+    isError(t, answer, status, code)
+    if (status === 503) t.match(answer?.headers['retry-after'], /^\d+$/)
+    else t.match(answer?.body, /engines that may have it: vllm/)
+    t.match(events, [{ type: 'refused', path: '/v1/realtime', code }])
+  }
+  t.equal(upstream.requests.length, 0)
+})
+
+t.test('the first servable upstream that may have the route, under its cap', async (t) => {
+  const [lame, first, second] = await Promise.all([
+    echoUpstream(t),
+    echoUpstream(t),
+    echoUpstream(t),
+  ])
+  const gate = await realtimeGate(t, [
+    { name: 'ollama', engine: 'ollama', url: lame.url },
+    { name: 'out', url: lame.url, intent: 'disabled' },
+    { name: 'one', url: first.url, maxConcurrency: 1 },
+    { name: 'two', url: second.url, engine: 'openai', maxConcurrency: 1 },
+  ])
+  const socket = await gate.client()
+  await gate.client()
+  await until(() => first.requests.length === 1 && second.requests.length === 1)
+  t.equal(lame.requests.length, 0)
+  t.same([gate.leases.count('one'), gate.leases.count('two')], [1, 1])
+  isError(t, await asked(gate.port, handshake()), 503, 'queue_full')
+  socket.close()
+  await until(() => gate.leases.count('one') === 0)
+  await gate.client()
+  await until(() => first.requests.length === 2)
+})
+
+t.test('no new socket while the gate goes down', async (t) => {
+  const upstream = await echoUpstream(t)
+  const { port, realtime } = await realtimeGate(t, [{ url: upstream.url }])
+  realtime.close()
+  isError(t, await asked(port, handshake()), 503, 'gate_draining')
+})
+
+t.test(
+  'RFC 9110 §7.8 h2c is ignored: the request is served, and the connection stays',
+  async (t) => {
+    // Fails with 426 without the line about h2c in `upgradeFault`; Java's HttpClient sends this.
+    const upstream = await echoUpstream(t)
+    const { port } = await realtimeGate(t, [{ url: upstream.url }])
+    const lines = [
+      'Connection: Upgrade, HTTP2-Settings',
+      'Upgrade: h2c',
+      'HTTP2-Settings: AAEAAEAA',
+    ]
+    const client = new RawClient(port)
+    for (const [method, target] of [
+      ['GET', '/v1/realtime'],
+      ['GET', '/v1/anything'],
+      ['POST', '/v1/files'],
+    ] as const) {
+      client.send(request(method, target, { lines, ...(method === 'POST' ? { body: '{}' } : {}) }))
+      t.match(await client.answer(), { status: 200, body: 'plain' }, target)
+    }
+    t.ok(await client.isUsable())
+    client.destroy()
+  },
+)
+
+t.test('a plain request to the path goes by the forwarder, not by the plugin', async (t) => {
+  // Fails without `handler: plain`: reply-from would send it to no upstream.
+  const upstream = await echoUpstream(t)
+  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) {
+    const bytes = request(method, '/v1/realtime?x=1')
+    const client = new RawClient(port).send(bytes)
+    t.equal((await client.answer({ head: method === 'HEAD' }))?.status, 200, method)
+    client.destroy()
+  }
+  t.equal(upstream.requests.length, 0)
+})
+
+t.test('without anything that takes sockets, the path has none', async (t) => {
+  const { port } = await start(t, {
+    guard: (request) => ({ ok: true, path: request.url ?? '', query: '', cors: {}, upgrade: true }),
+  })
+  isError(t, await asked(port, handshake()), 426, 'upgrade_not_supported')
+})
+
+/** Takes each upgrade and does with it what `take` does. */
+function taking(take: (socket: Duplex) => void, took: boolean): Upgrades {
+  return {
+    refusal: () => null,
+    took: () => took,
+    register: (app) => {
+      app.server.on('upgrade', (_request, socket) => take(socket))
+    },
+    close: () => {},
+    cut: () => {},
+  }
+}
+const guard = () =>
+  ({ ok: true, path: '/v1/realtime', query: '', cors: {}, upgrade: true }) as const
+
+t.test(
+  'a client that resets an upgraded socket to which nobody listens: the gate lives',
+  async (t) => {
+    // Fails with an uncaught ECONNRESET without the listener in `takeUpgrades`.
+    let taken = 0
+    const take = (socket: Duplex): void => {
+      taken += 1
+      socket.resume()
+    }
+    const { port } = await start(t, { guard, upgrades: taking(take, true) })
+    const crashes = await crashesDuring(async () => {
+      const client = new RawClient(port).send(handshake())
+      await until(() => taken === 1)
+      client.socket.resetAndDestroy()
+    })
+    t.same(crashes, [])
+  },
+)
+
+t.test(
+  'an upgraded connection that nobody takes over is closed, after what was written',
+  async (t) => {
+    // Fails without the microtask in `takeUpgrades`: it stays open for ever.
+    const { port } = await start(t, {
+      guard,
+      upgrades: taking(
+        (socket) => socket.write('HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n'),
+        false,
+      ),
+    })
+    const client = new RawClient(port).send(handshake())
+    t.equal((await client.answer())?.status, 400)
+    t.ok(await client.isClosed())
+  },
+)
+
+t.test("Node's own WebSocket, the client of a browser, works", async (t) => {
+  const upstream = await echoUpstream(t)
+  const { port, leases } = await realtimeGate(t, [{ url: upstream.url }])
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/realtime`, ['realtime'])
+  await once(socket, 'open')
+  t.equal(socket.protocol, 'realtime')
+  socket.send('hello')
+  const [event] = (await once(socket, 'message')) as [MessageEvent]
+  t.equal(event.data, 'hello')
+  const other = upstream.sockets[0]
+  if (other === undefined) throw new Error('no socket')
+  const heard = closed(other)
+  socket.close(4001, 'enough')
+  t.same(await heard, { code: 4001, reason: 'enough' })
+  await until(() => leases.total === 0)
+})

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { madeId, responseIdOf, Sticky } from '../../src/proxy/sticky.ts'
+
+t.test('find() knows who made a response, for an hour after its last use', async (t) => {
+  let now = 0
+  const sticky = new Sticky(() => now)
+  sticky.remember('resp_1', 'a')
+  t.equal(sticky.find('resp_1'), 'a')
+  t.equal(sticky.find('resp_2'), null)
+  now = 3_599_999
+  t.equal(sticky.find('resp_1'), 'a', 'and using it renews it')
+  now += 3_599_999
+  t.equal(sticky.find('resp_1'), 'a')
+  now += 3_600_000
+  t.equal(sticky.find('resp_1'), null)
+})
+
+t.test('remember() is bounded: the oldest go first, and no id is endless', async (t) => {
+  const sticky = new Sticky(() => 0)
+  for (let i = 0; i <= 10_000; i++) sticky.remember(`r${i}`, 'a')
+  t.equal(sticky.find('r0'), null)
+  t.equal(sticky.find('r1'), 'a')
+  sticky.remember('x'.repeat(257), 'a')
+  t.equal(sticky.find('x'.repeat(257)), null)
+})
+
+t.test('ids are read from paths and from the beginning of answers', async (t) => {
+  t.equal(responseIdOf('GET', '/v1/responses/resp_1'), 'resp_1')
+  t.equal(responseIdOf('GET', '/v1/responses/resp_1/cancel'), 'resp_1')
+  t.equal(responseIdOf('POST', '/v1/responses/resp_1/cancel'), 'resp_1')
+  t.equal(responseIdOf('POST', '/v1/responses/input_tokens'), null, 'a route of its own')
+  t.equal(responseIdOf('GET', '/v1/responses'), null)
+  t.equal(responseIdOf('GET', '/v1/responsesx/y'), null)
+  t.equal(
+    madeId(Buffer.from('data: {"type":"response.created","response":{"id":"resp_9"}}')),
+    'resp_9',
+  )
+  t.equal(madeId(Buffer.from('{"object":"response"}')), null)
+})
