@@ -179,7 +179,7 @@ export async function closed(socket: Ws): Promise<Closed> {
 }
 
 /** Resolves when `check` holds; rejects after two seconds. */
-export async function until(check: () => boolean, limitMs = 2_000): Promise<void> {
+export async function until(check: () => boolean, limitMs = 15_000): Promise<void> {
   const end = performance.now() + limitMs
   while (!check()) {
     if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${check.toString()}`)
