@@ -28,6 +28,8 @@ const BY_CODE: Readonly<Record<string, TransportFailure>> = {
   ENFILE: 'ours',
   UND_ERR_HEADERS_OVERFLOW: 'protocol',
   UND_ERR_RESPONSE: 'protocol',
+  // Also for a head with two lengths, or with a length and chunks.
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
   UND_ERR_RES_EXCEEDED_MAX_SIZE: 'protocol',
 }
 

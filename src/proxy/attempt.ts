@@ -38,6 +38,8 @@ export interface AttemptInput {
   readonly clock: Clock
 }
 
+/** Informational answers (1xx) before the answer; more are a flood. */
+const HINTS_MAX = 32
 /** Error bodies are kept up to this size; what comes after is dropped. */
 const ERROR_BODY_MAX = 1024 * 1024
 /** The body of an error status must arrive within this time; it is not worth more. */
@@ -60,6 +62,7 @@ export class Attempt {
   #reader: AnswerReader | null = null
   #committed = false
   #replayed = false
+  #hints = 0
   /** Has any byte of an answer arrived? */
   #heard = false
   #errorBody: Buffer[] = []
@@ -118,7 +121,11 @@ export class Attempt {
           if (mine()) this.#heard = true
         },
         onResponseStart: (_controller, status, responseHeaders) => {
-          if (mine() && status >= 200) this.#onHead({ status, headers: responseHeaders })
+          if (!mine()) return
+          if (status >= 200) this.#onHead({ status, headers: responseHeaders })
+          else if (++this.#hints > HINTS_MAX) {
+            this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
+          }
         },
         onResponseData: (controller, chunk) => {
           if (mine()) this.#onData(chunk, controller)

@@ -38,7 +38,7 @@ export type AttemptEnding =
 export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
 
 /** Upstreams that may see one request: one that fails twice is rather at fault itself (D18). */
-const SENT_MAX = 2
+export const SENT_MAX = 2
 
 /** What an ending teaches about the upstream; null: nothing. Pure. */
 export function evidenceOf(
@@ -94,6 +94,10 @@ export function failedByStatus(action: StatusAction, answer: HeldAnswer): Failed
     case 'busy':
       return { ...base, why: 'busy', code: 'upstream_error', answer }
     case 'suspect':
+      // A status that HTTP does not know is not to be passed on.
+      if (answer.status > 599) {
+        return { ...base, why: 'http_5xx', code: 'upstream_protocol_error', answer: null }
+      }
       return { ...base, why: 'http_5xx', code: 'upstream_error', answer }
     case 'misconfigured': {
       // No word of a model: this engine lacks the route, which is the client's to know.

@@ -8,7 +8,14 @@ import { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, noRouteText, pendingHeaders } from './attempt-input.ts'
 import { begin, follows, type Forward, routeRequest, type Running } from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
-import { type AttemptEnding, evidenceOf, type Failed, type HeldAnswer, stalled } from './ending.ts'
+import {
+  type AttemptEnding,
+  evidenceOf,
+  type Failed,
+  type HeldAnswer,
+  SENT_MAX,
+  stalled,
+} from './ending.ts'
 import type { Blocked } from './hold.ts'
 import type { Lease } from './leases.ts'
 import { patienceLost } from './patience.ts'
@@ -165,14 +172,16 @@ export class Exchange {
     if (this.#over) return
     const { answer } = last
     if (answer === null) return this.#fail(last.code, last.detail)
-    this.#passOn(answer, 'failed')
+    // Two have failed on it: an SDK would send it to both of them twice more.
+    const poison = last.why !== 'busy' && this.#sent >= SENT_MAX
+    this.#passOn(answer, 'failed', poison ? { 'x-should-retry': 'false' } : {})
   }
 
   /** The upstream's own answer, as a frame where the head has gone out already. */
-  #passOn(answer: HeldAnswer, ending: Ending): void {
+  #passOn(answer: HeldAnswer, ending: Ending, more: Record<string, string> = {}): void {
     const entry = this.#deps.store.current.entries.find(({ spec }) => spec.name === this.#upstream)
     const about = { asked: this.#asked, spec: entry?.spec ?? null, length: answer.body.length }
-    this.#writer.passOn(answer, answerHeaders(answer, about))
+    this.#writer.passOn(answer, { ...answerHeaders(answer, about), ...more })
     this.#finish(ending, null)
   }
 

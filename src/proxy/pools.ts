@@ -1,4 +1,5 @@
-import { Client, type Dispatcher } from 'undici'
+import type { Socket } from 'node:net'
+import { buildConnector, Client, type Dispatcher } from 'undici'
 
 /** How to reach one upstream. The only place of the data plane that knows a key. */
 export interface Target {
@@ -27,9 +28,12 @@ class Slot implements Connection {
   served = false
   connected = false
   freedAt = 0
+  #socket: Socket | null = null
 
   constructor(target: Target) {
-    this.client = openClient(target)
+    this.client = openClient(target, (socket) => {
+      this.#socket = socket
+    })
     this.client.on('connect', () => {
       this.connected = true
       this.served = false
@@ -42,6 +46,11 @@ class Slot implements Connection {
   }
 
   reused = (): boolean => this.connected && this.served
+
+  /** Was all of the request sent? An answer that came earlier leaves the rest in the way. */
+  get flushed(): boolean {
+    return (this.#socket?.writableLength ?? 0) === 0
+  }
 }
 
 /**
@@ -74,7 +83,7 @@ export class Pool {
     if (slot === undefined) return
     slot.served = true
     slot.freedAt = this.#nowMs()
-    if (this.#closed || this.#free.length >= FREE_MAX) destroy(slot)
+    if (this.#closed || !slot.flushed || this.#free.length >= FREE_MAX) destroy(slot)
     else this.#free.push(slot)
     this.#prune()
   }
@@ -112,7 +121,15 @@ function destroy(slot: Slot): void {
 }
 
 /** Every option is said: the library's defaults are made for other traffic. */
-function openClient(target: Target): Client {
+function openClient(target: Target, onSocket: (socket: Socket) => void): Client {
+  const connect = buildConnector({
+    allowH2: false,
+    timeout: target.connectTimeoutMs,
+    rejectUnauthorized: true,
+    // `localhost` may be ::1 or 127.0.0.1: try both.
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: 250,
+  })
   return new Client(new URL(target.url).origin, {
     // Local engines speak HTTP/1.1; undici would offer HTTP/2 over TLS (undici issue 5381).
     allowH2: false,
@@ -128,10 +145,11 @@ function openClient(target: Target): Client {
     maxHeaderSize: 64 * 1024,
     maxResponseSize: -1,
     strictContentLength: true,
-    // `localhost` may be ::1 or 127.0.0.1: try both.
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: 250,
-    connect: { timeout: target.connectTimeoutMs, rejectUnauthorized: true },
+    connect: (options, done) =>
+      connect(options, (...result) => {
+        if (result[1] !== null) onSocket(result[1])
+        done(...result)
+      }),
   })
 }
 

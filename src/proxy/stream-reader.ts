@@ -1,3 +1,4 @@
+import { fieldsOf, objectOf } from '../core/answer-read.ts'
 import { tailEndsProperly } from '../core/answer-tail.ts'
 import { classifyEvent, type EventVerdict, screenEvent } from '../core/answer.ts'
 import {
@@ -64,9 +65,12 @@ export class StreamReader implements AnswerReader {
     }
     const rest = this.#splitter.tail()
     // A last event may lack its blank line; the end of the body ends it.
-    const { failure } = rest.length > 0 ? this.#read(rest) : { failure: null }
+    const { verdict, failure } =
+      rest.length > 0 ? this.#read(rest) : { verdict: null, failure: null }
     if (failure !== null) return { out: [], content: 0, failure }
-    if (!this.#proper()) return { out: [], content: 0, failure: TRUNCATED }
+    // What is left over and is nothing of an answer was cut: half a `[DONE]`, half a usage.
+    const ragged = verdict?.kind === 'neutral' && isRagged(rest)
+    if (ragged || !this.#proper()) return { out: [], content: 0, failure: TRUNCATED }
     const out: Buffer[] = []
     if (rest.length > 0)
       this.#hand(rest, { kind: 'end', content: false, finished: [], open: [] }, out)
@@ -159,4 +163,11 @@ export class StreamReader implements AnswerReader {
 
 function hasContent(verdict: EventVerdict): boolean {
   return verdict.kind === 'content' || (verdict.kind === 'end' && verdict.content)
+}
+
+/** Is this half an event? Blank lines, comments and whole objects may be the last of a stream. */
+function isRagged(rest: Buffer): boolean {
+  const text = rest.toString('utf8').trim()
+  if (text === '' || text.startsWith(':')) return false
+  return objectOf(fieldsOf(text).data) === null
 }

@@ -174,16 +174,16 @@ class Link {
   reset(): void {
     this.#over = true
     clearTimeout(this.#timer)
-    this.#client.resetAndDestroy()
-    this.#server.resetAndDestroy()
+    resetOne(this.#client)
+    resetOne(this.#server)
   }
 
   #pump(from: Socket, to: Socket, way: Way): void {
     // One after the other, also when a piece is delayed.
-    let last: Promise<void> | null = null
+    let last: Promise<unknown> | null = null
     const inTurn = (job: () => Promise<void> | null): void => {
       if (last === null) last = job()
-      else last = after(last, job)
+      else last = last.then(job)
     }
     from.on('data', (chunk: Buffer) => {
       if (this.#spares?.(chunk) === true) {
@@ -244,7 +244,14 @@ class Link {
 /** An orderly end was passed on before; anything else ends as what it is, a reset. */
 function closeLike(from: Socket, to: Socket): void {
   if (from.readableEnded) to.destroySoon()
-  else to.resetAndDestroy()
+  else resetOne(to)
+}
+
+/** Node cannot reset a socket whose end is still being sent: its process would then never end,
+ *  spinning in its own clean-up (seen with Node 26.10). */
+function resetOne(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -268,10 +275,4 @@ export function randomPlan(seed: number, meanBytes: number): (connection: number
     if (share < 0.95) return { kind: 'latency', ms: chance.whole(1, 20) }
     return { kind: 'none' }
   }
-}
-
-/** One job after what is under way. */
-async function after(earlier: Promise<unknown>, job: () => unknown): Promise<void> {
-  await earlier
-  await job()
 }

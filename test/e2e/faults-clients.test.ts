@@ -1,0 +1,163 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import process from 'node:process'
+import t from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import { fakeUpstream } from '../support/fake-upstream.ts'
+import { chat as rawChat, GOOD, JSON_LINE, RawClient, request } from '../support/raw.ts'
+import { chunk, event, json, rawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
+import { startGate, type TestGate } from '../support/start-gate.ts'
+
+// Goal: slow, half-closed and greedy clients get what is theirs and take nothing from others; what
+// belongs to one hop stays there.
+
+const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
+  post(`${gate.url}/v1/chat/completions`, chatBody(over))
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+const RAW_ENV = { GENGATE_A_PROBE: 'off', GENGATE_A_MODEL: 'm' }
+
+// Fails without: pausing the upstream for a slow client (`controller.pause` in proxy/attempt.ts).
+t.test('F34 readers that do not read: others are served, memory is bounded', async (t) => {
+  const READERS = 200
+  const big = chunk(event('x'.repeat(60_000)))
+  let written = 0
+  const up = await rawUpstream(t, (socket, asked) => {
+    if (!asked.includes('endless')) return void socket.write(SSE_HEAD + chunk(event('b')) + SSE_END)
+    socket.write(SSE_HEAD)
+    const pour = (): void => {
+      while (!socket.destroyed && socket.write(big)) written += big.length
+      written += big.length
+      socket.once('drain', pour)
+    }
+    pour()
+  })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV })
+  const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
+  const readers: Socket[] = []
+  t.teardown(() => readers.forEach((socket) => socket.destroy()))
+  const before = process.memoryUsage.rss()
+  for (let i = 0; i < READERS; i++) {
+    const socket = connect(gate.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.pause()
+    socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+    readers.push(socket)
+  }
+  await gate.until(() => up.requests.length === READERS)
+  // All that can flow has flowed when nothing more is written for a while.
+  for (let last = -1; last !== written; await pause(500)) last = written
+  const eachMb = (process.memoryUsage.rss() - before) / READERS / 2 ** 20
+  t.comment(
+    `${eachMb.toFixed(2)} MB of memory per reader, ${(written / READERS / 2 ** 20).toFixed(1)} MB written`,
+  )
+  t.ok(eachMb < 1.5, 'bounded, upstream and clients of this process included')
+  for (let i = 0; i < 5; i++) t.ok((await readStream(await chat(gate, { stream: true }))).done)
+  t.equal(gate.reason('a'), 'ok', 'a slow client is no silence of the upstream')
+  for (const socket of readers) socket.destroy()
+  await gate.until(() => [...up.sockets].length <= 5)
+})
+
+// The matrix would answer such a client. But a FIN is also all that is seen of a client that closes
+// its socket, and its generation has to stop at once, so that it counts as leaving.
+// Fails with `httpAllowHalfOpen` on the server (operator/connections.ts).
+for (const stream of [true, false]) {
+  t.test(`F37 a half-close is a client that leaves (${stream ? 'stream' : 'unary'})`, async (t) => {
+    const a = await fakeUpstream(t, { models: ['m'], tokens: 2, ttftMs: 3_000 })
+    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_A_PROBE: 'off' })
+    const socket = connect({ port: gate.port, host: '127.0.0.1', allowHalfOpen: true })
+    const body = chatBody({ stream })
+    socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+    const mine = () => a.generations.find((one) => one.body.includes('"hi"'))
+    await gate.until(() => mine() !== undefined)
+    socket.on('error', () => {})
+    socket.resume()
+    const ended = once(socket, 'close')
+    socket.end()
+    await ended
+    await gate.until(() => mine()?.ended !== null)
+    t.equal(mine()?.ended?.how, 'cut')
+    t.ok((mine()?.ended?.afterMs ?? Infinity) < 2_000, 'at once, not at the end of the generation')
+    t.equal(gate.reason('a'), 'ok')
+  })
+}
+
+// Fails without: `connectionNames` and the lists of proxy/headers.ts.
+t.test(
+  'hop-by-hop headers stay on their hop, both ways, also those that Connection names',
+  async (t) => {
+    const up = await rawUpstream(t, (socket) => {
+      const lines = [
+        'Connection: keep-alive, X-Secret',
+        'X-Secret: 1',
+        'Keep-Alive: timeout=7777',
+        'Proxy-Authenticate: Basic',
+        'Proxy-Connection: keep-alive',
+        'TE: trailers',
+        'Trailer: X-Sum',
+        'Upgrade: h2c',
+        'X-Kept: yes',
+      ]
+      socket.write(json(undefined, { lines }))
+    })
+    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV })
+    const client = new RawClient(gate.port).send(
+      rawChat({
+        lines: [
+          'Connection: keep-alive, X-Stainless-Lang, Content-Type',
+          'X-Stainless-Lang: js',
+          'X-Stainless-OS: Linux',
+          'Keep-Alive: 300',
+          'TE: trailers',
+          'Proxy-Authorization: Basic secret',
+          'Proxy-Connection: close',
+        ],
+      }),
+    )
+    const answer = await client.answer()
+    client.destroy()
+    t.equal(answer?.status, 200)
+    const head = (up.requests[0] ?? '').split('\r\n\r\n')[0]?.toLowerCase() ?? ''
+    t.match(head, /\r\nx-stainless-os: linux/, 'the harmless ones go on')
+    for (const name of ['x-stainless-lang', 'te', 'proxy-authorization', 'proxy-connection']) {
+      t.notMatch(head, new RegExp(`\r\n${name}:`), name)
+    }
+    t.notMatch(head, /keep-alive: 300/)
+    const { headers = {} } = answer ?? {}
+    t.equal(headers['x-kept'], 'yes')
+    for (const name of [
+      'x-secret',
+      'proxy-authenticate',
+      'proxy-connection',
+      'te',
+      'trailer',
+      'upgrade',
+    ]) {
+      t.notOk(Object.hasOwn(headers, name), name)
+    }
+    t.notMatch(JSON.stringify(headers), /7777/)
+  },
+)
+
+// Fails without: the bound over all bodies (proxy/buffered.ts), and its `give` in proxy/handler.ts.
+t.test('F32 bodies that fill their room together: 503, and room again when they end', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_BODY_MAX_BYTES: '100000',
+  })
+  await gate.untilReason('a', 'ok')
+  a.options.ttftMs = 1_500
+  const large = { messages: [{ role: 'user', content: 'x'.repeat(95_000) }] }
+  const held = [1, 2, 3, 4].map(() => chat(gate, large))
+  await gate.until(() => a.generations.filter((one) => one.body.length > 90_000).length === 4)
+  const refused = await chat(gate, large)
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { error: { code: 'gate_overloaded' } })
+  t.match(refused.headers.get('retry-after'), /^\d+$/)
+  const small = new RawClient(gate.port).send(rawChat({ body: GOOD }))
+  t.equal((await small.answer({ limitMs: 8_000 }))?.status, 200, 'a small one fits')
+  small.destroy()
+  for (const answer of await Promise.all(held)) t.equal(answer.status, 200)
+  a.options.ttftMs = 0
+  t.equal((await chat(gate, large)).status, 200, 'there is room again')
+})
