@@ -18,7 +18,7 @@ const RAW_ENV = { GENGATE_A_PROBE: 'off', GENGATE_A_MODEL: 'm' }
 
 // Fails without: pausing the upstream for a slow client (`controller.pause` in proxy/attempt.ts).
 t.test('F34 readers that do not read: others are served, memory is bounded', async (t) => {
-  const READERS = 200
+  const READERS = 50
   const big = chunk(event('x'.repeat(60_000)))
   let written = 0
   const up = await rawUpstream(t, (socket, asked) => {
@@ -35,22 +35,27 @@ t.test('F34 readers that do not read: others are served, memory is bounded', asy
   const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
   const readers: Socket[] = []
   t.teardown(() => readers.forEach((socket) => socket.destroy()))
-  const before = process.memoryUsage.rss()
-  for (let i = 0; i < READERS; i++) {
-    const socket = connect(gate.port, '127.0.0.1')
-    socket.on('error', () => {})
-    socket.pause()
-    socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
-    readers.push(socket)
+  // Opens more of them, and waits until nothing more has been written for a while.
+  const open = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      const socket = connect(gate.port, '127.0.0.1')
+      socket.on('error', () => {})
+      socket.pause()
+      socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+      readers.push(socket)
+    }
+    await gate.until(() => up.requests.length === readers.length, 20_000)
+    for (let last = -1; last !== written; await pause(500)) last = written
   }
-  await gate.until(() => up.requests.length === READERS)
-  // All that can flow has flowed when nothing more is written for a while.
-  for (let last = -1; last !== written; await pause(500)) last = written
+  // The first ones pay for the heap and the compiled code of this process.
+  await open(20)
+  const [before, writtenBefore] = [process.memoryUsage.rss(), written]
+  await open(READERS)
   const eachMb = (process.memoryUsage.rss() - before) / READERS / 2 ** 20
-  t.comment(
-    `${eachMb.toFixed(2)} MB of memory per reader, ${(written / READERS / 2 ** 20).toFixed(1)} MB written`,
-  )
-  t.ok(eachMb < 1.5, 'bounded, upstream and clients of this process included')
+  const writtenMb = (written - writtenBefore) / READERS / 2 ** 20
+  t.comment(`${eachMb.toFixed(2)} MB of memory per reader, ${writtenMb.toFixed(1)} MB written`)
+  // Measured: 0.2 to 1.3. Without a bound nothing settles above.
+  t.ok(eachMb < 3, 'bounded, upstream and clients of this process included')
   for (let i = 0; i < 5; i++) t.ok((await readStream(await chat(gate, { stream: true }))).done)
   t.equal(gate.reason('a'), 'ok', 'a slow client is no silence of the upstream')
   for (const socket of readers) socket.destroy()

@@ -124,10 +124,13 @@ t.test('the engine goes when the gate is killed', async (t) => {
   const entry = fileURLToPath(new URL('parent.ts', import.meta.url))
   const parent = spawn(process.execPath, [entry, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => parent.kill('SIGKILL'))
-  const lines = createInterface(parent.stdout)
-  await once(lines, 'line')
-  const [line] = (await once(lines, 'line')) as [string]
-  const { url, pid } = JSON.parse(line) as { url: string; pid: number }
+  // Both lines may come in one chunk, so an iterator that keeps what nobody awaits yet.
+  const lines = createInterface(parent.stdout)[Symbol.asyncIterator]()
+  await lines.next()
+  const { url, pid } = JSON.parse(String((await lines.next()).value)) as {
+    url: string
+    pid: number
+  }
   t.ok((await fetch(`${url}/health`)).ok)
   t.ok(isAlive(pid))
   const long = chatAt(url, { max_tokens: 8_000, ignore_eos: true }).then(
