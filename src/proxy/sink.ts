@@ -10,8 +10,6 @@ import type { Lease } from './leases.ts'
  *  alive (design D3). */
 const ESTABLISHED_MS = 500
 const ESTABLISHED_EVENTS = 4
-/** Progress is reported at most this often per stream; the table needs no more. */
-const REPORT_MS = 100
 
 export interface SinkInput {
   readonly deps: ProxyDeps
@@ -30,8 +28,6 @@ export class ClientSink implements AttemptSink {
   #events = 0
   #firstAt = 0
   #lastAt = 0
-  #reportedAt = 0
-  #longestGapMs = 0
 
   constructor(input: SinkInput) {
     this.#in = input
@@ -66,7 +62,6 @@ export class ClientSink implements AttemptSink {
   #first(at: number): void {
     const { deps, lease } = this.#in
     this.#firstAt = at
-    this.#reportedAt = at
     const { sentAt, bytes } = lease.item
     report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes })
     this.#in.onFirstContent(at)
@@ -76,11 +71,8 @@ export class ClientSink implements AttemptSink {
     const { deps, lease } = this.#in
     const gapMs = at - this.#lastAt
     deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
-    this.#longestGapMs = Math.max(this.#longestGapMs, gapMs)
     if (at - this.#firstAt < ESTABLISHED_MS && this.#events < ESTABLISHED_EVENTS) return
-    if (at - this.#reportedAt < REPORT_MS) return
-    report(deps, lease, { type: 'progress', at, gapMs: this.#longestGapMs })
-    this.#reportedAt = at
-    this.#longestGapMs = 0
+    const longestMs = lease.progress(at, gapMs)
+    if (longestMs !== null) report(deps, lease, { type: 'progress', at, gapMs: longestMs })
   }
 }

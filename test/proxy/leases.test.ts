@@ -40,3 +40,25 @@ t.test('flight() is a plain snapshot: oldest first, bounded, the newest named', 
   t.strictSame(structuredClone(after), after)
   t.strictSame(leases.flight('nobody'), { inFlight: 0, waiting: 0, newest: null, items: [] })
 })
+
+t.test('progress() is told once per 100 ms and upstream, with the longest gap', async (t) => {
+  const leases = new Leases()
+  const one = leases.take('a', 1, item(0))
+  const other = leases.take('a', 1, item(0))
+  const elsewhere = leases.take('b', 1, item(0))
+  t.equal(one.progress(1_000, 7), 7)
+  t.equal(other.progress(1_050, 90), null)
+  t.equal(elsewhere.progress(1_050, 5), 5, 'each upstream for itself')
+  t.equal(one.progress(1_099, 20), null)
+  t.equal(other.progress(1_100, 30), 90)
+  t.equal(other.progress(1_200, 10), 10, 'a gap is told once')
+})
+
+t.test('progress() of an upstream that was replaced takes nothing from the new one', async (t) => {
+  const leases = new Leases()
+  const old = leases.take('a', 1, item(0))
+  t.equal(old.progress(1_000, 500), 500)
+  const now = leases.take('a', 2, item(0))
+  t.equal(old.progress(1_001, 600), null, 'nobody would listen')
+  t.equal(now.progress(1_002, 3), 3)
+})
