@@ -34,7 +34,7 @@ export function attemptInput(
   return {
     pool,
     method: asked.method,
-    path: `${basePath(pool.target.url)}${asked.path}${asked.query}`,
+    path: `${pool.basePath}${asked.path}${asked.query}`,
     headers: sentHeaders(asked, pool),
     body: upload === null ? bodyFor(asked, model) : detached(upload),
     judged: lane.api !== null,
@@ -149,11 +149,6 @@ function isVectors({ lane }: Asked, head: AnswerHead): boolean {
 
 function isEventStream(head: AnswerHead): boolean {
   return (head.headers['content-type'] ?? '').toLowerCase().startsWith('text/event-stream')
-}
-
-/** The path of a base URL without its trailing slash: '' or `/engine`. */
-function basePath(url: string): string {
-  return new URL(url).pathname.replace(/\/$/, '')
 }
 
 /** Which engines have the route that no configured upstream has. */

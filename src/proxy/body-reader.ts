@@ -48,7 +48,7 @@ export class BodyReader implements AnswerReader {
   end(): Step {
     if (this.#streaming) return NOTHING
     const { api, onId, wrap } = this.#options
-    const body = Buffer.concat(this.#held)
+    const body = this.#joined()
     const verdict = judgeJson(api, body)
     if (!verdict.ok) {
       return { ...NOTHING, failure: { code: CODE_OF[verdict.why], message: verdict.message } }
@@ -64,9 +64,17 @@ export class BodyReader implements AnswerReader {
     return false
   }
 
+  /** All that is held, copied at most once. */
+  #joined(): Buffer {
+    const [first] = this.#held
+    if (this.#held.length === 1 && first !== undefined) return first
+    const body = Buffer.concat(this.#held)
+    this.#held = [body]
+    return body
+  }
+
   #mapped(): Buffer {
-    const body =
-      this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held)
+    const body = this.#joined()
     this.#held = []
     return this.#options.model === null ? body : replaceModel(body, this.#options.model)
   }

@@ -35,9 +35,12 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
       resolve(result)
     }
-    const watch = (): void => {
-      cancelTimer()
-      cancelTimer = limits.clock.after(IDLE_MS_MAX, () => {
+    let heardAt = startedAt
+    // One timer that looks when it fires: most bodies arrive with their head.
+    const watch = (waitMs: number): void => {
+      cancelTimer = limits.clock.after(waitMs, () => {
+        const leftMs = heardAt + IDLE_MS_MAX - limits.clock.nowMs()
+        if (leftMs > 0) return watch(leftMs)
         request.pause()
         end({ ok: false, code: 'request_timeout' })
       })
@@ -53,18 +56,18 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
         return end({ ok: false, code: 'gate_overloaded' })
       }
       // A kilobyte a second is a byte a millisecond.
-      const tookMs = limits.clock.nowMs() - startedAt
+      heardAt = limits.clock.nowMs()
+      const tookMs = heardAt - startedAt
       if (tookMs > IDLE_MS_MAX && size < tookMs) {
         request.pause()
         return end({ ok: false, code: 'request_timeout' })
       }
       chunks.push(chunk)
-      watch()
     }
     const onEnd = (): void =>
       end({ ok: true, bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) })
     const onGone = (): void => end({ ok: false, code: null })
-    watch()
+    watch(IDLE_MS_MAX)
     request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone)
   })
 }

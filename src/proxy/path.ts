@@ -13,6 +13,8 @@ export interface Target {
  * written as escapes become letters. Model ids alone may hold `%2F`, which becomes a slash.
  */
 export function canonicalPath(rawUrl: string): Target | null {
+  const plain = PLAIN.exec(rawUrl)
+  if (plain !== null) return { path: plain[1] ?? '', query: plain[2] ?? '' }
   if (!/^\/[\u0021-\u007e]*$/.test(rawUrl) || rawUrl.includes('#')) return null
   const mark = rawUrl.indexOf('?')
   const rawPath = mark === -1 ? rawUrl : rawUrl.slice(0, mark)
@@ -55,3 +57,6 @@ function isDots(text: string): boolean {
 function isModelId(before: readonly string[]): boolean {
   return before.length >= 2 && before[0] === 'v1' && before[1] === 'models'
 }
+
+/** What almost every request asks for: words between single slashes, which have one reading. */
+const PLAIN = /^((?:\/[\w-]+)+)(\?[\u0021-\u0022\u0024-\u007e]*)?$/

@@ -60,6 +60,8 @@ class Slot implements Connection {
  */
 export class Pool {
   readonly target: Target
+  /** The path of the base URL without its trailing slash: '' or `/engine`. */
+  readonly basePath: string
   readonly #free: Slot[] = []
   readonly #used = new Set<Slot>()
   #closed = false
@@ -67,6 +69,7 @@ export class Pool {
 
   constructor(target: Target, nowMs: () => number) {
     this.target = target
+    this.basePath = new URL(target.url).pathname.replace(/\/$/, '')
     this.#nowMs = nowMs
   }
 

@@ -99,11 +99,18 @@ export class Instruments {
   }
 
   #add(name: string, labels: Labels, value: number): void {
-    this.#counters.get(name)?.inc(labels, value)
     const upstream = labels['upstream']
-    if (upstream === undefined) return
+    if (upstream === undefined) return this.#counters.get(name)?.inc(labels, value)
+    const { counted } = this.#ownedBy(upstream)
     const series = `${name} ${Object.values(labels).join(' ')}`
-    this.#ownedBy(upstream).counted.set(series, { name, labels })
+    let one = counted.get(series)
+    if (one === undefined) {
+      const child = this.#counters.get(name)?.labels(labels)
+      if (child === undefined) return
+      one = { name, labels, child }
+      counted.set(series, one)
+    }
+    one.child.inc(value)
   }
 
   #ownedBy(upstream: string): Owned {
@@ -117,8 +124,15 @@ export class Instruments {
 }
 
 interface Owned {
-  readonly counted: Map<string, { readonly name: string; readonly labels: Labels }>
+  readonly counted: Map<string, Series>
   readonly bound: Map<NameOf<'histogram'>, { observe(seconds: number): void }>
+}
+
+/** One series of a counter, bound once: looking its labels up costs more than counting. */
+interface Series {
+  readonly name: string
+  readonly labels: Labels
+  readonly child: { inc(value: number): void }
 }
 
 /** The table with its literal types forgotten. */
