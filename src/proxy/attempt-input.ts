@@ -36,7 +36,7 @@ export function attemptInput(
     method: asked.method,
     path: `${pool.basePath}${asked.path}${asked.query}`,
     headers: sentHeaders(asked, pool),
-    body: upload === null ? bodyFor(asked, model) : detached(upload),
+    body: upload === null ? bodyFor(asked, model) : (flushed) => detached(upload, flushed),
     judged: lane.api !== null,
     mapped: model !== null,
     readerFor: (head) => {

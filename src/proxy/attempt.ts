@@ -28,7 +28,9 @@ export interface AttemptInput {
   readonly method: string
   readonly path: string
   readonly headers: Record<string, string>
-  readonly body: Buffer | Readable | null
+  /** A function: a body that goes on as it arrives; `flushed` tells whether all of what it gave is
+   *  out of this process. */
+  readonly body: Buffer | ((flushed: () => boolean) => Readable) | null
   /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
   readonly judged: boolean
   /** Was a model name mapped? Then a 404 is about our mapping. */
@@ -101,14 +103,15 @@ export class Attempt {
 
   /** May the same request be sent again? What nobody judges may only where HTTP says so. */
   get #replayable(): boolean {
-    const { judged, method } = this.#input
-    return judged || method === 'GET' || method === 'HEAD'
+    const { judged, method, body } = this.#input
+    return judged || (typeof body !== 'function' && (method === 'GET' || method === 'HEAD'))
   }
 
   #dispatch(): void {
-    const { method, path, headers, body } = this.#input
+    const { method, path, headers, body: given } = this.#input
     const reused = this.#connection.reused()
     const connection = this.#connection
+    const body = typeof given === 'function' ? given(connection.flushed) : given
     const mine = (): boolean => !this.#ended && connection === this.#connection
     connection.client.dispatch(
       { path, method, headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },

@@ -16,6 +16,8 @@ export interface Connection {
   readonly client: Dispatcher
   /** Has this socket carried a request before? Then it may be stale. */
   readonly reused: () => boolean
+  /** Has all that was written to it been given to the kernel? */
+  readonly flushed: () => boolean
 }
 
 /** Engines close an idle connection after 5 s (uvicorn, cpp-httplib): be sooner. */
@@ -47,10 +49,8 @@ class Slot implements Connection {
 
   reused = (): boolean => this.connected && this.served
 
-  /** Was all of the request sent? An answer that came earlier leaves the rest in the way. */
-  get flushed(): boolean {
-    return (this.#socket?.writableLength ?? 0) === 0
-  }
+  /** An answer that comes before all of the request was sent leaves the rest in the way. */
+  flushed = (): boolean => (this.#socket?.writableLength ?? 0) === 0
 }
 
 /**
@@ -86,7 +86,7 @@ export class Pool {
     if (slot === undefined) return
     slot.served = true
     slot.freedAt = this.#nowMs()
-    if (this.#closed || !slot.flushed || this.#free.length >= FREE_MAX) destroy(slot)
+    if (this.#closed || !slot.flushed() || this.#free.length >= FREE_MAX) destroy(slot)
     else this.#free.push(slot)
     this.#prune()
   }

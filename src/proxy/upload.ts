@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { PassThrough, type Readable } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 import type { Clock } from '../runtime/clock.ts'
 
 /** A body that goes on as it arrives may pause for this long between two chunks, ms. */
@@ -34,9 +34,21 @@ export function watchUpload(
  * The body as a stream that the forwarder may destroy: when the upstream refuses or answers early
  * it does, and the client's own stream, destroyed, would take the connection along before the answer
  * is out. A body that the client cuts is cut here, too, and never ends.
+ *
+ * Node reads a body into a new 64 KiB buffer each time, which only the next collection frees: 200 MB
+ * at full speed made a heap of 70 to 90 MB of read buffers. So what the upstream's socket has given
+ * to the kernel (`flushed`: all that it was given) is freed here, at the next chunk.
  */
-export function detached(request: IncomingMessage): Readable {
-  const body = new PassThrough({ highWaterMark: CHUNK_BYTES })
+export function detached(request: IncomingMessage, flushed: () => boolean): Readable {
+  const passed: Buffer[] = []
+  const body = new Transform({
+    highWaterMark: CHUNK_BYTES,
+    transform(chunk: Buffer, _encoding, done) {
+      if (body.readableLength === 0 && flushed()) for (const one of passed.splice(0)) free(one)
+      passed.push(chunk)
+      done(null, chunk)
+    },
+  })
   request.once('close', () => {
     if (!request.complete) body.destroy(new Error('the client left in the middle of its body'))
   })
@@ -48,4 +60,10 @@ export function detached(request: IncomingMessage): Readable {
   // Whoever destroyed it has been told; there is nobody else to tell.
   body.on('error', () => {})
   return request.pipe(body)
+}
+
+/** Frees the memory of a chunk that has it for itself. The chunk is empty afterwards. */
+function free(chunk: Buffer): void {
+  const { buffer } = chunk
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === chunk.byteLength) buffer.transfer(0)
 }

@@ -137,7 +137,7 @@ if (process.platform === 'linux') {
     await send(200)
     const peak = gate.peakMb()
     t.comment(`before ${before.toFixed(1)} MB, peak ${peak.toFixed(1)} MB`)
-    t.ok(peak - before < 120, `${(peak - before).toFixed(1)} MB more at the peak`)
+    t.ok(peak - before <= 30, `${(peak - before).toFixed(1)} MB more at the peak`)
   })
 
   t.test('an upstream that does not read holds the client back, not the gate', async (t) => {
@@ -164,6 +164,37 @@ if (process.platform === 'linux') {
     sent.destroy()
   })
 }
+
+t.test('what waits for a slow upstream stays as it was sent', async (t) => {
+  for (const headers of [{}, { 'content-length': 24 * 1024 * 1024 }]) {
+    const two = await gateOverTwo(t)
+    const { handler, uploads } = takeUploads()
+    two.a.handlers.set(PATH, (req, res) => {
+      handler(req, res)
+      // A rest after every megabyte or so: its socket fills, and the gate has to keep some.
+      let sinceRest = 0
+      req.on('data', (chunk: Buffer) => {
+        sinceRest += chunk.length
+        if (sinceRest < 1024 * 1024) return
+        sinceRest = 0
+        req.pause()
+        setTimeout(() => req.resume(), 20)
+      })
+    })
+    const sent = upload(two.gate.url, headers)
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+    const hash = createHash('sha256')
+    for (const part of megabytes(24)) {
+      hash.update(part)
+      if (!sent.write(part)) await once(sent, 'drain')
+    }
+    sent.end()
+    const [answer] = await answered
+    t.equal(answer.statusCode, 200)
+    await bodyOf(answer)
+    t.equal(uploads[0]?.sha256, hash.digest('hex'))
+  }
+})
 
 t.test(
   'a client that leaves in the middle stops the upstream, which is blamed for nothing',
