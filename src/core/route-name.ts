@@ -12,5 +12,6 @@ export const ROUTE_NAMES = [
   'pooling',
   'tokenize',
   'detokenize',
+  'realtime',
 ] as const
 export type RouteName = (typeof ROUTE_NAMES)[number]

@@ -4,6 +4,7 @@ import type { Quirks } from './quirks.ts'
 /**
  * SGLang. From its source (`python/sglang/srt/entrypoints/http_server.py`, v0.5.18), not seen
  * live. `/health_generate` is not used: it takes a second, and passes on other traffic's output.
+ * SGLang-Omni, a server of its own that has `/v1/realtime`, is configured as `openai`.
  */
 export const sglang: Quirks = {
   kind: 'sglang',

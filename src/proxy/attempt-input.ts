@@ -1,6 +1,5 @@
 import type { FlightItem } from '../core/evidence.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
-import { enginesWith } from '../engines/index.ts'
 import type { AttemptInput } from './attempt.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import type { AnswerHead } from './ending.ts'
@@ -149,10 +148,4 @@ function isVectors({ lane }: Asked, head: AnswerHead): boolean {
 
 function isEventStream(head: AnswerHead): boolean {
   return (head.headers['content-type'] ?? '').toLowerCase().startsWith('text/event-stream')
-}
-
-/** Which engines have the route that no configured upstream has. */
-export function noRouteText({ lane, path }: Asked): string {
-  const engines = lane.route === null ? [] : [...enginesWith(lane.route)]
-  return `No upstream that is configured has ${path}; engines that have it: ${engines.join(', ')}.`
 }

@@ -1,18 +1,16 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
 import type { Entry } from '../core/table.ts'
-import type { EngineKind } from '../core/upstream.ts'
+import { enginesWith, noRouteText } from '../engines/index.ts'
 import { type Answer, errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { ProxyDeps } from './deps.ts'
 import { REALTIME_PATH } from './guard-upgrade.ts'
 import type { Pool } from './pools.ts'
 
-/** Engines that may have the route: vLLM's speech models, SGLang-Omni, and servers nobody knows.
- *  The model's name comes in a frame, if at all: it cannot choose the upstream. */
-const ENGINES: ReadonlySet<EngineKind> = new Set(['vllm', 'vllm_metal', 'sglang', 'openai'])
-
-const NO_ROUTE = `No upstream that is configured has ${REALTIME_PATH}; engines that may have it: ${[...ENGINES].join(', ')}.`
+/** The model's name comes in a frame, if at all: it cannot choose the upstream. */
+const REQUEST = { model: null, tried: [], engines: enginesWith('realtime') }
+const NO_ROUTE = noRouteText('realtime', REALTIME_PATH)
 
 type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock'>
 
@@ -21,8 +19,7 @@ export function choose(
   deps: Omit<Deps, 'clock'>,
 ): { readonly entry: Entry; readonly pool: Pool } | { readonly code: ErrorCode } {
   const { store, leases, pools } = deps
-  const request = { model: null, tried: [], engines: ENGINES }
-  const next = decide(store.current, request, (name) => leases.count(name))
+  const next = decide(store.current, REQUEST, (name) => leases.count(name))
   switch (next.kind) {
     case 'forward': {
       const pool = pools.get(next.entry.spec.name)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ENGINE_KINDS } from '../../src/core/upstream.ts'
 import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
-import { ENGINES, quirksOf } from '../../src/engines/index.ts'
+import { ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
 import { listedModels, sameModel } from '../../src/engines/model-list.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
@@ -27,6 +27,12 @@ t.test('ENGINES default ports are those of the settings table', async (t) => {
     openai: null,
     embedded: null,
   })
+})
+
+t.test('enginesWith() knows where each route is', async (t) => {
+  t.strictSame([...enginesWith('realtime')], ['vllm', 'vllm_metal', 'openai'])
+  t.strictSame([...enginesWith('chat')].toSorted(), [...ENGINE_KINDS].toSorted())
+  t.notOk(enginesWith('responses').has('mlx'))
 })
 
 t.test('ollama: a quiet probe comes less often than its keep-alive of five minutes', async (t) => {

@@ -102,12 +102,13 @@ t.test('nothing that can take it: 503 or 404 before any 101', async (t) => {
     [503, 'no_eligible_upstream', { intent: 'draining' }],
     [404, 'not_found', { engine: 'ollama' }],
     [404, 'not_found', { engine: 'llamacpp' }],
+    [404, 'not_found', { engine: 'sglang' }],
   ] as const) {
     const { port, events } = await realtimeGate(t, [{ url, ...more }])
     const answer = await asked(port, handshake())
     isError(t, answer, status, code)
     if (status === 503) t.match(answer?.headers['retry-after'], /^\d+$/)
-    else t.match(answer?.body, /engines that may have it: vllm/)
+    else t.match(answer?.body, /engines that have it: vllm, vllm_metal, openai\./)
     t.match(events, [{ type: 'refused', path: '/v1/realtime', code }])
   }
   t.equal(upstream.requests.length, 0)
