@@ -37,9 +37,34 @@ t.test('replaceModel replaces the first name an event tells', async (t) => {
     'data: {"a": 1, "model" : "default"}\r\n\r\n',
   )
   t.equal(replaced('{"model":"","x":1}'), '{"model":"default","x":1}', 'Ollama tells an empty one')
-  t.equal(replaced('{"r":{"model":"g"}}'), '{"r":{"model":"default"}}')
-  t.equal(replaced('{"model":null,"r":{"model":"g"}}'), '{"model":null,"r":{"model":"default"}}')
+  for (const name of ['response', 'message']) {
+    t.equal(replaced(`{"${name}":{"model":"g"}}`), `{"${name}":{"model":"default"}}`)
+  }
+  t.equal(
+    replaced('{"model":null,"response":{"model":"g"}}'),
+    '{"model":null,"response":{"model":"default"}}',
+  )
+  t.equal(
+    replaced('event: data:x\ndata:{"a":1,\ndata: "model":"g"}\n\n'),
+    'event: data:x\ndata:{"a":1,\ndata: "model":"default"}\n\n',
+  )
   t.equal(replaced('{"model":"g\\"\\\\","x":1}'), '{"model":"default","x":1}')
+})
+
+t.test('replaceModel leaves names that are not the answer’s own', async (t) => {
+  const client = '"metadata":{"model":"theirs"},"tools":[{"d":{"model":"theirs"}}]'
+  for (const [before, after] of [
+    ['{"response":{', '}}'],
+    ['{', '}'],
+  ] as const) {
+    t.equal(
+      replaced(`data: ${before}${client},"model":"g"${after}\n\n`),
+      `data: ${before}${client},"model":"default"${after}\n\n`,
+    )
+  }
+  // vLLM writes the content of a message before its model.
+  const content = '"content":[{"type":"tool_use","input":{"model":"theirs"}}]'
+  t.equal(replaced(`{${content},"model":"g"}`), `{${content},"model":"default"}`)
 })
 
 t.test('replaceModel: the same buffer where there is nothing to replace', async (t) => {
@@ -54,6 +79,10 @@ t.test('replaceModel: the same buffer where there is nothing to replace', async 
     'data: {"content":"{\\"model\\":\\"x\\"}"}\n\n',
     'data: {"model":"cut off',
     'data: {"model"',
+    ': {"model":"x"}\n\n',
+    'data: {"r":{"model":"x"}}\n\n',
+    'data: {"response":[{"model":"x"}]}\n\n',
+    'data: {"response":1,"r":{"model":"x"}}\n\n',
   ]) {
     const buffer = Buffer.from(event)
     t.equal(replaceModel(buffer, 'default'), buffer, event)
