@@ -3,7 +3,7 @@ import type { AnswerApi } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HeldAnswer } from './ending.ts'
-import { errorFrame, errorFrameOf } from './frame.ts'
+import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from './frame.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
  *  silent for ten seconds. */
@@ -23,6 +23,8 @@ export class AnswerWriter {
   #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
   #bytes = 0
   #streamed = false
+  /** What was written last that may tell a number: an error frame goes on from it. */
+  #numbered: Buffer | null = null
   #cancelKeepAlive = (): void => {}
 
   /** `api` says what an error looks like inside a stream; null: nothing is put into it. */
@@ -80,6 +82,7 @@ export class AnswerWriter {
 
   /** Answers false when the client is slow. */
   write(chunk: Buffer): boolean {
+    if (this.#api === 'responses' && mayBeNumbered(chunk)) this.#numbered = chunk
     return this.#state === 'committed' ? this.#send(chunk) : true
   }
 
@@ -107,7 +110,7 @@ export class AnswerWriter {
   passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
     if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
     const text = answer.body.toString('utf8')
-    const frame = this.#api === null ? null : errorFrameOf(this.#api, text)
+    const frame = this.#api === null ? null : errorFrameOf(this.#api, text, this.#sequence)
     if (frame !== null) this.#cutWith(frame)
     else this.cut('upstream_error', `It answered ${answer.status}.`)
   }
@@ -127,7 +130,11 @@ export class AnswerWriter {
   cut(code: ErrorCode, detail: string): void {
     if (this.#state === 'ended') return
     if (this.#api === null) return this.destroy()
-    this.#cutWith(errorFrame(this.#api, code, detail))
+    this.#cutWith(errorFrame(this.#api, code, detail, this.#sequence))
+  }
+
+  get #sequence(): number {
+    return this.#numbered === null ? 0 : sequenceAfter(this.#numbered)
   }
 
   #cutWith(frame: string): void {

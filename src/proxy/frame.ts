@@ -1,7 +1,8 @@
 import type { AnswerApi } from '../core/answer.ts'
-import { isObject, type JsonObject, objectOf } from '../core/answer-read.ts'
+import { fieldsOf, isObject, type JsonObject, objectOf } from '../core/answer-read.ts'
 import { toOpenAiBody } from '../errors/body.ts'
 import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
+import { EventSplitter } from './sse.ts'
 
 /**
  * The last bytes of an event stream that cannot be completed, as the clients of this API read
@@ -27,12 +28,12 @@ export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequ
  * The same of an upstream's own error body, with all that its error object says. Null where it
  * holds no error that a client would find. Pure.
  */
-export function errorFrameOf(api: AnswerApi, upstreamBody: string): string | null {
+export function errorFrameOf(api: AnswerApi, upstreamBody: string, sequence = 0): string | null {
   const error = errorIn(upstreamBody)
   if (error === null) return null
   switch (api) {
     case 'responses':
-      return responseFrame(error, 0)
+      return responseFrame(error, sequence)
     case 'messages':
       return messageFrame({ ...error, type: error['type'] ?? 'api_error' })
     case 'chat':
@@ -41,6 +42,23 @@ export function errorFrameOf(api: AnswerApi, upstreamBody: string): string | nul
     case 'json':
       return `data: ${JSON.stringify({ error })}\n\n`
   }
+}
+
+const SEQUENCE = Buffer.from('"sequence_number"')
+
+/** May an event of a response in these bytes have a number? Pure. */
+export function mayBeNumbered(events: Buffer): boolean {
+  return events.includes(SEQUENCE)
+}
+
+/** The number after the last one in these whole events; 0: they have none, as those of llama.cpp and
+ *  of a stream that has not begun. Pure. */
+export function sequenceAfter(events: Buffer): number {
+  const numbers = new EventSplitter().push(events).map((event) => {
+    const number = objectOf(fieldsOf(event.toString('utf8')).data)?.['sequence_number']
+    return typeof number === 'number' && Number.isSafeInteger(number) ? number : -1
+  })
+  return (numbers.findLast((number) => number >= 0) ?? -1) + 1
 }
 
 /** openai-node raises by the name of the event, openai-python by a top-level `error`; the members

@@ -7,6 +7,11 @@ import type { FakeUpstream } from '../support/fake-upstream.ts'
 // content, told in their own words after it, stopped with their client.
 // Method: one row per API, every ending, two upstreams in vLLM's wire shapes, real sockets.
 
+/** Only the Responses API counts its events. */
+interface Numbered {
+  readonly sequence_number?: number
+}
+
 interface Row {
   readonly path: string
   readonly body: Record<string, unknown>
@@ -190,6 +195,9 @@ for (const [api, row] of Object.entries(ROWS)) {
       t.ok(end.broken)
       t.notMatch(end.raw, /response\.(completed|failed)|message_stop|\[DONE\]/)
       t.equal(end.names.filter((one) => one === 'error').length, 1)
+      const numbers = end.events.map(({ data }) => (data as Numbered).sequence_number)
+      const counted = numbers.map((_, index) => (api === 'responses' ? index : undefined))
+      t.strictSame(numbers, counted, 'the error goes on counting')
     })
   }
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import OpenAI, { APIError } from 'openai'
 import t, { type Test } from 'tap'
 import { type AnswerApi, classifyEvent } from '../../src/core/answer.ts'
-import { errorFrame, errorFrameOf } from '../../src/proxy/frame.ts'
+import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../src/proxy/frame.ts'
 
 // Goal: an error that a client finds inside a stream, in the words of the API that it speaks.
 // Method: the real client, fed by a real server.
@@ -173,4 +173,24 @@ t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
   ]) {
     t.equal(errorFrameOf('chat', body), null, body)
   }
+})
+
+t.test('sequenceAfter() goes on from the last number that was said', async (t) => {
+  const numbered = 'event: a\ndata: {"type":"a","sequence_number":6}\n\n'
+  for (const [events, next] of [
+    [numbered, 7],
+    [`${numbered}event: b\ndata: {"sequence_number":7,"type":"b"}\n\n: comment\n\n`, 8],
+    // What a client stored is no number of ours.
+    ['data: {"sequence_number":3,"response":{"metadata":{"sequence_number":9}}}\n\n', 4],
+    ['data: {"sequence_number":"3"}\n\n', 0],
+    ['data: {"sequence_number":-1}\n\n', 0],
+    ['data: {"type":"response.created"}\n\n', 0],
+    ['data: {"sequence_number":1', 0],
+    ['', 0],
+  ] as const) {
+    t.equal(sequenceAfter(Buffer.from(events)), next, events)
+  }
+  t.ok(mayBeNumbered(Buffer.from(numbered)))
+  t.notOk(mayBeNumbered(Buffer.from('\n: comment\n\n')))
+  t.match(errorFrameOf('responses', '{"error":"x"}', 7), /"sequence_number":7/)
 })
