@@ -32,7 +32,7 @@ export type RouteDecision =
   /** Somebody had it and failed, and nobody else is left. */
   | { readonly kind: 'exhausted' }
   | { readonly kind: 'unknown_model'; readonly known: readonly string[] }
-  /** No configured upstream that knows the model has the route. */
+  /** No configured upstream that knows the model has the route, or is the one that must be asked. */
   | { readonly kind: 'no_route' }
 
 const ORDER: readonly Exclude<Serves, 'no'>[] = ['first', 'on_demand', 'last']
@@ -48,7 +48,7 @@ export function decide(
   inFlight: (name: string) => number,
   nowMs: number = Infinity,
 ): RouteDecision {
-  const members = membersFor(table, request.model)
+  const members = membersOf(table, request)
   if (members === null) {
     // While nobody has answered yet, nobody can have listed the name.
     if (isStarting(table.entries)) return { kind: 'hold', starting: true }
@@ -110,6 +110,12 @@ export function mayAbandon(
   )
   if (!eligible) return false
   return nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
+}
+
+/** What only refers to something kept, on a route that is no row of the lanes, names no model. */
+function membersOf(table: RoutingTable, { model, only, engines }: RouteRequest): Member[] | null {
+  if (only === undefined || engines !== undefined) return membersFor(table, model)
+  return table.entries.map((entry): Member => ({ entry, model: null }))
 }
 
 /** Has it the route, and is it the one that must be asked? */

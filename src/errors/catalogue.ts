@@ -115,6 +115,12 @@ export const ERRORS = {
     advice:
       'A response is kept by the upstream that made it, for an hour, while this gate runs. Send the whole conversation instead.',
   },
+  response_model_mismatch: {
+    status: 400,
+    message: 'The upstream that keeps the previous response does not serve this model.',
+    advice:
+      'Ask for one of the models in the message, or send the whole conversation without previous_response_id.',
+  },
   request_too_large: {
     status: 413,
     message: 'The body is larger than this gate accepts.',

@@ -1,5 +1,8 @@
+import { knownModels } from '../core/models.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
-import { enginesWith } from '../engines/index.ts'
+import type { RoutingTable } from '../core/table.ts'
+import { enginesWith, noRouteText } from '../engines/index.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, attemptInput, flightItem } from './attempt-input.ts'
 import { Attempt } from './attempt.ts'
@@ -57,6 +60,16 @@ export function routeRequest({ scan, lane, only }: Asked, tried: readonly string
     ...(lane.route === null ? {} : { engines: enginesWith(lane.route) }),
     ...(only === null ? {} : { only }),
   }
+}
+
+/** What a request is told that `no_route` meets: code, detail and the member that is at fault. Pure. */
+export function noRoute(
+  table: RoutingTable,
+  { lane, path, only }: Asked,
+): readonly [ErrorCode, string, string | null] {
+  if (only === null) return ['not_found', noRouteText(lane.route, path), null]
+  const names = knownModels(table, ({ spec }) => spec.name === only)
+  return ['response_model_mismatch', `${only} keeps it and serves ${names.join(', ')}.`, 'model']
 }
 
 /** May the request go on to the next upstream, and is there budget left for it? Spends it. */

@@ -2,12 +2,11 @@ import type { ServerResponse } from 'node:http'
 import type { Ending } from '../core/event.ts'
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
-import { noRouteText } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, pendingHeaders } from './attempt-input.ts'
-import { begin, follows, type Forward, routeRequest, type Running } from './begin.ts'
+import { begin, follows, type Forward, noRoute, routeRequest, type Running } from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
 import {
   type AttemptEnding,
@@ -97,7 +96,7 @@ export class Exchange {
         case 'unknown_model':
           return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
         case 'no_route':
-          return this.#fail('not_found', noRouteText(this.#asked.lane.route, this.#asked.path))
+          return this.#fail(...noRoute(store.current, this.#asked))
         case 'exhausted':
           return this.#fail('internal_error', '')
         case 'hold':

@@ -58,6 +58,19 @@ t.test('decide() waits for a slot rather than ask a suspect', async (t) => {
   t.equal(to(decide(w.table, ask(), idle)), 'a:=')
 })
 
+t.test('decide() asks only the one that keeps what is referred to', async (t) => {
+  const groups = [{ public: 'x', members: [{ upstream: 'a', model: 'm' }] }]
+  const w = world({ models: groups }).pass('a').pass('b')
+  const kept = { ...ask(), only: 'b' }
+  t.equal(to(decide(w.table, kept, idle)), 'b:=', 'whatever models there are')
+  const engines = new Set(['openai', 'vllm'] as const)
+  t.equal(
+    to(decide(w.table, { ...kept, engines }, idle)),
+    'no_route',
+    'it does not serve the model',
+  )
+})
+
 t.test('decide() moves on when the first is at its cap', async (t) => {
   const w = world(specs({ maxConcurrency: 1 }, {}))
     .pass('a')

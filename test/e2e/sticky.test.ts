@@ -98,6 +98,26 @@ for (const [name, ask] of Object.entries(ASKS)) {
   })
 }
 
+t.test('a model that the maker does not serve is told as such', async (t) => {
+  const two = await madeByB(t)
+  const models = { GENGATE_A_MODEL: 'large', GENGATE_MODELS: 'big=a:large; small=b:m' }
+  two.gate.reload({ ...envOf(two), ...models })
+  const [previous] = two.ids
+  t.equal((await create(two, { model: 'small', previous_response_id: previous })).status, 200)
+  const answer = await create(two, { model: 'big', previous_response_id: previous })
+  t.equal(answer.status, 400)
+  t.equal(answer.headers.get('x-should-retry'), 'false')
+  t.match(await answer.json(), {
+    error: {
+      code: 'response_model_mismatch',
+      param: 'model',
+      message: /does not serve this model.*b keeps it and serves small\./,
+    },
+  })
+  // Whatever the first group is: what is only fetched names no model.
+  t.equal((await fetch(`${two.gate.url}${RESPONSES}/${previous}`)).status, 200)
+})
+
 t.test('a request that refers to a response never fails over', async (t) => {
   for (const fault of ['status', 'cut'] as const) {
     const two = await madeByB(t)
