@@ -46,7 +46,11 @@ export function mayRetry(code: ErrorCode): boolean {
 
 /** Cuts `text` to `max` characters and escapes what could forge a line or colour a terminal. */
 export function clip(text: string, max: number): string {
+  if (text.length <= max && PRINTABLE.test(text)) return text
   // Control characters, DEL, C1, and the two line separators that JSON leaves alone.
   const safe = text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '\uFFFD')
   return safe.length > max ? `${safe.slice(0, max - 1)}…` : safe
 }
+
+/** ASCII that needs no escape: nearly every text. */
+const PRINTABLE = /^[ -~]*$/

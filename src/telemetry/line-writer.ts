@@ -8,12 +8,15 @@ export interface Sink {
 
 /** Lines that may wait for a blocked reader; beyond them new ones are dropped and counted. */
 export const WAITING_LINES_MAX = 1_000
+/** Two writes begin at least this far apart, ms: a line leaves at once when none did lately, and
+ *  under load those of some milliseconds leave together. A write costs as much as ten lines. */
+const APART_MS = 10
 /** How long `close` waits for a reader before it gives up the rest. */
 const CLOSE_MS_MAX = 500
 
 /**
- * Writes lines without ever blocking the event loop: one write under way, and what comes meanwhile
- * goes with the next one. A reader that stops costs lines, which are counted, never a request.
+ * Writes lines without ever blocking the event loop: one write under way, and what comes meanwhile,
+ * or shortly after, goes with the next one. A reader that stops costs lines, which are counted, never a request.
  */
 export class LineWriter {
   readonly #sink: Sink
@@ -22,6 +25,9 @@ export class LineWriter {
   #waiting: string[] = []
   #dropped = 0
   #writing = false
+  /** The end of the pause after a write began; null: it is over. */
+  #cancelPause: (() => void) | null = null
+  #closing = false
   #onIdle: (() => void) | null = null
 
   /** `droppedLine` words the report on lines that were lost. */
@@ -39,6 +45,8 @@ export class LineWriter {
 
   /** Resolves when everything is written, or when the reader has had its time. */
   close(): Promise<void> {
+    this.#closing = true
+    this.#endPause()
     if (!this.#writing) return Promise.resolve()
     return new Promise((resolve) => {
       const cancel = this.#clock.after(CLOSE_MS_MAX, resolve)
@@ -49,8 +57,14 @@ export class LineWriter {
     })
   }
 
+  #endPause(): void {
+    this.#cancelPause?.()
+    this.#cancelPause = null
+    this.#pump()
+  }
+
   #pump(): void {
-    if (this.#writing) return
+    if (this.#writing || this.#cancelPause !== null) return
     if (this.#waiting.length === 0) {
       this.#onIdle?.()
       return
@@ -61,6 +75,7 @@ export class LineWriter {
     this.#dropped = 0
     if (dropped > 0) lines.push(this.#droppedLine(dropped))
     this.#writing = true
+    if (!this.#closing) this.#cancelPause = this.#clock.after(APART_MS, () => this.#endPause())
     this.#sink.write(lines.join(''), (error) => {
       this.#writing = false
       // A reader that is gone may be replaced (a log daemon restarts): the next batch tries again.

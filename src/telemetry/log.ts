@@ -26,10 +26,11 @@ export interface LogParts extends LineStyle {
 
 /** One line per request and per change of state; nothing below `level`. */
 export function createLog(parts: LogParts): Log {
+  const { tty, color, clock } = parts
   const lowest = LEVELS.indexOf(parts.level)
   const put = (record: LogRecord | null): void => {
     if (record === null || LEVELS.indexOf(record.level) < lowest) return
-    parts.write(renderLine(record, { ...parts, wallMs: parts.clock.wallMs() }))
+    parts.write(renderLine(record, { tty, color, wallMs: clock.wallMs() }))
   }
   return {
     observe: (event) => put(recordOf(event)),
@@ -54,12 +55,13 @@ export function renderLine(
   const time = isoTime(style.wallMs)
   if (!style.tty) {
     const { level, event, fields } = record
-    return `${JSON.stringify({ time, level, event, ...fields })}\n`
+    const rest = JSON.stringify(fields).slice('{'.length)
+    return `{"time":"${time}","level":"${level}","event":"${event}"${rest === '}' ? '' : ','}${rest}\n`
   }
   const clock = time.slice('2026-01-01T'.length, -1)
   const level = record.level.padEnd('error'.length)
-  if (!style.color) return `${clock} ${level} ${record.sentence}\n`
-  return `${DIM}${clock}${PLAIN} ${COLORS[record.level]}${level}${PLAIN} ${record.sentence}\n`
+  if (!style.color) return `${clock} ${level} ${record.sentence()}\n`
+  return `${DIM}${clock}${PLAIN} ${COLORS[record.level]}${level}${PLAIN} ${record.sentence()}\n`
 }
 
 const PLAIN = '\u001B[0m'

@@ -11,7 +11,8 @@ export interface LogRecord {
   readonly event: string
   /** Snake-case names; every string is clipped and escaped. */
   readonly fields: Readonly<Record<string, string | number | boolean | null>>
-  readonly sentence: string
+  /** Made only for those who read it. */
+  readonly sentence: () => string
 }
 
 /** Longest string in a line, characters: ids and paths come from clients. */
@@ -37,49 +38,49 @@ export function recordOf(event: GateEvent): LogRecord | null {
         duration_ms: tenth(event.durationMs),
         tokens: event.tokens,
       }
-      const sentence = `${upstream}: probe ${outcome} after ${spoken(event.durationMs)}`
+      const sentence = (): string =>
+        `${upstream}: probe ${outcome} after ${spoken(event.durationMs)}`
       return { level: 'debug', event: event.type, fields, sentence }
     }
     case 'route_changed': {
       const [from, to] = [safe(event.from ?? 'nobody'), safe(event.to ?? 'nobody')]
       const fields = { from: event.from === null ? null : from, to: event.to === null ? null : to }
       const level = event.to === null ? 'warn' : 'info'
-      return { level, event: event.type, fields, sentence: `requests go to ${to}, not ${from}` }
+      return {
+        level,
+        event: event.type,
+        fields,
+        sentence: () => `requests go to ${to}, not ${from}`,
+      }
     }
     case 'failover': {
       const fields = { from: safe(event.from), why: safe(event.why) }
-      const sentence = `a request left ${fields.from} for another upstream: ${fields.why}`
+      const sentence = (): string =>
+        `a request left ${fields.from} for another upstream: ${fields.why}`
       return { level: 'warn', event: event.type, fields, sentence }
     }
     case 'held': {
       const fields = { request_id: safe(event.requestId) }
-      const sentence = `request ${fields.request_id} waits: nothing can serve it yet`
+      const sentence = (): string => `request ${fields.request_id} waits: nothing can serve it yet`
       return { level: 'debug', event: event.type, fields, sentence }
     }
-    case 'config_reloaded': {
-      const notes = clip(event.notes.join('; '), NOTES_MAX)
-      const what = event.ok
-        ? 'configuration read again'
-        : 'configuration invalid, the old one stays in force'
-      const sentence = notes === '' ? what : `${what}: ${notes}`
-      const level = event.ok ? 'info' : 'error'
-      return { level, event: event.type, fields: { ok: event.ok, notes }, sentence }
-    }
+    case 'config_reloaded':
+      return ofReload(event)
     case 'refused': {
       const path = pathOf(event.path)
       const code = safe(event.code)
       const fields = { request_id: safe(event.requestId), path, status: event.status, code }
-      const sentence = `${path} ${event.status}  gengate  ${code}`
+      const sentence = (): string => `${path} ${event.status}  gengate  ${code}`
       return { level: 'info', event: event.type, fields, sentence }
     }
     case 'bug': {
       const fields = { where: safe(event.where), message: clip(event.message, NOTES_MAX) }
-      const sentence = `bug in ${fields.where}: ${fields.message}`
+      const sentence = (): string => `bug in ${fields.where}: ${fields.message}`
       return { level: 'error', event: event.type, fields, sentence }
     }
     case 'embedded': {
       const message = clip(event.message, NOTES_MAX)
-      return { level: 'warn', event: event.type, fields: { message }, sentence: message }
+      return { level: 'warn', event: event.type, fields: { message }, sentence: () => message }
     }
     case 'first_content':
     case 'gap':
@@ -90,7 +91,7 @@ export function recordOf(event: GateEvent): LogRecord | null {
 /** A line about the gate itself: a bug, a failing observer, lines that were dropped. */
 export function noteOf(level: Level, event: string, text: string): LogRecord {
   const message = clip(text, NOTES_MAX)
-  return { level, event, fields: { message }, sentence: message }
+  return { level, event, fields: { message }, sentence: () => message }
 }
 
 function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogRecord {
@@ -99,15 +100,6 @@ function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogR
   const upstream = event.upstream === null ? null : safe(event.upstream)
   const code = event.code === null ? null : safe(event.code)
   const failed = event.ending === 'cut' || (event.ending === 'failed' && event.status >= 500)
-  const parts = [
-    `${method} ${path} ${event.status}`,
-    upstream ?? 'gengate',
-    spoken(event.durationMs),
-    ...(event.ttftMs === null ? [] : [`first token ${spoken(event.ttftMs)}`]),
-    ...(event.attempts > 1 ? [`${event.attempts} attempts`] : []),
-    ...(event.ending === 'finished' ? [] : [endingText(event.ending, event.phase)]),
-    ...(code === null ? [] : [code]),
-  ]
   return {
     level: failed ? 'warn' : 'info',
     event: event.type,
@@ -125,7 +117,29 @@ function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogR
       bytes: event.bytes,
       phase: event.phase,
     },
-    sentence: parts.join('  '),
+    sentence: () =>
+      [
+        `${method} ${path} ${event.status}`,
+        upstream ?? 'gengate',
+        spoken(event.durationMs),
+        ...(event.ttftMs === null ? [] : [`first token ${spoken(event.ttftMs)}`]),
+        ...(event.attempts > 1 ? [`${event.attempts} attempts`] : []),
+        ...(event.ending === 'finished' ? [] : [endingText(event.ending, event.phase)]),
+        ...(code === null ? [] : [code]),
+      ].join('  '),
+  }
+}
+
+function ofReload(event: Extract<GateEvent, { type: 'config_reloaded' }>): LogRecord {
+  const notes = clip(event.notes.join('; '), NOTES_MAX)
+  const what = event.ok
+    ? 'configuration read again'
+    : 'configuration invalid, the old one stays in force'
+  return {
+    level: event.ok ? 'info' : 'error',
+    event: event.type,
+    fields: { ok: event.ok, notes },
+    sentence: () => (notes === '' ? what : `${what}: ${notes}`),
   }
 }
 
@@ -150,7 +164,8 @@ function ofState(event: Extract<GateEvent, { type: 'state_changed' }>): LogRecor
     level: levelOf(event),
     event: event.type,
     fields,
-    sentence: `${fields.upstream}: ${event.from} → ${event.to}${event.eligible ? ', eligible' : ''}${because}`,
+    sentence: () =>
+      `${fields.upstream}: ${event.from} → ${event.to}${event.eligible ? ', eligible' : ''}${because}`,
   }
 }
 
@@ -162,7 +177,8 @@ function levelOf({ from, to, eligible }: Extract<GateEvent, { type: 'state_chang
 
 /** A path has no query here; should a caller forget, it must still not reach the log. */
 function pathOf(path: string): string {
-  return safe(path.split('?', 1)[0] ?? '')
+  const mark = path.indexOf('?')
+  return safe(mark === -1 ? path : path.slice(0, mark))
 }
 
 function safe(text: string): string {

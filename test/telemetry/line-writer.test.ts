@@ -31,36 +31,64 @@ class HandSink implements Sink {
 
 const dropped = (count: number): string => `${count} lost\n`
 
-t.test('LineWriter keeps order and batches what comes during a write', async (t) => {
+t.test('LineWriter keeps order and batches what comes during or soon after a write', async (t) => {
+  const clock = new VirtualClock()
   const sink = new HandSink()
-  const writer = new LineWriter(sink, new VirtualClock(), dropped)
-  for (const line of ['a\n', 'b\n', 'c\n']) writer.write(line)
+  const writer = new LineWriter(sink, clock, dropped)
+  for (const line of ['a\n', 'b\n']) writer.write(line)
   t.strictSame(sink.texts, ['a\n'])
   sink.finish()
+  writer.write('c\n')
+  t.strictSame(sink.texts, ['a\n'], 'the next write is not due yet')
+  await clock.advance(10)
   t.strictSame(sink.texts, ['a\n', 'b\nc\n'])
-  sink.finish()
+  await clock.advance(10)
   writer.write('d\n')
+  t.strictSame(sink.texts, ['a\n', 'b\nc\n'], 'that one is still under way')
+  sink.finish()
   t.strictSame(sink.texts, ['a\n', 'b\nc\n', 'd\n'])
+  sink.finish()
+  await clock.advance(10)
+  t.equal(clock.pending, 0)
+})
+
+t.test('close() writes at once what waits for the next write', async (t) => {
+  const clock = new VirtualClock()
+  const sink = new HandSink()
+  const writer = new LineWriter(sink, clock, dropped)
+  writer.write('a\n')
+  sink.finish()
+  writer.write('b\n')
+  const closed = writer.close()
+  t.strictSame(sink.texts, ['a\n', 'b\n'])
+  sink.finish()
+  await closed
+  t.equal(clock.pending, 0)
 })
 
 t.test('LineWriter drops what a blocked reader cannot take, and reports how much', async (t) => {
+  const clock = new VirtualClock()
   const sink = new HandSink()
-  const writer = new LineWriter(sink, new VirtualClock(), dropped)
+  const writer = new LineWriter(sink, clock, dropped)
   for (let i = 0; i < WAITING_LINES_MAX + 8; i++) writer.write(`${i}\n`)
+  await clock.advance(10)
   sink.finish()
   t.match(sink.texts[1], /^1\n2\n/)
   t.match(sink.texts[1], new RegExp(`\n${WAITING_LINES_MAX}\n7 lost\n$`))
   writer.write('after\n')
   sink.finish()
+  await clock.advance(10)
   t.equal(sink.texts[2], 'after\n', 'reported once')
 })
 
 t.test('LineWriter counts a batch that failed as dropped, and goes on', async (t) => {
+  const clock = new VirtualClock()
   const sink = new HandSink()
-  const writer = new LineWriter(sink, new VirtualClock(), dropped)
+  const writer = new LineWriter(sink, clock, dropped)
   writer.write('a\n')
   sink.finish(new Error('EPIPE'))
   writer.write('b\n')
+  await clock.advance(10)
   t.equal(sink.texts[1], 'b\n1 lost\n')
 })
 

@@ -4,13 +4,14 @@ import { openLog } from '../../src/telemetry/open-log.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 t.test('openLog() reports lines that nobody read in the style of the others', async (t) => {
+  const clock = new VirtualClock()
   const texts: string[] = []
   let done: ((error: Error | null) => void) | undefined
   const log = openLog({
     tty: false,
     color: false,
     level: 'info',
-    clock: new VirtualClock(),
+    clock,
     to: {
       write(text, next) {
         texts.push(text)
@@ -20,6 +21,7 @@ t.test('openLog() reports lines that nobody read in the style of the others', as
   })
   for (let i = 0; i < WAITING_LINES_MAX + 3; i++) log.observe({ type: 'embedded', message: `${i}` })
   done?.(null)
+  await clock.advance(10)
   const lines = (texts[1] ?? '')
     .trimEnd()
     .split('\n')
