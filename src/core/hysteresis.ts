@@ -30,7 +30,7 @@ export function advance(was: Entry, ctx: JudgeContext): Entry {
 }
 
 function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
-  if (reason === was.reason) return { ...was, wakeAt }
+  if (reason === was.reason) return wakeAt === was.wakeAt ? was : { ...was, wakeAt }
   const back = REASONS[was.reason].state === 'ejected' && REASONS[reason].state === 'eligible'
   return { ...was, reason, wakeAt, since: nowMs, admittedAt: back ? nowMs : was.admittedAt }
 }

@@ -56,18 +56,30 @@ export function decide(
   }
   const able = members.filter(({ entry }) => mayServe(entry, request))
   if (able.length === 0 && members.length > 0) return { kind: 'no_route' }
+  // Equals are in the operator's order already.
+  const precedes = (one: Member, other: Member): boolean =>
+    table.config.routing === 'least_busy' &&
+    inFlight(one.entry.spec.name) < inFlight(other.entry.spec.name)
   const left = able.filter(({ entry }) => !request.tried.includes(entry.spec.name))
   for (const serves of ORDER) {
-    const tier = left.filter(({ entry }) => servesOf(entry) === serves)
-    if (tier.length === 0) continue
-    const free = tier.filter(({ entry }) => hasRoom(entry, inFlight))
+    let some = false
+    let free: Member | null = null
     // One that has just come back is not flooded while another can serve, too.
-    const warm = free.filter(({ entry }) => inFlight(entry.spec.name) < warmCap(entry, nowMs))
-    const picked = pick(table, warm.length > 0 ? warm : free, inFlight)
+    let warm: Member | null = null
+    for (const member of left) {
+      if (servesOf(member.entry) !== serves) continue
+      some = true
+      const count = inFlight(member.entry.spec.name)
+      if (!hasRoom(member.entry, count)) continue
+      if (free === null || precedes(member, free)) free = member
+      if (count >= warmCap(member.entry, nowMs)) continue
+      if (warm === null || precedes(member, warm)) warm = member
+    }
+    const picked = warm ?? free
     if (picked !== null) {
       return { kind: 'forward', entry: picked.entry, model: picked.model, serves }
     }
-    if (serves === 'first') return { kind: 'wait_for_slot' }
+    if (some && serves === 'first') return { kind: 'wait_for_slot' }
   }
   if (request.tried.length > 0) return { kind: 'exhausted' }
   if (left.some(({ entry }) => servesOf(entry) !== 'no')) return { kind: 'wait_for_slot' }
@@ -131,25 +143,6 @@ function warmCap({ admittedAt }: Entry, nowMs: number): number {
 }
 const WARM_MS = 10_000
 
-function hasRoom(entry: Entry, inFlight: (name: string) => number): boolean {
-  const cap = entry.spec.maxConcurrency
-  return cap === null || inFlight(entry.spec.name) < cap
-}
-
-function pick(
-  table: RoutingTable,
-  free: readonly Member[],
-  inFlight: (name: string) => number,
-): Member | null {
-  let best: Member | null = null
-  for (const member of free) {
-    if (best === null) best = member
-    else if (
-      table.config.routing === 'least_busy' &&
-      inFlight(member.entry.spec.name) < inFlight(best.entry.spec.name)
-    ) {
-      best = member
-    }
-  }
-  return best
+function hasRoom({ spec }: Entry, count: number): boolean {
+  return spec.maxConcurrency === null || count < spec.maxConcurrency
 }

@@ -138,18 +138,22 @@ export function servesOf(entry: Entry): Serves {
 
 /** What `judge` needs beyond the entry itself. */
 export function contextOf(table: RoutingTable, nowMs: number): JudgeContext {
-  const longest = table.entries.map((entry) => entry.facts.longestUnaryMs)
+  let longestUnaryMs = 0
+  for (const { facts } of table.entries) {
+    longestUnaryMs = Math.max(longestUnaryMs, facts.longestUnaryMs)
+  }
   return {
     nowMs,
     policy: table.config.health,
     activeSince: isActive(table, nowMs) ? table.activeSince : null,
     doubtAt: table.doubtAt,
     allSilent: allSilent(table, nowMs),
-    longestUnaryMs: Math.max(0, ...longest),
+    longestUnaryMs,
   }
 }
 
 function allSilent(table: RoutingTable, nowMs: number): boolean {
+  if (table.entries.length < 2) return false
   const probed = table.entries.filter((e) => e.spec.probe === 'active' && e.facts.passAt !== null)
   return (
     probed.length >= 2 &&
@@ -187,12 +191,13 @@ function sameTarget(a: UpstreamSpec, b: UpstreamSpec): boolean {
 /** Judges every entry at `nowMs` and bumps the generation when a reader can see a difference. */
 function settle(table: RoutingTable, nowMs: number, configured = false): RoutingTable {
   const ctx = contextOf(table, nowMs)
-  const entries = table.entries.map((entry) => advance(entry, ctx))
-  const changed = configured || entries.some((e, i) => e.reason !== table.entries[i]?.reason)
-  return {
-    ...table,
-    entries,
-    generation: changed ? table.generation + 1 : table.generation,
-    wakeAt: Math.min(Infinity, ...entries.map((entry) => entry.wakeAt)),
-  }
+  let changed = configured
+  let wakeAt = Infinity
+  const entries = table.entries.map((entry) => {
+    const now = advance(entry, ctx)
+    changed ||= now.reason !== entry.reason
+    wakeAt = Math.min(wakeAt, now.wakeAt)
+    return now
+  })
+  return { ...table, entries, generation: table.generation + (changed ? 1 : 0), wakeAt }
 }

@@ -48,7 +48,7 @@ export class Exchange {
   }
 
   async run(): Promise<void> {
-    this.#response.once('close', () => this.#clientGone())
+    this.#response.on('close', () => this.#clientGone())
     if (this.#response.destroyed) return this.#clientGone()
     this.#armCommitDeadline()
     try {
@@ -66,7 +66,7 @@ export class Exchange {
     const waiting = {
       lease,
       committed: attempt.committed,
-      request: routeRequest(this.#asked, this.#tried),
+      request: () => routeRequest(this.#asked, this.#tried),
     }
     const ending = patienceLost(this.#deps.store.current, waiting, nowMs)
     if (ending !== null) attempt.stop(ending)

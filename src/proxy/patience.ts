@@ -8,7 +8,8 @@ export interface Waiting {
   readonly lease: Pick<Lease, 'upstream' | 'epoch' | 'item'>
   /** Has content reached the client? */
   readonly committed: boolean
-  readonly request: RouteRequest
+  /** Asked for only where it matters: thousands of streams are looked at every 200 ms. */
+  readonly request: () => RouteRequest
 }
 
 /**
@@ -21,15 +22,17 @@ export function patienceLost(
   { lease, committed, request }: Waiting,
   nowMs: number,
 ): AttemptEnding | null {
-  const { upstream, epoch, item } = lease
+  const { upstream, epoch } = lease
   const entry = table.entries.find(({ spec }) => spec.name === upstream)
   const wedged = entry?.epoch === epoch && entry.reason === 'wedged'
+  if (committed && !wedged) return null
+  const { item } = lease
   const silentMs = nowMs - (item.contentAt ?? item.sentAt)
   if (committed) {
-    if (!wedged || silentMs < table.config.health.detectWithinMs) return null
+    if (silentMs < table.config.health.detectWithinMs) return null
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }
   }
-  const leaves = wedged || mayAbandon(table, upstream, { request, item, nowMs })
+  const leaves = wedged || mayAbandon(table, upstream, { request: request(), item, nowMs })
   return leaves ? stalled(upstream, silentMs) : null
 }

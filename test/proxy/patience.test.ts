@@ -7,7 +7,7 @@ const lease = (world: World, over = {}) => ({
   epoch: world.entry('a').epoch,
   item: { sentAt: 0, bytes: 100, streamed: true, contentAt: null, maxTokens: null, ...over },
 })
-const request = { model: null, tried: ['a'] }
+const request = () => ({ model: null, tried: ['a'] })
 const wedged = () => {
   const world = new World().pass('a').sent('a').at(8_000)
   if (world.reason('a') !== 'wedged') throw new Error(world.reason('a'))
