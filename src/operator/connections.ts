@@ -40,13 +40,14 @@ export class Connections {
     if (this.#closing) response.setHeader('connection', 'close')
     // Node would destroy a connection with unread data at the end of the answer, which resets it
     // before the client has read: only our half is closed, and the rest lingers.
-    response.once('prefinish', () => {
-      if (!request.complete) socket.destroySoon = (): void => void socket.end()
+    response.on('prefinish', () => {
+      if (request.complete) return
+      socket.destroySoon = (): void => void socket.end()
+      response.once('finish', () => {
+        if (!request.complete) this.#linger(request, socket)
+      })
     })
-    response.once('finish', () => {
-      if (!request.complete) this.#linger(request, socket)
-    })
-    response.once('close', () => {
+    response.on('close', () => {
       answers?.delete(response)
       if (this.#closing) this.#closeIfIdle(socket)
     })

@@ -139,9 +139,10 @@ export class Front {
   }
 
   /** Hands a request over to the data plane. */
-  async forward(call: Call): Promise<void> {
+  forward(call: Call): void {
     try {
-      await this.#parts.proxy(call.request, call.response, this.#handed(call))
+      const done = this.#parts.proxy(call.request, call.response, this.#handed(call))
+      if (done !== undefined) done.catch((error: unknown) => this.failed(call, error))
     } catch (error) {
       this.failed(call, error)
     }

@@ -60,7 +60,8 @@ function sentHeaders(asked: Asked, pool: Pool): Record<string, string> {
   })
   // mlx-lm refuses a body without its length (411): what the client declared goes on.
   const length = upload === null ? undefined : headers['content-length']
-  return length === undefined ? sent : { ...sent, 'content-length': length }
+  if (length !== undefined) sent['content-length'] = length
+  return sent
 }
 
 function bodyFor({ body, scan }: Asked, model: string | null): Buffer | null {
@@ -112,13 +113,12 @@ export function answerHeaders(
   const { asked, spec, length } = about
   const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
   const headers = becomesEvents ? { ...head.headers, 'content-type': EVENT_STREAM } : head.headers
-  return {
-    ...responseHeaders(headers, { stripLength: asked.lane.api !== null }),
-    ...(length === null ? {} : { 'content-length': String(length) }),
-    ...asked.cors,
-    ...upstreamHeaders(spec),
-    'x-request-id': asked.requestId,
-  }
+  const out = responseHeaders(headers, { stripLength: asked.lane.api !== null })
+  if (length !== null) out['content-length'] = String(length)
+  Object.assign(out, asked.cors)
+  if (spec !== null) nameUpstream(out, spec)
+  out['x-request-id'] = asked.requestId
+  return out
 }
 
 /** The head that is sent at the commit deadline, before anybody has served. */
@@ -131,13 +131,9 @@ export function pendingHeaders(asked: Asked): Headers {
   }
 }
 
-function upstreamHeaders(spec: UpstreamSpec | null): Headers {
-  if (spec === null) return {}
-  const embedded = spec.engine === 'embedded'
-  return {
-    'x-gengate-upstream': spec.name,
-    ...(embedded ? { 'x-gengate-embedded': spec.model ?? 'yes' } : {}),
-  }
+function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void {
+  out['x-gengate-upstream'] = name
+  if (engine === 'embedded') out['x-gengate-embedded'] = model ?? 'yes'
 }
 
 /** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
@@ -147,5 +143,5 @@ function isVectors({ lane }: Asked, head: AnswerHead): boolean {
 }
 
 function isEventStream(head: AnswerHead): boolean {
-  return (head.headers['content-type'] ?? '').toLowerCase().startsWith('text/event-stream')
+  return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
 }

@@ -28,23 +28,25 @@ export interface Beginning {
 }
 
 /** Starts one attempt at the upstream that was decided on: lease, connection, sink. */
-export function begin(next: Forward, pool: Pool, { deps, asked, ...to }: Beginning): Running {
+export function begin(next: Forward, pool: Pool, to: Beginning): Running {
+  const { deps, asked, writer, onFirstContent } = to
   const { spec, epoch } = next.entry
   // What nobody judges is only counted: its silence says nothing.
   const judged = asked.lane.api !== null
   const item = flightItem(asked, deps.clock.nowMs())
   const lease = deps.leases.take(spec.name, epoch, item, judged)
   const sink = new ClientSink({
-    ...to,
     deps,
     lease,
+    writer,
+    onFirstContent,
     headFor: (head, length) => answerHeaders(head, { asked, spec, length }),
   })
   const attempt = new Attempt(
     attemptInput(deps, asked, {
       pool,
       model: next.model,
-      pending: () => to.writer.pending,
+      pending: () => writer.pending,
     }),
     sink,
   )
@@ -54,12 +56,9 @@ export function begin(next: Forward, pool: Pool, { deps, asked, ...to }: Beginni
 
 /** What routing needs to know of this request. */
 export function routeRequest({ scan, lane, only }: Asked, tried: readonly string[]): RouteRequest {
-  return {
-    model: scan.model?.value ?? null,
-    tried,
-    ...(lane.route === null ? {} : { engines: enginesWith(lane.route) }),
-    ...(only === null ? {} : { only }),
-  }
+  const request = { model: scan.model?.value ?? null, tried }
+  const routed = lane.route === null ? request : { ...request, engines: enginesWith(lane.route) }
+  return only === null ? routed : { ...routed, only }
 }
 
 /** What a request is told that `no_route` meets: code, detail and the member that is at fault. Pure. */

@@ -30,9 +30,12 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
     let size = 0
     const startedAt = limits.clock.nowMs()
     let cancelTimer = nothing
+    let over = false
+    // The listeners stay, deaf: taking four off costs more than calling one in vain.
     const end = (result: BodyResult): void => {
+      if (over) return
+      over = true
       cancelTimer()
-      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone)
       resolve(result)
     }
     let heardAt = startedAt
@@ -46,6 +49,7 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       })
     }
     const onData = (chunk: Buffer): void => {
+      if (over) return
       size += chunk.length
       if (size > limits.maxBytes) {
         request.pause()
@@ -64,8 +68,11 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       }
       chunks.push(chunk)
     }
-    const onEnd = (): void =>
-      end({ ok: true, bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks) })
+    const onEnd = (): void => {
+      const [first] = chunks
+      const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
+      end({ ok: true, bytes })
+    }
     const onGone = (): void => end({ ok: false, code: null })
     watch(IDLE_MS_MAX)
     request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone)

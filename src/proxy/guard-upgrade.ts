@@ -10,7 +10,7 @@ const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/
 
 /** Does this request ask for a WebSocket, well or badly made? Pure. */
 export function asksForSocket(headers: IncomingHttpHeaders): boolean {
-  return protocolsOf(headers).includes('websocket')
+  return headers.upgrade !== undefined && protocolsOf(headers).includes('websocket')
 }
 
 /**
@@ -19,6 +19,7 @@ export function asksForSocket(headers: IncomingHttpHeaders): boolean {
  * an answer of its own, is refused here. `path` is canonical. Pure.
  */
 export function upgradeFault(request: GuardedRequest, path: string): Refusal | null {
+  if (request.headers.upgrade === undefined) return null
   const protocols = protocolsOf(request.headers)
   // Java's HttpClient offers h2c with every plain request. RFC 9110 §7.8: it may be ignored.
   if (protocols.every((protocol) => protocol === 'h2c')) return null

@@ -6,7 +6,7 @@ import { hasValidKey, needsKey } from './guard-key.ts'
 import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
 import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
 import { viaOf } from './headers.ts'
-import { allowOf, isUpload, laneOf } from './lanes.ts'
+import { allowOf, isMethodAllowed, isUpload, laneOf } from './lanes.ts'
 import { canonicalPath } from './path.ts'
 
 export { corsHeaders } from './guard-cors.ts'
@@ -46,8 +46,8 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
   if (target === null) return refuse('bad_path')
   const { path, query } = target
   const open = OPEN_PATHS.includes(path)
-  const authorities = open ? [] : [headers.host, target.authority]
-  if (!authorities.every((one) => one === undefined || isHostAllowed(one, policy.hosts))) {
+  const isOurs = (one?: string): boolean => one === undefined || isHostAllowed(one, policy.hosts)
+  if (!open && !(isOurs(headers.host) && isOurs(target.authority))) {
     return refuse('host_not_allowed')
   }
   if (isForeign(headers, policy)) return refuse('origin_not_allowed')
@@ -59,7 +59,8 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
     accessFault(request, { path, open, policy }) ??
     contentFault(request, path)
   if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
-  return { ok: true, path, query, cors, ...(asksForSocket(headers) ? { upgrade: true } : {}) }
+  const admitted = { ok: true, path, query, cors } as const
+  return asksForSocket(headers) ? { ...admitted, upgrade: true } : admitted
 }
 
 interface GuardTarget {
@@ -72,14 +73,16 @@ interface GuardTarget {
 /** The canonical target; null: it has no single reading. */
 function targetOf({ method, url = '' }: GuardedRequest): GuardTarget | null {
   if (method === 'OPTIONS' && url === '*') return { path: '*', query: '', authority: undefined }
+  if (url.startsWith('/')) return within(url, undefined)
   const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url)
-  if (absolute === null) {
-    const target = canonicalPath(url)
-    return target === null ? null : { ...target, authority: undefined }
-  }
+  if (absolute === null) return null
   const [, authority = '', rest = ''] = absolute
-  const target = canonicalPath(rest.startsWith('/') ? rest : `/${rest}`)
-  return target === null ? null : { ...target, authority }
+  return within(rest.startsWith('/') ? rest : `/${rest}`, authority)
+}
+
+function within(rawUrl: string, authority: string | undefined): GuardTarget | null {
+  const target = canonicalPath(rawUrl)
+  return target === null ? null : { path: target.path, query: target.query, authority }
 }
 
 /** Does a web page that the operator did not allow ask? */
@@ -93,9 +96,10 @@ function protocolFault(request: GuardedRequest, path: string): Refusal | null {
   const { headers, method = '' } = request
   const upgrade = upgradeFault(request, path)
   if (upgrade !== null) return upgrade
-  const allow = allowOf(path)
-  if (!allow.split(', ').includes(method))
+  if (!isMethodAllowed(method, path)) {
+    const allow = allowOf(path)
     return refuse('method_not_allowed', `Use ${allow}.`, { allow })
+  }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
     return refuse('expectation_failed')
   }

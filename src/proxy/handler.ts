@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import { type BodyLimits, readBody } from './body.ts'
+import { type BodyResult, readBody } from './body.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { viaOf } from './headers.ts'
@@ -83,14 +83,33 @@ export class Proxy {
     try {
       const limits = { maxBytes: settings.bodyMaxBytes, clock: this.#deps.clock, take }
       const read =
-        lane.body === 'streamed' ? streamedBody(request) : await bufferedBody(request, limits)
+        lane.body === 'streamed'
+          ? streamedBody(request)
+          : bufferedBody(await readBody(request, limits))
       if (read === null) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
+      const { requestId, path, query, cors } = handed
+      const { body, upload, scan } = read
       const { headers } = request
       const via = viaOf(headers.via, this.#deps.instanceId).value
-      const asked = { ...handed, ...read, method, lane, headers, via, settings, arrivedAt, only }
+      const asked: Asked = {
+        requestId,
+        method,
+        lane,
+        path,
+        query,
+        headers,
+        body,
+        upload,
+        scan,
+        only,
+        settings,
+        cors,
+        via,
+        arrivedAt,
+      }
       await this.#exchange(asked, response)
     } finally {
       this.#deps.buffered.give(held)
@@ -182,11 +201,7 @@ function streamedBody(request: IncomingMessage): Body {
 }
 
 /** A whole JSON body, scanned; a refusal; or null: the client has left. */
-async function bufferedBody(
-  request: IncomingMessage,
-  limits: BodyLimits,
-): Promise<Body | Refusal | null> {
-  const read = await readBody(request, limits)
+function bufferedBody(read: BodyResult): Body | Refusal | null {
   if (!read.ok) return read.code === null ? null : { code: read.code, close: true }
   const scan = scanBody(read.bytes)
   if (!scan.ok) return { code: scan.code, param: scan.param }

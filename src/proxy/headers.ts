@@ -26,7 +26,7 @@ const REQUEST_ALLOWED: ReadonlySet<string> = new Set([
   'tracestate',
   'user-agent',
 ])
-const REQUEST_ALLOWED_PREFIXES = ['openai-', 'anthropic-', 'x-stainless-']
+const REQUEST_ALLOWED_PREFIXES = /^(?:openai|anthropic|x-stainless)-[\w!#$%&'*+.^`|~-]*$/
 
 /** Hop by hop (RFC 9110 §7.6.1), whether `Connection` names them or not. */
 const HOP_BY_HOP = [
@@ -64,7 +64,7 @@ const RESPONSE_STRIPPED: ReadonlySet<string> = new Set([
   'www-authenticate',
   'x-request-id',
 ])
-const RESPONSE_STRIPPED_PREFIXES = ['access-control-', 'x-gengate-']
+const RESPONSE_STRIPPED_PREFIXES = /^(?:access-control|x-gengate)-/
 
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/
 /** What a field value may hold (RFC 9110 §5.5): no CR, LF, NUL or other control but the tab. */
@@ -78,10 +78,11 @@ export function requestHeaders(
 ): Record<string, string> {
   const named = connectionNames(incoming['connection'])
   const out: Record<string, string> = {}
-  for (const [name, value] of Object.entries(incoming)) {
-    if (typeof value !== 'string' || !VALUE.test(value) || named.has(name)) continue
+  for (const name of Object.keys(incoming)) {
+    if (!isRequestAllowed(name) || named.has(name)) continue
     if (name === 'content-type' && !extra.hasBody) continue
-    if (isRequestAllowed(name)) out[name] = value
+    const value = incoming[name]
+    if (typeof value === 'string' && VALUE.test(value)) out[name] = value
   }
   out['accept-encoding'] = 'identity'
   out['via'] = extra.via
@@ -97,21 +98,22 @@ export function responseHeaders(
 ): Record<string, string | string[]> {
   const named = connectionNames(raw['connection'])
   const out: Record<string, string | string[]> = {}
-  for (const [name, value] of Object.entries(raw)) {
-    if (value === undefined || !TOKEN.test(name) || isResponseStripped(name)) continue
+  for (const name of Object.keys(raw)) {
+    const value = raw[name]
+    if (value === undefined || isResponseStripped(name) || !TOKEN.test(name)) continue
     if (named.has(name) && name !== 'content-type') continue
     if (name === 'content-length' && options.stripLength) continue
-    const values = (Array.isArray(value) ? value : [value]).filter((one) => VALUE.test(one))
+    if (typeof value === 'string') {
+      if (VALUE.test(value)) out[name] = value
+      continue
+    }
+    const values = value.filter((one) => VALUE.test(one))
     const [first] = values
     if (first !== undefined) out[name] = values.length === 1 ? first : values
   }
   out['x-content-type-options'] = 'nosniff'
   out['cross-origin-resource-policy'] = 'same-origin'
-  if (
-    String(out['content-type'] ?? '')
-      .toLowerCase()
-      .startsWith('text/event-stream')
-  ) {
+  if (/^text\/event-stream/i.test(String(out['content-type'] ?? ''))) {
     out['cache-control'] ??= 'no-cache'
     out['x-accel-buffering'] ??= 'no'
   }
@@ -129,8 +131,9 @@ export function viaOf(
   incoming: string | string[] | undefined,
   instanceId: string,
 ): { readonly value: string; readonly loop: boolean } {
-  const entries = (Array.isArray(incoming) ? incoming.join(',') : (incoming ?? '')).split(',')
   const own = `gengate-${instanceId}`
+  if (incoming === undefined) return { value: `1.1 ${own}`, loop: false }
+  const entries = (Array.isArray(incoming) ? incoming.join(',') : incoming).split(',')
   const gates = entries.flatMap((entry) => {
     const by = entry.trim().split(/\s+/)[1] ?? ''
     return /^gengate-[\w.-]{1,64}$/.test(by) ? [by] : []
@@ -141,18 +144,17 @@ export function viaOf(
 
 /** Header names that a `Connection` header declares to be for this hop only. */
 function connectionNames(value: string | string[] | undefined): ReadonlySet<string> {
-  if (value === undefined) return NO_NAMES
+  // Stays behind by its own name.
+  if (value === undefined || value === 'keep-alive') return NO_NAMES
   const text = Array.isArray(value) ? value.join(',') : value
   return new Set(text.split(',').map((name) => name.trim().toLowerCase()))
 }
 const NO_NAMES: ReadonlySet<string> = new Set()
 
 function isRequestAllowed(name: string): boolean {
-  if (REQUEST_ALLOWED.has(name)) return true
-  return REQUEST_ALLOWED_PREFIXES.some((prefix) => name.startsWith(prefix)) && TOKEN.test(name)
+  return REQUEST_ALLOWED.has(name) || REQUEST_ALLOWED_PREFIXES.test(name)
 }
 
 function isResponseStripped(name: string): boolean {
-  if (RESPONSE_STRIPPED.has(name)) return true
-  return RESPONSE_STRIPPED_PREFIXES.some((prefix) => name.startsWith(prefix))
+  return RESPONSE_STRIPPED.has(name) || RESPONSE_STRIPPED_PREFIXES.test(name)
 }

@@ -73,6 +73,11 @@ export function allowOf(path: string): string {
   return BY_PATH.has(path) && !path.startsWith('/v1/') ? 'POST, OPTIONS' : METHODS
 }
 
+/** Is this method one of those that `allowOf` lists? */
+export function isMethodAllowed(method: string, path: string): boolean {
+  return method === 'POST' || allowOf(path).split(', ').includes(method)
+}
+
 /** A replayable JSON `POST`. */
 function generation(path: string, route: RouteName, api: AnswerApi): Lane {
   return { path, route, api, body: 'buffered', replay: true }
