@@ -3,6 +3,7 @@ import type { AnswerApi } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HeldAnswer } from './ending.ts'
+import { asChunk, LAST_CHUNK } from './chunked.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from './frame.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
@@ -25,6 +26,8 @@ export class AnswerWriter {
   #streamed = false
   /** What was written last that may tell a number: an error frame goes on from it. */
   #numbered: Buffer | null = null
+  /** Are chunks framed here? */
+  #framed = false
   #cancelKeepAlive = (): void => {}
 
   /** `api` says what an error looks like inside a stream; null: nothing is put into it. */
@@ -66,6 +69,7 @@ export class AnswerWriter {
     this.#state = 'pending'
     this.#streamed = true
     this.#response.writeHead(200, headers)
+    this.#frame()
     this.#keepAlive()
   }
 
@@ -75,6 +79,7 @@ export class AnswerWriter {
     if (this.#state === 'pending') this.#send(Buffer.from(`: gengate upstream=${upstream}\n\n`))
     else if (this.#state === 'open') this.#response.writeHead(status, headers)
     this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
+    if (this.#streamed) this.#frame()
     this.#state = 'committed'
     // Nobody waits for content here: the head may be all that comes for long.
     if (this.#api === null) this.#response.flushHeaders()
@@ -120,7 +125,8 @@ export class AnswerWriter {
     if (this.#state === 'ended') return
     this.#cancelKeepAlive()
     this.#state = 'ended'
-    this.#response.end()
+    if (this.#framed) this.#response.end(LAST_CHUNK)
+    else this.#response.end()
   }
 
   /**
@@ -146,7 +152,8 @@ export class AnswerWriter {
     response.once('close', cancel)
     // Ending the socket after the flush, not the response: the last chunk stays missing, so that
     // no client can take this for a proper end.
-    response.write(frame, () => response.socket?.destroySoon())
+    const bytes = Buffer.from(frame)
+    response.write(this.#framed ? asChunk(bytes) : bytes, () => response.socket?.destroySoon())
   }
 
   /** Tears the connection down without a word. */
@@ -157,8 +164,19 @@ export class AnswerWriter {
   }
 
   #send(chunk: Buffer): boolean {
+    // An empty chunk would be the end.
+    if (chunk.length === 0) return true
     this.#bytes += chunk.length
-    return this.#response.write(chunk)
+    return this.#response.write(this.#framed ? asChunk(chunk) : chunk)
+  }
+
+  /** Takes the framing of chunks over from Node, which hands four pieces to the kernel for each.
+   *  Node has announced the chunks in the head already; to an HTTP/1.0 client it has not. */
+  #frame(): void {
+    const response: ServerResponse & { chunkedEncoding?: boolean } = this.#response
+    if (!response.chunkedEncoding) return
+    response.chunkedEncoding = false
+    this.#framed = true
   }
 
   #keepAlive(): void {

@@ -1,4 +1,5 @@
 import { createServer, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { AnswerWriter } from '../../src/proxy/answer-writer.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -94,4 +95,29 @@ t.test("passOn() gives the upstream's own error, as a frame where the head is ou
   t.equal(open.response.status, 503)
   t.equal(open.response.headers.get('retry-after'), '7')
   t.equal(open.text, held.body.toString())
+})
+
+t.test('write() and cut() frame the chunks of a stream byte for byte', async (t) => {
+  const server = createServer((_request, response) => {
+    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
+    writer.commit(200, SSE, 'a')
+    writer.write(Buffer.from('data: €\n\n'))
+    t.equal(writer.write(Buffer.alloc(0)), true, 'nothing is not the end')
+    writer.write(Buffer.alloc(300, 'x'))
+    writer.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const got = async (version: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET / HTTP/${version}\r\nhost: a\r\nconnection: close\r\n\r\n`)
+    let text = ''
+    for await (const chunk of socket) text += String(chunk)
+    return text.slice(text.indexOf('\r\n\r\n') + 4)
+  }
+  const long = 'x'.repeat(300)
+  t.equal(await got('1.1'), `b\r\ndata: €\n\n\r\n12c\r\n${long}\r\n0\r\n\r\n`)
+  t.equal(await got('1.0'), `data: €\n\n${long}`, 'HTTP/1.0 knows no chunks')
 })
