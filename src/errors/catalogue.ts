@@ -141,6 +141,11 @@ export const ERRORS = {
     message: 'This gate needs an API key, and the one sent is missing or wrong.',
     advice: 'Send Authorization: Bearer KEY with one of GENGATE_API_KEYS.',
   },
+  too_many_pipelined: {
+    status: 400,
+    message: 'Too many requests wait for their answers on this connection.',
+    advice: 'Send at most 16 requests before the first answer, or use more connections.',
+  },
   loop_detected: {
     status: 508,
     message: 'This request has already passed this gate, or more than five gates.',
@@ -175,6 +180,12 @@ export const ERRORS = {
     retry: 'after',
     message: 'The requests that this gate holds now leave no room for another one.',
     advice: 'Send fewer large requests at once, or raise GENGATE_BODY_MAX_BYTES.',
+  },
+  too_many_connections: {
+    status: 503,
+    retry: 'after',
+    message: 'This gate has as many connections as it takes.',
+    advice: 'Close connections that are not used; the gate takes 5000 at once.',
   },
   gate_draining: {
     status: 503,

@@ -1,8 +1,8 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Answer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Connections } from './connections.ts'
+import { rawAnswer } from './raw-answer.ts'
 
 /** Which of our errors a failure of Node's HTTP parser is; null: the client is gone. Pure. */
 export function clientErrorCode(error: { readonly code?: string | undefined }): ErrorCode | null {
@@ -11,13 +11,6 @@ export function clientErrorCode(error: { readonly code?: string | undefined }): 
   // The head did not arrive in time.
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request_timeout'
   return 'bad_framing'
-}
-
-/** An answer as bytes for a socket that no response object guards any more. Pure. */
-export function rawAnswer(answer: Answer): string {
-  const head = Object.entries(answer.headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  const reason = STATUS_CODES[answer.status] ?? 'Error'
-  return `HTTP/1.1 ${answer.status} ${reason}\r\n${head.join('')}connection: close\r\n\r\n${answer.body}`
 }
 
 /**

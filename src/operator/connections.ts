@@ -1,6 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { CONNECTIONS_MAX, TURNED_AWAY_MAX } from './limits.ts'
+import { rawAnswer } from './raw-answer.ts'
 
 /** A client that was answered before its body was whole may finish sending within this. */
 const LINGER_MS = 2_000
@@ -14,17 +17,23 @@ const LINGER_MS = 2_000
 export class Connections {
   readonly #clock: Pick<Clock, 'after'>
   readonly #answers = new Map<Socket, Set<ServerResponse>>()
+  readonly #max: number
+  #turnedAway = 0
   #closing = false
 
-  constructor(clock: Pick<Clock, 'after'>) {
+  /** `max`: connections at once. */
+  constructor(clock: Pick<Clock, 'after'>, max: number = CONNECTIONS_MAX) {
     this.#clock = clock
+    this.#max = max
   }
 
-  /** Watches every connection of `server` from now on. */
-  watch(server: Server): void {
+  /** Watches every connection of `server` from now on. `full` is asked for the answer to one that
+   *  is too many. */
+  watch(server: Server, full: (socket: Socket) => Answer): void {
     server.on('connection', (socket: Socket) => {
       // Accepted between the decision to close and the end of listening.
       if (this.#closing) return void socket.destroy()
+      if (this.#answers.size >= this.#max) return this.#turnAway(socket, full)
       this.#answers.set(socket, new Set())
       socket.once('close', () => this.#answers.delete(socket))
     })
@@ -32,8 +41,9 @@ export class Connections {
     server.closeIdleConnections = () => {}
   }
 
-  /** An answer begins. Its connection is not reused once the gate closes. */
-  begin(request: IncomingMessage, response: ServerResponse): void {
+  /** An answer begins; says how many are under way on its connection, with this one. The connection
+   *  is not reused once the gate closes. */
+  begin(request: IncomingMessage, response: ServerResponse): number {
     const { socket } = request
     const answers = this.#answers.get(socket)
     answers?.add(response)
@@ -51,6 +61,7 @@ export class Connections {
       answers?.delete(response)
       if (this.#closing) this.#closeIfIdle(socket)
     })
+    return answers?.size ?? 0
   }
 
   /** The answer on this connection that began last and has not ended; null: none. */
@@ -68,6 +79,19 @@ export class Connections {
     const answers = this.#answers.get(socket)
     if (answers === undefined || answers.size > 0) return
     socket.destroySoon()
+  }
+
+  /** Says why, unless that costs too much, and lets go of it once the client has had time to read:
+   *  closed at once, with its request unread, it would be reset and the answer lost. */
+  #turnAway(socket: Socket, full: (socket: Socket) => Answer): void {
+    if (this.#turnedAway >= TURNED_AWAY_MAX) return void socket.destroy()
+    this.#turnedAway += 1
+    socket.end(rawAnswer(full(socket)))
+    const cancel = this.#clock.after(LINGER_MS, () => socket.destroy())
+    socket.once('close', () => {
+      cancel()
+      this.#turnedAway -= 1
+    })
   }
 
   /** Node reads and drops the rest of such a body without limit; here it has one. */

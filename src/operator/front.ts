@@ -1,65 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { GateEvent } from '../core/event.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { clientErrorCode, refuseRaw } from './client-error.ts'
 import { Connections } from './connections.ts'
-import { HEADERS_MAX } from './limits.ts'
-import { type Ask, lost, type OperatorParts, type Route } from './routes.ts'
-import type { Upgrades } from './upgrades.ts'
-
-/** What the guards say of a request, before anything else looks at it. */
-export type GuardVerdict =
-  | {
-      readonly ok: true
-      /** Canonical: guards, routes and forwarder share it. */
-      readonly path: string
-      /** With its question mark, or ''. */
-      readonly query: string
-      /** Every CORS header for an allowed origin, those of a preflight too; empty otherwise. */
-      readonly cors: Readonly<Record<string, string>>
-      /** It asks for a WebSocket, and its path is the one that has it. */
-      readonly upgrade?: true
-    }
-  | {
-      readonly ok: false
-      readonly code: ErrorCode
-      readonly detail?: string
-      readonly param?: string | null
-      readonly headers?: Readonly<Record<string, string>>
-    }
-
-/** What a proxied request brings along. */
-export interface Handed extends Ask {
-  readonly cors: Readonly<Record<string, string>>
-}
-
-export interface ServerParts extends OperatorParts {
-  readonly clock: Pick<Clock, 'after'>
-  readonly emit: (event: GateEvent) => void
-  /** Runs first, for every request. */
-  readonly guard: (request: IncomingMessage) => GuardVerdict
-  /** Paths outside `/v1` that are forwarded, too. */
-  readonly proxied: readonly string[]
-  /** Takes over a request under `/v1`, its unread body included, and answers it whatever happens. */
-  readonly proxy: (
-    request: IncomingMessage,
-    response: ServerResponse,
-    handed: Handed,
-  ) => void | Promise<void>
-  /** What takes the connections that become WebSockets; absent: none does. */
-  readonly upgrades?: Upgrades
-}
-
-/** A request and the response to it, and the id of both. */
-export interface Call {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly requestId: string
-}
+import { HEADERS_MAX, PIPELINED_MAX } from './limits.ts'
+import type { Call, Handed, ServerParts } from './parts.ts'
+import { lost, type Route } from './routes.ts'
+import { matches, pathOf } from './target.ts'
 
 /**
  * Everything between the router and the rooms behind it, on Node's own request and response:
@@ -74,7 +23,7 @@ export class Front {
 
   constructor(parts: ServerParts) {
     this.#parts = parts
-    this.connections = new Connections(parts.clock)
+    this.connections = new Connections(parts.clock, parts.connectionsMax)
   }
 
   /**
@@ -91,10 +40,30 @@ export class Front {
     return true
   }
 
-  /** Runs the guards; false: the request has been answered. `route` is the router's pattern. */
+  /** Watches the connections of `server`. Those beyond the cap are told, and closed. */
+  watch(server: Server): void {
+    this.connections.watch(server, (socket) => {
+      const requestId = randomUUID()
+      const answer = errorAnswer('too_many_connections', { requestId })
+      this.#refused.add(socket)
+      this.#told(answer, requestId, '-')
+      return answer
+    })
+  }
+
+  /** Runs the guards; false: the request has been answered, or never will be. `route` is the router's pattern. */
   admit(call: Call, route: string | undefined): boolean {
     const { request, response, requestId } = call
-    this.connections.begin(request, response)
+    const underWay = this.connections.begin(request, response)
+    const { socket } = request
+    const isRefused = this.#refused.has(socket)
+    if (isRefused || underWay > PIPELINED_MAX) {
+      // Not at once: Node resumes it after each request that it has read.
+      queueMicrotask(() => socket.pause())
+      this.#refused.add(socket)
+      // The last answer is on its way already: what still comes is not looked at.
+      return isRefused ? false : this.#refuse(call, 'too_many_pipelined', CLOSE)
+    }
     const tooMany = request.rawHeaders.length > 2 * HEADERS_MAX
     if (tooMany) return this.#refuse(call, 'headers_too_large')
     if (request.httpVersion === '1.1' && request.headers.host === undefined) {
@@ -228,11 +197,6 @@ interface RefusalDetails {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Does the router's pattern mean this canonical path? Pure. */
-function matches(route: string, path: string): boolean {
-  return route.endsWith('*') ? path.startsWith(route.slice(0, -1)) : path === route
-}
-
 function hasAny(cors: Readonly<Record<string, string>>): boolean {
   return Object.keys(cors).length > 0
 }
@@ -242,9 +206,4 @@ function noContent(requestId: string): Answer {
   // RFC 9110 §8.6: a 204 has neither.
   const { 'content-length': _length, 'content-type': _type, ...headers } = empty.headers
   return { ...empty, headers }
-}
-
-/** What a log line may show of a target that the guards refused: no password, query or fragment. */
-function pathOf(url: string): string {
-  return url.replace(/[?#].*$/s, '').replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '')
 }

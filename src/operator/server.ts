@@ -1,8 +1,9 @@
 import { METHODS } from 'node:http'
 import type { Socket } from 'node:net'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { type Call, Front, type ServerParts } from './front.ts'
+import { Front } from './front.ts'
 import { HTTP_OPTIONS } from './limits.ts'
+import type { Call, ServerParts } from './parts.ts'
 import { requestIdOf } from './request-id.ts'
 import { ROUTES } from './routes.ts'
 import { takeUpgrades } from './upgrades.ts'
@@ -105,7 +106,7 @@ async function bind(
 
 function routeAll(app: FastifyInstance, front: Front, proxied: readonly string[]): void {
   const { server } = app
-  front.connections.watch(server)
+  front.watch(server)
   // 0: nothing is dropped without a word; `admit` counts them.
   server.maxHeadersCount = 0
   server.on('connect', (_request, socket: Socket) => {

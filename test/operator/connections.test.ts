@@ -89,3 +89,78 @@ t.test('slow heads are closed within 12 s, with 408', async (t) => {
     ),
   )
 })
+
+t.test('one connection more than the cap is told so and closed, the others live', async (t) => {
+  const { port, events } = await start(t, { connectionsMax: 2 })
+  const open = () =>
+    new Promise<Socket>((resolve) => {
+      const socket: Socket = connect(port, '127.0.0.1', () => resolve(socket))
+    })
+  const kept = [await open(), await open()]
+  const ask = 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n'
+  for (let i = 0; i < 3; i++) {
+    const got = parse(await raw(port, ask))
+    t.equal(got.status, 503)
+    t.equal(codeOf(got), 'too_many_connections')
+    t.match(got.headers, { connection: 'close', 'retry-after': /^\d+$/, 'x-request-id': /./ })
+  }
+  t.match(
+    events,
+    Array.from({ length: 3 }, () => ({ type: 'refused', code: 'too_many_connections' })),
+  )
+  for (const socket of kept) {
+    const answered = new Promise<string>((resolve) =>
+      socket.once('data', (data) => resolve(String(data))),
+    )
+    socket.write(ask)
+    t.equal(parse(await answered).status, 200)
+  }
+  const closed = new Promise((resolve) => kept[0]?.once('close', resolve))
+  kept[0]?.end()
+  await closed
+  // The server hears of it a moment later.
+  for (;;) {
+    const got = parse(await raw(port, ask.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n')))
+    if (got.status === 200) break
+    t.equal(codeOf(got), 'too_many_connections')
+  }
+  kept[1]?.destroy()
+})
+
+t.test('who is turned away and never leaves is cut off', async (t) => {
+  const { port } = await start(t, { connectionsMax: 0 })
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.resume()
+  socket.on('error', () => {})
+  const closed = new Promise((resolve) => socket.once('close', () => resolve(true)))
+  // Its own half stays open: only what it sends tells it that nobody is there.
+  const drip = setInterval(() => socket.write('x'), 100)
+  t.ok(await closed)
+  clearInterval(drip)
+})
+
+t.test('what comes after too many pipelined requests is not even read', async (t) => {
+  const asked: ServerResponse[] = []
+  const { port, events } = await start(t, {
+    proxy: (_request, response: ServerResponse) => void asked.push(response),
+  })
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  const closed = new Promise((resolve) => {
+    socket.on('data', (data) => (text += String(data)))
+    socket.on('error', () => {}).on('close', resolve)
+  })
+  const one = `GET /v1/x HTTP/1.1\r\nhost: a\r\nx-pad: ${'p'.repeat(1_000)}\r\n\r\n`
+  for (let i = 0; i < 400; i++) socket.write(one.repeat(100))
+  while (events.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+  // Read on, all of it would be gone in less than a second.
+  await new Promise((resolve) => setTimeout(resolve, 3_000))
+  t.ok(socket.writableLength > 10_000_000, `${socket.writableLength} of 40 MB are held back`)
+  t.equal(asked.length, 16)
+  for (const response of asked) response.end('x')
+  await closed
+  t.equal(text.split('HTTP/1.1 200').length - 1, 16)
+  t.equal(text.split('HTTP/1.1 400').length - 1, 1)
+  t.match(events, [{ type: 'refused', code: 'too_many_pipelined' }])
+  t.equal(asked.length, 16)
+})

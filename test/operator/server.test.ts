@@ -1,6 +1,6 @@
 import t from 'tap'
 import { codeOf, get, parse, raw, start } from './start-server.ts'
-import type { ServerParts } from '../../src/operator/front.ts'
+import type { ServerParts } from '../../src/operator/parts.ts'
 import { buildServer } from '../../src/operator/server.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
