@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { type BodyResult, readBody } from './body.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { viaOf } from './headers.ts'
 import { allowOf, laneOf, LANES } from './lanes.ts'
-import { type ScannedBody, scanBody } from './scan.ts'
+import { type ScannedBody, type ScanResult, scanBody, scanLargeBody, SLICE_BYTES } from './scan.ts'
 import { responseIdOf } from './sticky.ts'
 import { watchUpload } from './upload.ts'
 import { Watch } from './watch.ts'
@@ -85,7 +86,7 @@ export class Proxy {
       const read =
         lane.body === 'streamed'
           ? streamedBody(request)
-          : bufferedBody(await readBody(request, limits))
+          : await bufferedBody(await readBody(request, limits), this.#deps.clock)
       if (read === null) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, read.scan)
@@ -200,12 +201,20 @@ function streamedBody(request: IncomingMessage): Body {
   return { body: EMPTY, upload: has ? request : null, scan: UNREAD }
 }
 
-/** A whole JSON body, scanned; a refusal; or null: the client has left. */
-function bufferedBody(read: BodyResult): Body | Refusal | null {
+/** A whole JSON body, scanned, a large one in turns; a refusal; or null: the client has left. */
+function bufferedBody(
+  read: BodyResult,
+  clock: Clock,
+): Body | Refusal | null | Promise<Body | Refusal> {
   if (!read.ok) return read.code === null ? null : { code: read.code, close: true }
-  const scan = scanBody(read.bytes)
+  const { bytes } = read
+  if (bytes.length <= SLICE_BYTES) return scannedBody(bytes, scanBody(bytes))
+  return scanLargeBody(bytes, clock).then((scan) => scannedBody(bytes, scan))
+}
+
+function scannedBody(bytes: Buffer, scan: ScanResult): Body | Refusal {
   if (!scan.ok) return { code: scan.code, param: scan.param }
-  return { body: read.bytes, upload: null, scan }
+  return { body: bytes, upload: null, scan }
 }
 
 interface Refusal {

@@ -22,8 +22,13 @@ const BACKSLASH = 0x5c
 
 /** The end of the string whose opening quote is at `at`. */
 export function stringEnd(bytes: Uint8Array, at: number): number {
-  const end = bytes.length
-  let i = at + 1
+  return Math.max(-1, textEnd(bytes, at + 1, bytes.length))
+}
+
+/** The end of the string that `at` is inside of; `~offset` to go on from when `stop` comes first. */
+export function textEnd(bytes: Uint8Array, at: number, stop: number): number {
+  const end = Math.min(stop, bytes.length)
+  let i = at
   while (i < end) {
     const byte = bytes[i] ?? 0
     if (PLAIN[byte] === 1) {
@@ -41,7 +46,7 @@ export function stringEnd(bytes: Uint8Array, at: number): number {
     else if (bytes[i + 1] === 0x75 && areHex(bytes, i + 2)) i += 6
     else return -1
   }
-  return -1
+  return ~i
 }
 
 /** Are the four bytes at `at` hexadecimal digits? */
@@ -104,9 +109,9 @@ export function isWord(bytes: Uint8Array, start: number, end: number, word: stri
   return i === end - 1
 }
 
-/** The first offset from `at` on that is no JSON white space. */
-export function spaceEnd(bytes: Uint8Array, at: number): number {
-  const end = bytes.length
+/** The first offset from `at` on that is no JSON white space; `stop` where none comes before. */
+export function spaceEnd(bytes: Uint8Array, at: number, stop: number = bytes.length): number {
+  const end = Math.min(stop, bytes.length)
   let i = at
   while (i < end) {
     const byte = bytes[i] ?? 0
@@ -116,8 +121,11 @@ export function spaceEnd(bytes: Uint8Array, at: number): number {
   return i
 }
 
+/** Longer runs are not followed: they are no number that a scan accepts. */
+const DIGITS_MAX = 20_000
+
 function digitsEnd(bytes: Uint8Array, at: number): number {
-  const end = bytes.length
+  const end = Math.min(bytes.length, at + DIGITS_MAX)
   let i = at
   while (i < end) {
     const byte = bytes[i] ?? 0

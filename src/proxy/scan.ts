@@ -1,13 +1,8 @@
 import { isUtf8 } from 'node:buffer'
-
 import type { ErrorCode } from '../errors/catalogue.ts'
-import { isWord, literalEnd, numberEnd, QUOTE, spaceEnd, stringEnd } from './scan-tokens.ts'
-
-/** A byte range: from `start` up to, not including, `end`. */
-export interface Span {
-  readonly start: number
-  readonly end: number
-}
+import type { Clock } from '../runtime/clock.ts'
+import { QUOTE, spaceEnd } from './scan-tokens.ts'
+import { type Span, type SyntaxFlaw, Walk } from './scan-walk.ts'
 
 /** What the gate needs of a request body. Every value is what `JSON.parse` would give. */
 export interface ScannedBody {
@@ -31,42 +26,19 @@ export interface ScannedBody {
 
 export type ScanFailure = Extract<
   ErrorCode,
-  | 'invalid_json'
-  | 'invalid_body'
-  | 'invalid_utf8'
-  | 'json_too_deep'
-  | 'json_too_complex'
-  | 'invalid_model'
-  | 'invalid_type'
+  SyntaxFlaw | 'invalid_body' | 'invalid_utf8' | 'invalid_model' | 'invalid_type'
 >
 
 export type ScanResult =
   | ScannedBody
   | { readonly ok: false; readonly code: ScanFailure; readonly param: string | null }
 
-/** Levels of objects and arrays; real requests stay below 30, upstreams recurse (Python: 1000). */
-const DEPTH_MAX = 200
-/** Objects, arrays and scalars in one body; keeps the scan of any body under 50 ms. */
-const VALUES_MAX = 1_000_000
-/** Members of the body itself, whose names are compared with ours. Real requests have under 50. */
-const MEMBERS_MAX = 100_000
-/** Bytes of one number. Longer ones are no request; Python refuses 4300 digits itself. */
-const NUMBER_MAX = 10_000
+/** Bytes that are scanned in one turn: 10 ms of the worst ones. Smaller bodies take one turn. */
+export const SLICE_BYTES = 1024 * 1024
 /** UTF-16 units of a model name. */
 const MODEL_MAX = 256
 /** No character takes more bytes than an escape such as `\u0065`. */
 const BYTES_PER_CHAR_MAX = 6
-
-const FIELDS = [
-  'model',
-  'stream',
-  'n',
-  'max_tokens',
-  'max_completion_tokens',
-  'previous_response_id',
-] as const
-/** Stands for every other key. */
-const OTHER = -1
 
 /**
  * Reads the few top-level fields that routing needs, and proves the body valid, without building
@@ -75,8 +47,28 @@ const OTHER = -1
  */
 export function scanBody(bytes: Buffer): ScanResult {
   if (!isUtf8(bytes)) return fail('invalid_utf8')
-  const found = new Members()
-  const flaw = walk(bytes, found)
+  const walk = new Walk(bytes)
+  return resultOf(bytes, walk, walk.run(bytes.length) ?? null)
+}
+
+/** The same of a body of any size, a megabyte in each turn of the event loop: in one go the worst 60
+ *  MiB (escapes, white space) would keep everybody else waiting for 0.2 s and more. */
+export async function scanLargeBody(bytes: Buffer, clock: Clock): Promise<ScanResult> {
+  if (!isUtf8(bytes)) return fail('invalid_utf8')
+  const walk = new Walk(bytes)
+  let end = SLICE_BYTES
+  let flaw = walk.run(end)
+  while (flaw === undefined) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    clock.after(1, resolve)
+    await promise
+    end += SLICE_BYTES
+    flaw = walk.run(end)
+  }
+  return resultOf(bytes, walk, flaw)
+}
+
+function resultOf(bytes: Buffer, { found }: Walk, flaw: SyntaxFlaw | null): ScanResult {
   if (flaw !== null) return fail(flaw)
   const open = spaceEnd(bytes, 0)
   if (bytes[open] !== 0x7b) return fail('invalid_body')
@@ -100,100 +92,6 @@ export function scanBody(bytes: Buffer): ScanResult {
     insertAt: open + 1,
     empty: found.count === 0,
   }
-}
-
-/** Where the last value of each field lies. */
-class Members {
-  readonly #starts = new Int32Array(FIELDS.length).fill(-1)
-  readonly #ends = new Int32Array(FIELDS.length)
-  /** How many members the body has, of whatever name. */
-  count = 0
-
-  set(field: number, start: number, end: number): void {
-    this.#starts[field] = start
-    this.#ends[field] = end
-  }
-
-  span(name: (typeof FIELDS)[number]): Span | null {
-    const field = FIELDS.indexOf(name)
-    const start = this.#starts[field] ?? -1
-    return start === -1 ? null : { start, end: this.#ends[field] ?? start }
-  }
-}
-
-/** Walks the whole body, notes the values of top-level fields, and says what is wrong with it. */
-function walk(bytes: Buffer, found: Members): ScanFailure | null {
-  const closers = new Uint8Array(DEPTH_MAX + 1)
-  let depth = 0
-  let values = 0
-  let field = OTHER
-  let atKey = false
-  let i = spaceEnd(bytes, 0)
-  for (;;) {
-    if (atKey) {
-      const keyEnd = bytes[i] === QUOTE ? stringEnd(bytes, i) : -1
-      if (keyEnd < 0) return 'invalid_json'
-      const colon = spaceEnd(bytes, keyEnd)
-      if (bytes[colon] !== 0x3a) return 'invalid_json'
-      if (depth === 1) {
-        field = fieldAt(bytes, i, keyEnd)
-        found.count += 1
-        if (found.count > MEMBERS_MAX) return 'json_too_complex'
-      }
-      i = spaceEnd(bytes, colon + 1)
-    }
-    const first = bytes[i] ?? 0
-    values += 1
-    if (values > VALUES_MAX) return 'json_too_complex'
-    if (first === 0x7b || first === 0x5b) {
-      // Only the first byte of an object or array matters: it is the wrong type for any field.
-      if (field !== OTHER) found.set(field, i, i + 1)
-      field = OTHER
-      depth += 1
-      if (depth > DEPTH_MAX) return 'json_too_deep'
-      closers[depth] = first + 2
-      i = spaceEnd(bytes, i + 1)
-      if (bytes[i] !== first + 2) {
-        atKey = first === 0x7b
-        continue
-      }
-    } else {
-      const end = scalarEnd(bytes, i)
-      if (end < 0) return 'invalid_json'
-      if (end - i > NUMBER_MAX && first !== QUOTE) return 'json_too_complex'
-      if (field !== OTHER) found.set(field, i, end)
-      i = spaceEnd(bytes, end)
-    }
-    while (depth > 0 && bytes[i] === closers[depth]) {
-      depth -= 1
-      i = spaceEnd(bytes, i + 1)
-    }
-    if (depth === 0) return i === bytes.length ? null : 'invalid_json'
-    if (bytes[i] !== 0x2c) return 'invalid_json'
-    i = spaceEnd(bytes, i + 1)
-    atKey = closers[depth] === 0x7d
-  }
-}
-
-function scalarEnd(bytes: Buffer, at: number): number {
-  const first = bytes[at] ?? 0
-  if (first === QUOTE) return stringEnd(bytes, at)
-  if (first === 0x2d || (first >= 0x30 && first <= 0x39)) return numberEnd(bytes, at)
-  return literalEnd(bytes, at)
-}
-
-/** m, n, p, s, and the backslash of an escape. */
-const FIRST_BYTES = Buffer.from('mnps\\')
-
-/** Which field the key between `start` and `end` names, in any spelling. */
-function fieldAt(bytes: Buffer, start: number, end: number): number {
-  const first = bytes[start + 1]
-  // Almost every key is told apart by its first byte.
-  if (first === undefined || !FIRST_BYTES.includes(first)) return OTHER
-  for (let field = 0; field < FIELDS.length; field++) {
-    if (isWord(bytes, start, end, FIELDS[field] ?? '')) return field
-  }
-  return OTHER
 }
 
 /** The text of a string token that has been checked. */

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import * as fc from 'fast-check'
 import t from 'tap'
 import { type ScanResult, scanBody } from '../../src/proxy/scan.ts'
+import { Walk } from '../../src/proxy/scan-walk.ts'
 import { holds } from '../support/property.ts'
 
 /** What a reader with JSON.parse would make of the same bytes. */
@@ -216,4 +217,41 @@ t.test('scanBody agrees with JSON.parse on arbitrary bytes', async (t) => {
   const tokens = fc.array(fc.constantFrom(...TOKENS.split('·')), { maxLength: 12 })
   const joined = tokens.map((list) => Buffer.from(list.join('')))
   holds(t, 'tokens in any order', fc.property(joined, agrees), 5000)
+})
+
+t.test('Walk comes to the same whatever it rests at', async (t) => {
+  const broken = fc.tuple(bodies, fc.nat(), fc.constantFrom('', '"', '\\', '{', '7', ' '))
+  let rests = 0
+  holds(
+    t,
+    'in steps of some bytes and at once, whole or damaged',
+    fc.property(
+      broken,
+      fc.boolean(),
+      fc.integer({ min: 1, max: 9 }),
+      ([body, at, put], whole, step) => {
+        const text = Buffer.from(body)
+        const cut = at % (text.length + 1)
+        const bytes = whole
+          ? text
+          : Buffer.concat([text.subarray(0, cut), Buffer.from(put), text.subarray(cut + 1)])
+        const once = new Walk(bytes)
+        const flaw = once.run(bytes.length)
+        const steps = new Walk(bytes)
+        let stop = step
+        let other = steps.run(stop)
+        while (other === undefined) {
+          if (stop >= bytes.length) return false
+          rests++
+          stop += step
+          other = steps.run(stop)
+        }
+        const model = JSON.stringify(once.found.span('model'))
+        const same = JSON.stringify(steps.found.span('model')) === model
+        return other === flaw && same && steps.found.count === once.found.count
+      },
+    ),
+    3000,
+  )
+  t.ok(rests > 10_000, `${rests} rests`)
 })

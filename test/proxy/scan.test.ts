@@ -1,5 +1,6 @@
 import t from 'tap'
-import { scanBody } from '../../src/proxy/scan.ts'
+import { scanBody, scanLargeBody, SLICE_BYTES } from '../../src/proxy/scan.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 const scan = (body: string | Buffer): ReturnType<typeof scanBody> =>
   scanBody(typeof body === 'string' ? Buffer.from(body) : body)
@@ -150,4 +151,32 @@ t.test('scanBody B48: hostile bodies of 8 MB are scanned in a time that is print
     // A quadratic scan would take minutes and meet the runner's own limit.
     t.comment(`${name}: ${ms.toFixed(1)} ms`)
   }
+})
+
+t.test('scanLargeBody() rests after each slice, inside of whatever that ends', async (t) => {
+  for (const [name, unit] of [
+    ['text', 'x'],
+    ['escapes', '\\n'],
+    ['escapes of letters', '\\u0065'],
+    ['white space', ' '],
+  ] as const) {
+    const fill = unit.repeat(Math.ceil((3 * SLICE_BYTES) / unit.length))
+    const body = name === 'white space' ? `{"a":${fill}1` : `{"a":"${fill}"`
+    const bytes = Buffer.from(`${body},"model":"m"}`)
+    const clock = new VirtualClock()
+    const scan = scanLargeBody(bytes, clock)
+    for (let turn = 1; turn <= 3; turn++) {
+      t.equal(clock.pending, 1, `${name}: others have their turn`)
+      await clock.advance(1)
+    }
+    t.equal(clock.pending, 0)
+    t.strictSame(await scan, scanBody(bytes), name)
+    t.match(await scan, { ok: true, model: { value: 'm' } })
+  }
+  const broken = Buffer.from(`{"a":"${'x'.repeat(SLICE_BYTES)}`)
+  t.match(await scanLargeBody(Buffer.from('{"a":'), new VirtualClock()), { code: 'invalid_json' })
+  const clock = new VirtualClock()
+  const scan = scanLargeBody(broken, clock)
+  await clock.advance(1)
+  t.match(await scan, { code: 'invalid_json' })
 })
