@@ -19,6 +19,23 @@ export interface UpstreamConfig {
   readonly apiKey: string | null
   /** Names (never values) of env keys that hold its key, for `diag`. */
   readonly apiKeyNames: readonly string[]
+  /** Path of the model file that `gengate run` starts it with; null: none was named. */
+  readonly gguf: string | null
+}
+
+/** What only `gengate run` reads, as texts: `src/launch/` parses them. Null: nobody said. */
+export interface RunConfig {
+  /** `OPENCLAW_VLLM_MODEL`, else `VLLM_MODEL`. */
+  readonly model: string | null
+  readonly host: string | null
+  readonly port: string | null
+  readonly venv: string | null
+  readonly python: string | null
+  readonly maxModelLen: string
+  readonly dtype: string | null
+  /** GiB. */
+  readonly kvCacheSpace: string
+  readonly ompThreads: string
 }
 
 /** Everything that was configured, parsed once and frozen. */
@@ -48,6 +65,7 @@ export interface Config {
   /** Host names served besides loopback names and IP literals. */
   readonly allowedHosts: readonly string[]
   readonly allowedOrigins: readonly string[]
+  readonly run: RunConfig
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   readonly settings: readonly Setting[]
   /** Names that the env file sets but the process environment or a flag overrides with another

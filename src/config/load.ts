@@ -1,5 +1,5 @@
 import { readApiKeys, refuseOpenBind } from './access.ts'
-import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
+import type { Config, ConfigResult, RunConfig, UpstreamConfig } from './config.ts'
 import { refuseOwnListener, refuseTwins } from './conflicts.ts'
 import { meaningOf } from './names.ts'
 import { quoted } from './parsed.ts'
@@ -13,7 +13,11 @@ export interface LoadInput {
   /** The env file (`envFilePath` says which); null: there is none. */
   readonly file: EnvFile | null
   /** `--upstream [name=]url`, as often as it was given. */
-  readonly flags: { readonly upstreams: readonly string[] }
+  readonly flags: {
+    readonly upstreams: readonly string[]
+    /** The upstream that `gengate run` starts: it is listed first, also where the list lacks it. */
+    readonly first?: { readonly name: string; readonly url: string | null }
+  }
   /** Reads a key file; null: it cannot be read. */
   readonly readFile: ReadFile
 }
@@ -29,14 +33,15 @@ export function loadConfig(input: LoadInput): ConfigResult {
   const reading = new Reading(gather(input.env, input.file))
   const host = reading.global('GENGATE_HOST')
   const port = reading.global('GENGATE_PORT')
-  const listed = readList(reading, input.flags.upstreams)
+  const listed = readList(reading, input.flags)
   const names = listed.map(({ name }) => name)
   const all = listed.flatMap((one) => readUpstream(reading, one, input.readFile) ?? [])
   refuseTwins(reading, all)
   if (!reading.refused('GENGATE_PORT') && !reading.refused('GENGATE_HOST')) {
     for (const upstream of all) refuseOwnListener(reading, upstream, { host, port })
   }
-  const embedded = readEmbedded(reading, names, input.flags.upstreams.length > 0)
+  const chosen = input.flags.upstreams.length > 0 || input.flags.first !== undefined
+  const embedded = readEmbedded(reading, names, chosen)
   const upstreams = preferredFirst(reading, all, names)
   const apiKeys = readApiKeys(reading, input.readFile)
   const trustedBind = reading.global('GENGATE_TRUSTED_BIND')
@@ -70,12 +75,27 @@ export function loadConfig(input: LoadInput): ConfigResult {
     trustedBind,
     allowedHosts: reading.global('GENGATE_ALLOWED_HOSTS') ?? [],
     allowedOrigins: reading.global('GENGATE_ALLOWED_ORIGINS') ?? [],
+    run: readRun(reading),
     logLevel: reading.global('GENGATE_LOG_LEVEL'),
     settings: reading.settings(names, unused),
     shadowed: [...reading.shadowed].toSorted(),
     unused,
   }
   return { ok: true, config: deepFreeze(config) }
+}
+
+function readRun(reading: Reading): RunConfig {
+  return {
+    model: reading.global('OPENCLAW_VLLM_MODEL') ?? reading.global('VLLM_MODEL'),
+    host: reading.global('VLLM_HOST'),
+    port: reading.global('VLLM_PORT'),
+    venv: reading.global('VLLM_VENV'),
+    python: reading.global('VLLM_PYTHON'),
+    maxModelLen: reading.global('VLLM_MAX_MODEL_LEN'),
+    dtype: reading.global('VLLM_DTYPE'),
+    kvCacheSpace: reading.global('VLLM_CPU_KVCACHE_SPACE'),
+    ompThreads: reading.global('OMP_NUM_THREADS'),
+  }
 }
 
 /** `LOCAL_LLM_BACKEND` moves its upstream to the front; the others keep their order. */

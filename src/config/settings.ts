@@ -8,6 +8,7 @@ import {
   parseOrigins,
   parseUpstreams,
 } from './lists.ts'
+import { RUN_SETTINGS } from './run-settings.ts'
 import {
   anyText,
   oneOf,
@@ -70,6 +71,7 @@ export const GLOBAL_SETTINGS = {
     doc: 'The engine inside the gate. `auto`: it joins only if neither `GENGATE_UPSTREAMS` nor any `_URL` is set and no default upstream answers, and leaves when one does. `off`: never. The path of a GGUF: it serves that model, after all others. A change needs a restart.',
     restart: true,
   },
+  ...RUN_SETTINGS,
   GENGATE_MODELS: {
     group: 'Model names',
     type: parsedBy(parseModels),
@@ -230,6 +232,11 @@ export const UPSTREAM_FIELDS = {
     group: 'One upstream',
     type: wholeNumber(1, 100_000),
     doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
+  },
+  GGUF: {
+    group: 'One upstream',
+    type: anyText,
+    doc: 'Path of the model file that `gengate run llamacpp` serves.',
   },
 } as const satisfies Record<string, SettingRow>
 

@@ -57,6 +57,7 @@ export const GROUPS = [
   'Listener',
   'Upstreams',
   'One upstream',
+  'Engines that gengate run starts',
   'Model names',
   'Health',
   'Time and size',

@@ -27,14 +27,24 @@ export function listRefused(reading: Reading): boolean {
   return reading.refused(LIST) || reading.refused(FLAG)
 }
 
+interface ListFlags {
+  readonly upstreams: readonly string[]
+  readonly first?: { readonly name: string; readonly url: string | null }
+}
+
 /** The upstreams that are listed, in order, without duplicates. */
-export function readList(reading: Reading, flags: readonly string[]): Listed[] {
+export function readList(reading: Reading, { upstreams: flags, first }: ListFlags): Listed[] {
   const source = flags.length > 0 ? 'flag' : (reading.sourceOf(LIST) ?? 'default')
   const entries = flags.length > 0 ? readFlags(reading, flags) : reading.global(LIST)
   if (source === 'flag' && reading.sourceOf(LIST) === 'file') reading.shadowed.add(LIST)
   const named = new Set(entries.flatMap((entry) => entry.name ?? []))
-  const listed: Listed[] = []
+  const listed: Listed[] = first === undefined ? [] : [{ ...first, source: 'flag' }]
   for (const entry of entries) {
+    if (entry.name !== null && entry.name === first?.name) {
+      // Its place is first; the URL that the list gives it counts unless another was named.
+      if (first.url === null) listed[0] = { ...entry, source }
+      continue
+    }
     const { url } = entry
     const name = entry.name === null ? nameFor(entry.url, named) : entry.name
     named.add(name)
@@ -81,7 +91,7 @@ export function readUpstream(
     maxConcurrency: reading.field(name, 'MAX_CONCURRENCY'),
     quietIntervalMs: Math.max(quietMs, quirksOf(engine).quietIntervalMs),
   }
-  return { spec, ...key }
+  return { spec, ...key, gguf: reading.field(name, 'GGUF') }
 }
 
 /** Its own setting; for the engines of the operators' older world also the names used there. */

@@ -188,3 +188,29 @@ t.test('the configuration is frozen through and through', async (t) => {
   t.ok(Object.isFrozen(config) && Object.isFrozen(config.upstreams[0]?.spec))
   t.ok(Object.isFrozen(config.models?.[0]?.members) && Object.isFrozen(config.settings[0]))
 })
+
+t.test(
+  'what gengate run reads is text, whatever it is, and has the promised defaults',
+  async (t) => {
+    const defaults = load({})
+    t.match(defaults, {
+      ok: true,
+      config: {
+        run: {
+          model: null,
+          host: null,
+          port: null,
+          venv: null,
+          python: null,
+          maxModelLen: '1024',
+          dtype: null,
+          kvCacheSpace: '1',
+          ompThreads: '4',
+        },
+      },
+    })
+    // Kubernetes sets it so for a Service called vllm.
+    const odd = load({ VLLM_PORT: 'tcp://10.0.0.1:80', VLLM_MODEL: 'b', OPENCLAW_VLLM_MODEL: 'a' })
+    t.match(odd, { ok: true, config: { run: { port: 'tcp://10.0.0.1:80', model: 'a' } } })
+  },
+)

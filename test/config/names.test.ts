@@ -50,8 +50,9 @@ t.test('meaningOf() undoes variableOf()', async (t) => {
 })
 
 t.test('isOurs() leaves the rest of the environment alone', async (t) => {
-  for (const name of ['GENGATE_X', 'gengate_port', 'VLLM_MODEL']) t.equal(isOurs(name), true, name)
-  for (const name of ['PATH', 'VLLM_PORT', 'toString', 'XGENGATE_A'])
+  for (const name of ['GENGATE_X', 'gengate_port', 'VLLM_MODEL', 'VLLM_PORT'])
+    t.equal(isOurs(name), true, name)
+  for (const name of ['PATH', 'VLLM_CPU_OMP_THREADS_BIND', 'toString', 'XGENGATE_A'])
     t.equal(isOurs(name), false, name)
 })
 

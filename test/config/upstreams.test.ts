@@ -7,14 +7,17 @@ interface World {
   readonly env?: Env
   readonly file?: string
   readonly flags?: readonly string[]
+  /** What `gengate run` starts. */
+  readonly first?: { readonly name: string; readonly url: string | null }
   readonly files?: Readonly<Record<string, string>>
 }
 
-function read({ env = {}, file, flags = [], files = {} }: World) {
+function read({ env = {}, file, flags = [], first, files = {} }: World) {
   const reading = new Reading(gather(env, file === undefined ? null : { path: '.env', text: file }))
-  const upstreams = readList(reading, flags).flatMap(
-    (listed) => readUpstream(reading, listed, (path) => files[path] ?? null) ?? [],
-  )
+  const upstreams = readList(reading, {
+    upstreams: flags,
+    ...(first === undefined ? {} : { first }),
+  }).flatMap((listed) => readUpstream(reading, listed, (path) => files[path] ?? null) ?? [])
   return {
     issues: reading.issues,
     shadowed: [...reading.shadowed],
@@ -152,6 +155,7 @@ t.test('an upstream without any URL says which variable to set', async (t) => {
 t.test('every field of an upstream reaches its spec', async (t) => {
   const { upstreams, issues } = read({
     env: {
+      GENGATE_X_GGUF: '/models/x.gguf',
       GENGATE_UPSTREAMS: 'x',
       GENGATE_X_URL: 'http://box:1/base/v1',
       GENGATE_X_ENGINE: 'sglang',
@@ -180,6 +184,7 @@ t.test('every field of an upstream reaches its spec', async (t) => {
       },
       apiKey: 'key',
       apiKeyNames: ['GENGATE_X_API_KEY'],
+      gguf: '/models/x.gguf',
     },
   ])
 })
@@ -225,3 +230,45 @@ t.test('a key comes from its variable or its file, and is never repeated', async
     t.notMatch(JSON.stringify(issues), /s3cret/)
   }
 })
+
+t.test(
+  'readList() puts the upstream that is started first, and adds it where it lacks',
+  async (t) => {
+    const lines: [first: World['first'], env: Env, urls: Record<string, string>][] = [
+      [
+        { name: 'ollama', url: null },
+        {},
+        {
+          ollama: 'http://127.0.0.1:11434',
+          vllm_metal: 'http://127.0.0.1:8002',
+          vllm_cpu: 'http://127.0.0.1:8001',
+        },
+      ],
+      [
+        { name: 'llamacpp', url: null },
+        { GENGATE_UPSTREAMS: 'ollama' },
+        { llamacpp: 'http://127.0.0.1:8080', ollama: 'http://127.0.0.1:11434' },
+      ],
+      [
+        { name: 'x', url: null },
+        { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
+        { x: 'http://box:1', ollama: 'http://127.0.0.1:11434' },
+      ],
+      [
+        { name: 'x', url: 'http://127.0.0.1:7' },
+        { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
+        { x: 'http://127.0.0.1:7', ollama: 'http://127.0.0.1:11434' },
+      ],
+      [
+        { name: 'vllm_cpu', url: 'http://127.0.0.1:7' },
+        { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: 'http://box:1' },
+        { vllm_cpu: 'http://127.0.0.1:7' },
+      ],
+    ]
+    for (const [first, env, urls] of lines) {
+      const found = read({ env, ...(first === undefined ? {} : { first }) })
+      t.same(Object.entries(found.urls), Object.entries(urls), JSON.stringify(env))
+      t.same(found.issues, [])
+    }
+  },
+)
