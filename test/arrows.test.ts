@@ -39,6 +39,14 @@ const PLANTED: Readonly<Record<string, { text: string; rule: string }>> = {
     text: "import { x } from '../telemetry/x.ts'\nexport const y = x\n",
     rule: 'no-restricted-imports',
   },
+  'src/launch/upward.ts': {
+    text: "import { x } from '../config/x.ts'\nexport const y = x\n",
+    rule: 'no-restricted-imports',
+  },
+  'src/proxy/launches.ts': {
+    text: "import { x } from '../launch/x.ts'\nexport const y = x\n",
+    rule: 'no-restricted-imports',
+  },
   'src/state/up.ts': {
     text: "import { x } from '../proxy/x.ts'\nexport const y = x\n",
     rule: 'no-restricted-imports',
@@ -61,6 +69,9 @@ const INNOCENT: Readonly<Record<string, string>> = {
   'src/app.ts': 'export const x = 1\n',
   'src/proxy/x.ts': 'export const x = 1\n',
   'src/probe/x.ts': 'export const x = 1\n',
+  'src/config/x.ts': 'export const x = 1\n',
+  'src/launch/x.ts': 'export const x = 1\n',
+  'src/cli/launches.ts': "import { x } from '../launch/x.ts'\nexport const y = x\n",
   'src/telemetry/x.ts': 'export const x = 1\n',
   'src/proxy/down.ts': "import { x } from '../core/x.ts'\nexport const y = x\n",
   'src/core/x.ts': 'export const x = 1\n',

@@ -1,0 +1,176 @@
+import { dirname, join } from 'node:path'
+import { placeOf } from './address.ts'
+import { unlessSet } from './flags.ts'
+import {
+  type Machine,
+  refused,
+  type StartInput,
+  type Started,
+  type StartIssue,
+  type StartSettings,
+} from './start-line.ts'
+
+/** What the operators' older world served when nobody said. */
+const DEFAULT_MODEL = 'Qwen/Qwen2.5-3B-Instruct'
+
+/** The installer that the project itself names; it makes `~/.venv-vllm-metal`. */
+export const METAL_INSTALL =
+  'curl -fsSL https://raw.githubusercontent.com/vllm-project/vllm-metal/main/install.sh | bash'
+
+/** Where vLLM says how to install itself for a CPU. */
+const CPU_INSTALL = 'https://docs.vllm.ai/en/latest/getting_started/installation/cpu.html'
+
+/** Names of ours that vLLM would warn about; VLLM_PORT it would take for the first port of its
+ *  workers (`vllm/envs.py`, 0.32.0). */
+const UNSET = ['VLLM_HOST', 'VLLM_PORT', 'VLLM_VENV', 'VLLM_PYTHON', 'VLLM_MODEL', 'VLLM_DTYPE']
+
+type VllmName = 'vllm_cpu' | 'vllm_metal'
+
+/** The start line of a vLLM, for CPU or with the Metal plugin. Flags: `vllm serve --help=all` of
+ *  0.32.0. Pure. */
+export function vllmLine(engine: VllmName, input: StartInput): Started {
+  const { settings, upstream, flags, machine } = input
+  const wrong = wrongValue(settings)
+  if (wrong !== null) return { ok: false, issue: wrong }
+  const placed = placeOf(engine, input, {
+    host: settings.host,
+    port: settings.port,
+    portName: 'VLLM_PORT',
+  })
+  if (!placed.ok) return placed
+  const program = engine === 'vllm_metal' ? metalProgram(input) : cpuProgram(settings, machine)
+  if (!program.ok) return program
+  const { host, port, notes } = placed.place
+  const own = upstream.model === settings.model ? null : upstream.model
+  const model = settings.model ?? own ?? DEFAULT_MODEL
+  const args = unlessSet(
+    [
+      [['--host'], host],
+      [['--port'], String(port)],
+      [['--max-model-len'], settings.maxModelLen],
+      [['--dtype'], settings.dtype ?? (engine === 'vllm_metal' ? 'float16' : null)],
+    ],
+    flags,
+  )
+  // The gate asks for the name that the upstream's own setting says: vLLM must know it, too.
+  const alias = own === null || own === model ? [] : ['--served-model-name', own, model]
+  const cpu = engine === 'vllm_cpu' ? { VLLM_CPU_KVCACHE_SPACE: settings.kvCacheSpace } : {}
+  const { command, before, venv } = program
+  return {
+    ok: true,
+    line: {
+      engine,
+      command,
+      args: [...before, 'serve', model, ...args, ...alias, ...flags],
+      env: {
+        ...cpu,
+        OMP_NUM_THREADS: settings.ompThreads,
+        // Its output goes through a pipe, and would come in blocks of 8 KiB.
+        PYTHONUNBUFFERED: '1',
+        ...(venv === null ? {} : { VIRTUAL_ENV: venv }),
+      },
+      unset: UNSET,
+      pathFirst: venv === null ? null : join(venv, 'bin'),
+      host,
+      port,
+      notes,
+    },
+  }
+}
+
+/** Python of the Metal environment, which must import both packages before the start. */
+export function metalPython({
+  settings,
+  machine,
+}: Pick<StartInput, 'settings' | 'machine'>): string {
+  return join(venvOf('vllm_metal', settings, machine), 'bin', 'python3')
+}
+
+type Program =
+  | {
+      readonly ok: true
+      readonly command: string
+      /** Arguments before `serve`. */
+      readonly before: readonly string[]
+      readonly venv: string | null
+    }
+  | { readonly ok: false; readonly issue: StartIssue }
+
+/** As a module: `bin/vllm` names its Python by an absolute path, wrong once the folder moved. */
+const AS_MODULE = ['-m', 'vllm.entrypoints.cli.main']
+
+/** Metal needs the environment that the installer made; a system Python is never taken. */
+function metalProgram({ settings, machine }: StartInput): Program {
+  const venv = venvOf('vllm_metal', settings, machine)
+  const command = machine.program(join(venv, 'bin', 'python3'))
+  if (command !== null) return { ok: true, command, before: AS_MODULE, venv }
+  return refused(
+    `there is no vllm-metal environment at ${venv} (no bin/python3).`,
+    `Install it (${METAL_INSTALL}), or set VLLM_VENV to where it is.`,
+  )
+}
+
+function cpuProgram(settings: StartSettings, machine: Machine): Program {
+  const wanted = venvOf('vllm_cpu', settings, machine)
+  const venv = machine.program(join(wanted, 'bin', 'python3')) === null ? null : wanted
+  if (venv === null && settings.venv !== null) {
+    return refused(
+      `VLLM_VENV=${wanted} holds no virtual environment (no bin/python3).`,
+      `Make one there and install vLLM into it: ${CPU_INSTALL}`,
+    )
+  }
+  const { python } = settings
+  if (python !== null) return byPython(expand(python, machine), venv, machine)
+  if (venv !== null) return byPython('python3', venv, machine)
+  const vllm = machine.program('vllm')
+  if (vllm !== null) return { ok: true, command: vllm, before: [], venv: null }
+  return refused(
+    `there is no vLLM: no ${wanted}, and no vllm on PATH.`,
+    `Install it for this CPU (${CPU_INSTALL}), or set VLLM_VENV to its virtual environment.`,
+  )
+}
+
+/** A path is taken as it is; a name means the one in the environment, else the one on PATH. */
+function byPython(python: string, venv: string | null, machine: Machine): Program {
+  const isName = !python.includes('/')
+  const inVenv = isName && venv !== null ? machine.program(join(venv, 'bin', python)) : null
+  const command = inVenv ?? machine.program(python)
+  if (command === null) {
+    return refused(`VLLM_PYTHON=${python} is no program.`, 'Unset it, or name a Python with vLLM.')
+  }
+  const own = inVenv === null && !isName ? dirname(dirname(command)) : venv
+  const isVenv = own !== null && machine.isFile(join(own, 'pyvenv.cfg'))
+  return { ok: true, command, before: AS_MODULE, venv: isVenv ? own : null }
+}
+
+function venvOf(engine: VllmName, settings: StartSettings, machine: Machine): string {
+  const standard = engine === 'vllm_metal' ? '~/.venv-vllm-metal' : '~/.venv-vllm-cpu'
+  return expand(settings.venv ?? standard, machine).replace(/(.)\/+$/, '$1')
+}
+
+/** A shell expands `~`, an env file does not. */
+function expand(path: string, { home }: Machine): string {
+  return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path
+}
+
+/** The first setting that vLLM would refuse after a minute of imports. */
+function wrongValue({ maxModelLen, kvCacheSpace, ompThreads }: StartSettings): StartIssue | null {
+  const rules: [name: string, value: string, right: RegExp, must: string, standard: string][] = [
+    [
+      'VLLM_MAX_MODEL_LEN',
+      maxModelLen,
+      /^([1-9]\d*|[1-9]\d*(\.\d+)?[kKmMgG]|-1|auto)$/,
+      'a number of tokens (1024, 8k), or auto',
+      '1024',
+    ],
+    ['VLLM_CPU_KVCACHE_SPACE', kvCacheSpace, /^\d+$/, 'a whole number of GiB', '1'],
+    ['OMP_NUM_THREADS', ompThreads, /^[1-9]\d*(,[1-9]\d*)*$/, 'a number of threads', '4'],
+  ]
+  const wrong = rules.find(([, value, right]) => !right.test(value))
+  if (wrong === undefined) return null
+  const [name, value, , must, standard] = wrong
+  return {
+    what: `${name} must be ${must}, not "${value}".`,
+    hint: `Unset it: it is then ${standard}.`,
+  }
+}
