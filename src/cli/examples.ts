@@ -5,12 +5,22 @@ export const EXAMPLES = {
   gengate probe --url http://127.0.0.1:8001  does this server generate?
   gengate status                             which upstream serves, and why
   gengate explain                            why would a request go there?
+  gengate run ollama --gate                  start an engine, and the gate
   gengate doctor                             what could be wrong here?`,
   serve: `Examples:
   gengate serve
   gengate serve --upstream http://127.0.0.1:8001
   gengate serve --upstream vllm_cpu=http://127.0.0.1:8001
   GENGATE_PORT=8010 gengate serve --upstream http://127.0.0.1:8000`,
+  run: `Examples:
+  gengate run vllm_cpu                    start that engine, on its own port
+  gengate run                             LOCAL_LLM_BACKEND, else vllm_cpu
+  gengate run ollama --gate               and the gate in front of it
+  gengate run vllm_metal --dry-run        only print the command line
+  gengate run vllm_cpu -- --max-num-seqs 4
+  GENGATE_LLAMACPP_GGUF=~/m.gguf gengate run llamacpp -- -c 4096
+
+What stands after -- are flags of the engine; they replace ours.`,
   probe: `Examples:
   gengate probe                           what clients use (see below)
   gengate probe vllm_cpu ollama           these configured upstreams

@@ -1,4 +1,5 @@
 import type { CommandRow } from './completion-table.ts'
+import type { Runnable } from '../launch/start-line.ts'
 import type { Shell } from './completion-script.ts'
 
 /** Flags that every subcommand which reads the configuration takes. */
@@ -19,9 +20,21 @@ export interface WatchFlags extends JsonFlags {
   readonly interval: number
 }
 
+/** Flags of `gengate run`. */
+export interface RunFlags extends JsonFlags {
+  readonly dryRun?: true
+  readonly gate?: true
+}
+
 /** The subcommands, parsed: each resolves with its exit code. Times are seconds. */
 export interface Handlers {
   readonly serve: (flags: ConfigFlags) => Promise<number>
+  /** `engine`: as written, absent: what `LOCAL_LLM_BACKEND` says; `own`: what stood after `--`. */
+  readonly run: (
+    engine: Runnable | undefined,
+    own: readonly string[],
+    flags: RunFlags,
+  ) => Promise<number>
   readonly probe: (
     names: readonly string[],
     flags: WatchFlags & { readonly url?: string; readonly timeout: number },

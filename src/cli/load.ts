@@ -1,8 +1,11 @@
 import type { ConfigResult } from '../config/config.ts'
-import { loadConfig } from '../config/load.ts'
-import { envFilePath } from '../config/sources.ts'
+import { type LoadInput, loadConfig } from '../config/load.ts'
+import { type EnvFile, envFilePath, gather } from '../config/sources.ts'
 import type { CliIo } from './io.ts'
 import type { ConfigFlags } from './handlers.ts'
+
+/** The upstream to list first, wherever it stands. */
+type First = NonNullable<LoadInput['flags']['first']>
 
 /** The configuration as of now, and the file that belongs to it. */
 export interface Loaded {
@@ -15,16 +18,33 @@ export interface Loaded {
  * Reads environment, env file and flags. `--envfile` is `GENGATE_ENV_FILE` by flag, so a file that
  * it names must exist; the default `.env` need not. Called again at each reload.
  */
-export function load(io: Pick<CliIo, 'env' | 'readFile'>, flags: ConfigFlags): Loaded {
-  const env = flags.envFile === undefined ? io.env : { ...io.env, GENGATE_ENV_FILE: flags.envFile }
-  const path = envFilePath(env)
-  const text = io.readFile(path)
-  const file = text === null ? null : { path, text }
+export function load(
+  io: Pick<CliIo, 'env' | 'readFile'>,
+  flags: ConfigFlags,
+  first?: First,
+): Loaded {
+  const { env, file } = sources(io, flags)
   const result = loadConfig({
     env,
     file,
-    flags: { upstreams: flags.upstream ?? [] },
+    flags: { upstreams: flags.upstream ?? [], ...(first === undefined ? {} : { first }) },
     readFile: io.readFile,
   })
   return { result, envFile: file?.path ?? null }
+}
+
+/** What `LOCAL_LLM_BACKEND` says, before anything is checked; null: nothing. */
+export function backendOf(io: Pick<CliIo, 'env' | 'readFile'>, flags: ConfigFlags): string | null {
+  const { env, file } = sources(io, flags)
+  return gather(env, file).given.get('LOCAL_LLM_BACKEND')?.text.trim() ?? null
+}
+
+function sources(
+  io: Pick<CliIo, 'env' | 'readFile'>,
+  flags: ConfigFlags,
+): { env: CliIo['env']; file: EnvFile | null } {
+  const env = flags.envFile === undefined ? io.env : { ...io.env, GENGATE_ENV_FILE: flags.envFile }
+  const path = envFilePath(env)
+  const text = io.readFile(path)
+  return { env, file: text === null ? null : { path, text } }
 }

@@ -1,3 +1,5 @@
+import { urlName } from '../launch/address.ts'
+import type { Runnable } from '../launch/start-line.ts'
 import type { Holder } from './port-holder.ts'
 
 /** A listener that could not be had. */
@@ -30,6 +32,26 @@ export function portAdvice({ host, port }: TakenPort, holder: Holder): string[] 
   return [
     `gengate: port ${port} on ${host} is taken by ${describeHolder(holder)}.`,
     ...waysOut(port, holder),
+  ]
+}
+
+/** What to print when an engine cannot have its port. It is not ours to stop what holds it. Pure. */
+export function enginePortAdvice(
+  engine: Runnable,
+  { host, port }: TakenPort,
+  holder: Holder,
+): string[] {
+  const other = port + 10
+  const pid = holder.process?.pid ?? null
+  const stop = pid === null ? 'Stop it' : `Stop it (kill ${pid})`
+  const move = engine.startsWith('vllm_')
+    ? `VLLM_PORT=${other} gengate run ${engine}`
+    : `${urlName(engine)}=http://127.0.0.1:${other} gengate run ${engine}`
+  const running = holder.serves.kind === 'vllm' || holder.serves.kind === 'openai'
+  return [
+    `gengate: port ${port} on ${host} is taken by ${describeHolder(holder)}.`,
+    ...(running ? [`If that is the engine, it runs already: gengate probe ${engine}`] : []),
+    `${stop}, or take another port: ${move}`,
   ]
 }
 

@@ -2,8 +2,9 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { type Shell, SHELLS } from './completion-script.ts'
 import { commandRows } from './completion-table.ts'
 import { EXAMPLES } from './examples.ts'
-import type { ConfigFlags, Handlers, JsonFlags, WatchFlags } from './handlers.ts'
+import type { ConfigFlags, Handlers, JsonFlags, RunFlags, WatchFlags } from './handlers.ts'
 import { type CliIo, EXIT } from './io.ts'
+import { RUNNABLE, type Runnable } from '../launch/start-line.ts'
 
 const ABOUT = `One base URL in front of your local LLM servers: forwards /v1/* to whichever really generates now.`
 
@@ -17,7 +18,8 @@ export async function runProgram(
   { io, version }: { readonly io: CliIo; readonly version: string },
 ): Promise<number> {
   let code: number = EXIT.ok
-  const program = build(handlers, (ended) => (code = ended))
+  const { words, own } = splitEngineFlags(argv)
+  const program = build(handlers, own, (ended) => (code = ended))
   for (const command of [program, ...program.commands, ...program.commands.flatMap(subs)]) {
     command.exitOverride()
     command.configureOutput({
@@ -28,7 +30,7 @@ export async function runProgram(
   }
   program.version(version, '-V, --version', 'print the version')
   try {
-    await program.parseAsync(withDefault(argv), { from: 'user' })
+    await program.parseAsync(withDefault(words), { from: 'user' })
     return code
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
@@ -49,7 +51,16 @@ function withDefault(argv: readonly string[]): string[] {
   return named ? [...argv] : [DEFAULT_COMMAND, ...argv]
 }
 
-function build(handlers: Handlers, ended: (code: number) => void): Command {
+/** What stands after `--` belongs to the engine that `run` starts, whatever it looks like. */
+function splitEngineFlags(argv: readonly string[]): {
+  words: readonly string[]
+  own: readonly string[]
+} {
+  const at = argv[0] === 'run' ? argv.indexOf('--') : -1
+  return at < 0 ? { words: argv, own: [] } : { words: argv.slice(0, at), own: argv.slice(at + 1) }
+}
+
+function build(handlers: Handlers, own: readonly string[], ended: (code: number) => void): Command {
   const program = new Command('gengate')
     .description(`${ABOUT}\n\n${EXAMPLES.gengate}`)
     .addHelpText(
@@ -59,6 +70,7 @@ function build(handlers: Handlers, ended: (code: number) => void): Command {
   addConfigured(program, DEFAULT_COMMAND, 'run the gate')
     .option('--upstream <[name=]url>', 'an LLM server, best first (repeatable)', collect)
     .action(async (flags: ConfigFlags) => ended(await handlers.serve(flags)))
+  addRun(program, (engine, flags) => handlers.run(engine, own, flags), ended)
   addQuestions(program, handlers, ended)
   addConfigured(program, 'doctor', 'look for what could be wrong around the gate')
     .option('--json', 'print the checks as JSON')
@@ -76,6 +88,24 @@ function build(handlers: Handlers, ended: (code: number) => void): Command {
       ended(await handlers.completion(shell, commandRows(program, DEFAULT_COMMAND))),
     )
   return program
+}
+
+function addRun(
+  program: Command,
+  start: (engine: Runnable | undefined, flags: RunFlags) => Promise<number>,
+  ended: (code: number) => void,
+): void {
+  addConfigured(program, 'run', 'start an engine where the gate looks for it')
+    .usage('[options] [engine] [-- flags of the engine]')
+    .addArgument(new Argument('[engine]', 'what to start').choices(RUNNABLE))
+    .option('--gate', 'run the gate in front of it, too')
+    .option('--dry-run', 'print the command line, start nothing')
+    .addOption(
+      new Option('--json', 'print it as JSON; implies --dry-run').implies({ dryRun: true }),
+    )
+    .action(async (engine: Runnable | undefined, flags: RunFlags) =>
+      ended(await start(engine, flags)),
+    )
 }
 
 /** The subcommands that ask the gate, or the servers behind it. */

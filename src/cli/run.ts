@@ -14,6 +14,8 @@ import { findHolder } from './port-holder.ts'
 import { probe, type ProbeOnce } from './probe.ts'
 import { probeOnce } from './probe-once.ts'
 import { runProgram } from './program.ts'
+import { runEngine, type RunEngineDeps } from './run-engine.ts'
+import { runWithGate } from './run-gate.ts'
 import { serve, type ServeDeps } from './serve.ts'
 import { lookAtStatus, showStatus } from './status.ts'
 import { canRedraw, ownTerminal, type Terminal } from './terminal.ts'
@@ -28,6 +30,8 @@ export interface RunDeps extends Pick<ServeDeps, 'createGate' | 'onSignal' | 'ex
   readonly execPath: string
   /** Who looks; absent: what the descriptors of this process are. */
   readonly terminal?: Terminal
+  /** Where the output of an engine goes that is started; absent: where ours goes. */
+  readonly streams?: RunEngineDeps['streams']
 }
 
 /** Runs one command line, without the program's name. Resolves with the exit code. */
@@ -43,13 +47,8 @@ function handlersOf(deps: RunDeps): Handlers {
   const stopped = (): AbortSignal => stopSignal(deps)
   const redraw = canRedraw(terminal, io)
   return {
-    serve: (flags) =>
-      serve({
-        ...deps,
-        load: () => load(io, flags),
-        watch: (path, onChange) => watchEnvFile({ path, clock: io.clock, onChange }),
-        findHolder: (host, port) => findHolder(host, port, io.clock),
-      }),
+    serve: (flags) => serve({ ...partsOf(deps), load: () => load(io, flags) }),
+    run: (engine, own, flags) => startOne({ engine: engine ?? null, own, flags }, deps),
     probe(names, { url, timeout, json, watch: again, interval, ...flags }) {
       const intervalMs = again === true ? interval * 1_000 : null
       const options = { json: json === true, timeoutMs: timeout * 1_000, intervalMs }
@@ -103,6 +102,27 @@ function handlersOf(deps: RunDeps): Handlers {
       io.out(completionScript(shell, rows))
       return EXIT.ok
     },
+  }
+}
+
+/** `gengate run`, with the gate in front where that is asked for. */
+function startOne(wanted: Parameters<typeof runEngine>[0], deps: RunDeps): Promise<number> {
+  const { streams = { stdout: process.stdout, stderr: process.stderr } } = deps
+  const parts = { ...partsOf(deps), streams }
+  return runEngine(wanted, {
+    ...parts,
+    withGate: (line, io) =>
+      runWithGate(line, { ...parts, load: (first) => load(io, wanted.flags, first) }),
+  })
+}
+
+/** What everything that runs the gate needs. */
+function partsOf(deps: RunDeps): Omit<ServeDeps, 'load'> {
+  const { clock } = deps.io
+  return {
+    ...deps,
+    watch: (path, onChange) => watchEnvFile({ path, clock, onChange }),
+    findHolder: (host, port) => findHolder(host, port, clock),
   }
 }
 

@@ -26,9 +26,11 @@ export interface ServeDeps {
   readonly createGate: (config: Config) => Promise<Gate>
   readonly findHolder: (host: string, port: number) => Promise<Holder>
   /** Calls `run` at each signal of this name, from now to the end of the process. */
-  readonly onSignal: (signal: StopSignal | 'SIGHUP', run: () => void) => void
+  readonly onSignal: (signal: StopSignal | 'SIGHUP' | 'SIGQUIT', run: () => void) => void
   /** Ends the process at once. */
   readonly exit: (code: number) => void
+  /** Ends the gate as a signal does, and says why; never where nothing else is to end it. */
+  readonly endsWith?: Promise<string>
 }
 
 /** Runs the gate until a signal ends it. Resolves with the exit code. */
@@ -49,7 +51,10 @@ export async function serve(deps: ServeDeps): Promise<number> {
   if (bound === null) return EXIT.failed
   const unwatch = watchFile(result.config, reload, deps)
   for (const line of bannerLines(deps.version, result.config, bound)) io.err(line)
-  io.err(`gengate: ${await stop.first}, finishing what runs; a second one ends at once.`)
+  const heard = stop.first.then(
+    (signal) => `${signal}, finishing what runs; a second one ends at once`,
+  )
+  io.err(`gengate: ${await Promise.race([heard, deps.endsWith ?? heard])}.`)
   unwatch()
   const echoed = new Promise<void>((resolve) => io.clock.after(ECHO_MS, resolve))
   await Promise.all([gate.close(), echoed])

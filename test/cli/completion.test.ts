@@ -15,6 +15,7 @@ async function realRows(): Promise<readonly CommandRow[]> {
   let rows: readonly CommandRow[] = []
   const handlers: Handlers = {
     serve: no,
+    run: no,
     probe: no,
     diag: no,
     status: no,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { listenAdvice, portAdvice } from '../../src/cli/port-advice.ts'
+import { enginePortAdvice, listenAdvice, portAdvice } from '../../src/cli/port-advice.ts'
 import type { Holder } from '../../src/cli/port-holder.ts'
 
 const process = { pid: 42, name: 'python3' }
@@ -45,4 +45,25 @@ t.test('listenAdvice() says what to set for each way in which binding fails', as
   t.match(listenAdvice({ ...at, port: 80 }, 'EACCES'), /port 80 \(EACCES\)\. .*GENGATE_PORT/)
   t.match(listenAdvice(at, 'EADDRNOTAVAIL'), 'GENGATE_HOST')
   t.match(listenAdvice(at, 'EOTHER'), '(EOTHER)')
+})
+
+/** Advice for an engine whose port is taken. */
+function text(holder: Holder, engine: Parameters<typeof enginePortAdvice>[0]): string {
+  return enginePortAdvice(engine, { host: '127.0.0.1', port: 8001 }, holder).join('\n')
+}
+
+t.test('enginePortAdvice() says who holds the port of an engine, and never stops it', async (t) => {
+  const vllm = { process, serves: { kind: 'vllm', version: '0.32.0', model: null } } as const
+  t.equal(
+    text(vllm, 'vllm_cpu'),
+    `gengate: port 8001 on 127.0.0.1 is taken by a vLLM 0.32.0 (python3, pid 42).
+If that is the engine, it runs already: gengate probe vllm_cpu
+Stop it (kill 42), or take another port: VLLM_PORT=8011 gengate run vllm_cpu`,
+  )
+  const other = text({ process: null, serves: { kind: 'silent' } }, 'ollama')
+  t.match(
+    other,
+    /^Stop it, or .*: GENGATE_OLLAMA_URL=http:\/\/127\.0\.0\.1:8011 gengate run ollama$/m,
+  )
+  t.notMatch(other, 'runs already')
 })

@@ -16,6 +16,7 @@ async function run(...argv: string[]) {
     }
   const handlers: Handlers = {
     serve: note('serve'),
+    run: note('run'),
     probe: note('probe'),
     diag: note('diag'),
     status: note('status'),
@@ -33,6 +34,23 @@ async function run(...argv: string[]) {
 t.test('runProgram() hands each subcommand its flags, and its exit code back', async (t) => {
   const table: [argv: string[], call: unknown[]][] = [
     [['diag'], ['diag', {}]],
+    [['run'], ['run', undefined, [], {}]],
+    [
+      ['run', 'ollama', '--gate', '--envfile', 'f'],
+      ['run', 'ollama', [], { gate: true, envFile: 'f' }],
+    ],
+    [
+      ['run', 'llamacpp', '--json'],
+      ['run', 'llamacpp', [], { json: true, dryRun: true }],
+    ],
+    [
+      ['run', 'vllm_cpu', '--dry-run', '--', '--port', '1', '--', '-h'],
+      ['run', 'vllm_cpu', ['--port', '1', '--', '-h'], { dryRun: true }],
+    ],
+    [
+      ['run', '--', '--gate', 'x'],
+      ['run', undefined, ['--gate', 'x'], {}],
+    ],
     [
       ['probe', 'a', 'b', '--json', '--timeout', '0.5'],
       ['probe', ['a', 'b'], { timeout: 0.5, json: true, interval: 2 }],
@@ -107,6 +125,9 @@ t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2'
     [['probe', '--timeout', 'soon'], /above 0/],
     [['probe', '--url'], /argument missing/],
     [['diag', 'more'], /too many arguments/],
+    [['run', 'mlx'], /Allowed choices are vllm_cpu, vllm_metal, ollama, llamacpp/],
+    [['run', 'ollama', '--port', '1'], /unknown option '--port'/],
+    [['run', 'ollama', 'more'], /too many arguments/],
     [['explain', 'a', 'b'], /too many arguments/],
     [['wait', '--timeout', '4000'], /at most 3600/],
     [['probe', '--interval', '0.4'], /at least 0\.5/],
@@ -124,6 +145,7 @@ t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2'
 
 const PAGES = [
   'serve',
+  'run',
   'probe',
   'diag',
   'status',

@@ -1,0 +1,173 @@
+import type { Config } from '../config/config.ts'
+import { originOf, urlName } from '../launch/address.ts'
+import { type ChildDeps, type EngineEnd, startEngine } from '../launch/child.ts'
+import { hintFor } from '../launch/hints.ts'
+import { metalIssue, portProblem, thisMachine } from '../launch/preflight.ts'
+import { printLine } from '../launch/print-line.ts'
+import { withoutSecrets } from '../launch/flags.ts'
+import { isRunnable, RUNNABLE, type Runnable, type StartLine } from '../launch/start-line.ts'
+import { startLine } from '../launch/start.ts'
+import type { RunFlags } from './handlers.ts'
+import { type CliIo, EXIT, printJson } from './io.ts'
+import { issueLines } from './issues.ts'
+import { backendOf, load } from './load.ts'
+import { enginePortAdvice, listenAdvice } from './port-advice.ts'
+import type { Holder } from './port-holder.ts'
+import type { ServeDeps } from './serve.ts'
+import { stopStep } from './stop-signals.ts'
+
+/** What to start, as the command line says it. */
+export interface Wanted {
+  /** Null: what `LOCAL_LLM_BACKEND` says. */
+  readonly engine: Runnable | null
+  /** Flags of the engine. */
+  readonly own: readonly string[]
+  readonly flags: RunFlags
+}
+
+/** What `run` needs of its surroundings. */
+export interface RunEngineDeps extends Pick<ServeDeps, 'onSignal'> {
+  readonly io: CliIo
+  /** Where the engine's output goes. */
+  readonly streams: Pick<ChildDeps, 'stdout' | 'stderr'>
+  readonly findHolder: (host: string, port: number) => Promise<Holder>
+  /** Runs the gate in front of the engine, and both to their end. */
+  readonly withGate: (line: StartLine, io: CliIo) => Promise<number>
+}
+
+/** What `gengate run` starts when nobody says. */
+const DEFAULT_ENGINE = 'vllm_cpu'
+
+/**
+ * Starts one engine in the foreground and stays until it ends. Resolves with its exit code; 1: its
+ * port is taken; 2: it cannot be started like this.
+ */
+export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<number> {
+  const { io } = deps
+  const { flags } = wanted
+  const engine = wanted.engine ?? chosen(io, flags)
+  if (engine === null) return EXIT.usage
+  // The engine is listed first, so the variable has nothing left to say. In the env file it stays: by
+  // a line there the running gate is flipped to another upstream.
+  const own: CliIo = { ...io, env: { ...io.env, LOCAL_LLM_BACKEND: undefined } }
+  const { result, envFile } = load(own, flags, { name: engine, url: null })
+  if (!result.ok) {
+    for (const line of issueLines(result.issues, envFile)) io.err(line)
+    return EXIT.usage
+  }
+  const started = lineOf(engine, wanted, { config: result.config, io })
+  if (!started.ok) return tell(io, started.issue)
+  const { line } = started
+  if (flags.dryRun === true) return dryRun(line, flags, io)
+  const problem = await notReady(line, deps)
+  if (problem !== null) return problem
+  announce(line, flags, io)
+  return flags.gate === true ? deps.withGate(line, own) : foreground(line, deps)
+}
+
+/** `LOCAL_LLM_BACKEND`, else the default; null: it names nothing that can be started. */
+function chosen(io: CliIo, flags: RunFlags): Runnable | null {
+  const name = backendOf(io, flags) ?? DEFAULT_ENGINE
+  if (isRunnable(name)) return name
+  io.err(`gengate: LOCAL_LLM_BACKEND must be one of ${RUNNABLE.join(', ')}, not "${name}".`)
+  io.err(`Name the engine: gengate run ${DEFAULT_ENGINE}`)
+  return null
+}
+
+function lineOf(
+  engine: Runnable,
+  { own, flags }: Wanted,
+  { config, io }: { readonly config: Config; readonly io: CliIo },
+): ReturnType<typeof startLine> {
+  const upstream = config.upstreams.find(({ spec }) => spec.name === engine)
+  if (upstream === undefined) throw new Error(`${engine} was to be listed first`)
+  const { url, model } = upstream.spec
+  const started = startLine(engine, {
+    settings: config.run,
+    upstream: { url, model, gguf: upstream.gguf },
+    gatePort: config.port,
+    flags: own,
+    machine: thisMachine(io.env),
+  })
+  if (!started.ok || flags.gate !== true) return started
+  // The gate that we start is told where the engine is.
+  const notes = started.line.notes.filter((note) => !note.includes(urlName(engine)))
+  const before = config.upstreams[0]?.spec.name ?? engine
+  if (before !== engine) notes.push(`LOCAL_LLM_BACKEND in the env file puts ${before} before it.`)
+  return { ok: true, line: { ...started.line, notes } }
+}
+
+/** Says what a person has to do. */
+function tell(io: CliIo, issue: { readonly what: string; readonly hint: string }): number {
+  io.err(`gengate: ${issue.what}`)
+  io.err(issue.hint)
+  return EXIT.usage
+}
+
+function dryRun(line: StartLine, flags: RunFlags, io: CliIo): number {
+  if (flags.json === true) printJson(io, { ...line, args: withoutSecrets(line.args) })
+  else io.out(printLine(line, (name) => (io.env[name] ?? '') !== ''))
+  for (const note of line.notes) io.err(note)
+  return EXIT.ok
+}
+
+/** Looks at what would make the start fail; null: nothing, else the exit code. */
+async function notReady(
+  line: StartLine,
+  { io, findHolder }: RunEngineDeps,
+): Promise<number | null> {
+  const { host, port, engine } = line
+  const code = await portProblem(host, port, io.clock)
+  if (code === 'EADDRINUSE') {
+    const holder = await findHolder(new URL(originOf(line)).hostname, port)
+    for (const text of enginePortAdvice(engine, { host, port }, holder)) io.err(text)
+    return EXIT.failed
+  }
+  if (code !== null) {
+    io.err(listenAdvice({ host, port }, code).replaceAll(/GENGATE_(HOST|PORT)/g, urlName(engine)))
+    return EXIT.failed
+  }
+  if (engine !== 'vllm_metal') return null
+  const issue = await metalIssue(line.command, io.env)
+  return issue === null ? null : tell(io, issue)
+}
+
+function announce(line: StartLine, flags: RunFlags, io: CliIo): void {
+  io.err(`gengate: starting ${line.engine} on ${line.host} port ${line.port}; Ctrl-C ends it:`)
+  io.err(`  ${printLine(line, (name) => (io.env[name] ?? '') !== '')}`)
+  for (const note of line.notes) io.err(note)
+  if (flags.gate === true) return
+  io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
+}
+
+async function foreground(line: StartLine, deps: RunEngineDeps): Promise<number> {
+  const { io, streams } = deps
+  const child = startEngine(line, { env: io.env, clock: io.clock, ...streams })
+  let firstAt: number | null = null
+  let forced: number | null = null
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
+    deps.onSignal(signal, () => {
+      const nowMs = io.clock.nowMs()
+      const step = stopStep(signal === 'SIGINT' ? signal : 'SIGTERM', firstAt, nowMs)
+      if (step.kind === 'drain') {
+        firstAt = nowMs
+        io.err(`gengate: ${signal}, passed on to ${line.engine}; a second one kills it.`)
+        child.stop(signal)
+      } else if (step.kind === 'exit') {
+        forced = step.code
+        child.kill()
+      }
+    })
+  }
+  const end = await child.ended
+  if (firstAt === null) tellEnd(line.engine, end, io)
+  return forced ?? end.exitCode
+}
+
+/** Says how an engine ended that nobody told to, and what to do about it. */
+export function tellEnd(engine: Runnable, end: EngineEnd, io: Pick<CliIo, 'err'>): void {
+  const how = end.signal === null ? `code ${end.exitCode}` : end.signal
+  io.err(`gengate: ${engine} ended by itself (${how}).`)
+  const hint = hintFor({ engine, ...end })
+  if (hint !== null) io.err(`Hint: ${hint}`)
+}
