@@ -61,8 +61,10 @@ export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<nu
   if (flags.dryRun === true) return dryRun(line, flags, io)
   const problem = await notReady(line, deps)
   if (problem !== null) return problem
-  announce(line, flags, io)
-  return flags.gate === true ? deps.withGate(line, own) : foreground(line, deps)
+  if (flags.gate === true) return deps.withGate(line, own)
+  announce(line, io)
+  io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
+  return foreground(line, deps)
 }
 
 /** `LOCAL_LLM_BACKEND`, else the default; null: it names nothing that can be started. */
@@ -132,12 +134,11 @@ async function notReady(
   return issue === null ? null : tell(io, issue)
 }
 
-function announce(line: StartLine, flags: RunFlags, io: CliIo): void {
+/** Says what is started, how, and what to know about it. */
+export function announce(line: StartLine, io: Pick<CliIo, 'env' | 'err'>): void {
   io.err(`gengate: starting ${line.engine} on ${line.host} port ${line.port}; Ctrl-C ends it:`)
   io.err(`  ${printLine(line, (name) => (io.env[name] ?? '') !== '')}`)
   for (const note of line.notes) io.err(note)
-  if (flags.gate === true) return
-  io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
 }
 
 async function foreground(line: StartLine, deps: RunEngineDeps): Promise<number> {

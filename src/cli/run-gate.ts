@@ -3,7 +3,7 @@ import { type ChildDeps, type RunningEngine, startEngine } from '../launch/child
 import type { StartLine } from '../launch/start-line.ts'
 import type { Gate, ServeDeps } from './serve.ts'
 import { serve } from './serve.ts'
-import { tellEnd } from './run-engine.ts'
+import { announce, tellEnd } from './run-engine.ts'
 
 /** What the pair of gate and engine needs. */
 export interface RunGateDeps extends Omit<ServeDeps, 'load' | 'endsWith'> {
@@ -28,6 +28,7 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
   const gone = Promise.withResolvers<string>()
   let engine: RunningEngine | null = null
   const start = (): void => {
+    announce(line, io)
     // Their output goes to stdout: stderr is the log of the gate.
     engine = startEngine(line, {
       env: io.env,

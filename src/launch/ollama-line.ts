@@ -3,11 +3,16 @@ import { refused, type StartInput, type Started } from './start-line.ts'
 
 /** The start line of an Ollama, which takes its address by a variable. Pure. */
 export function ollamaLine(input: StartInput): Started {
-  const placed = placeOf('ollama', input, {
-    host: null,
-    port: null,
-    portName: 'GENGATE_OLLAMA_URL',
-  })
+  // It has no flags for an address.
+  const placed = placeOf(
+    'ollama',
+    { ...input, flags: [] },
+    {
+      host: null,
+      port: null,
+      portName: 'GENGATE_OLLAMA_URL',
+    },
+  )
   if (!placed.ok) return placed
   const command = input.machine.program('ollama')
   if (command === null) {

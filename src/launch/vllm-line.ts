@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { placeOf } from './address.ts'
-import { unlessSet } from './flags.ts'
+import { unlessSet, valueOf } from './flags.ts'
 import {
   type Machine,
   refused,
@@ -23,6 +23,8 @@ const CPU_INSTALL = 'https://docs.vllm.ai/en/latest/getting_started/installation
 /** Names of ours that vLLM would warn about; VLLM_PORT it would take for the first port of its
  *  workers (`vllm/envs.py`, 0.32.0). */
 const UNSET = ['VLLM_HOST', 'VLLM_PORT', 'VLLM_VENV', 'VLLM_PYTHON', 'VLLM_MODEL', 'VLLM_DTYPE']
+
+const NAME_FLAG = ['--served-model-name']
 
 type VllmName = 'vllm_cpu' | 'vllm_metal'
 
@@ -52,8 +54,9 @@ export function vllmLine(engine: VllmName, input: StartInput): Started {
     ],
     flags,
   )
+  const named = valueOf(flags, NAME_FLAG)
   // The gate asks for the name that the upstream's own setting says: vLLM must know it, too.
-  const alias = own === null || own === model ? [] : ['--served-model-name', own, model]
+  const alias = own === null || own === model || named !== null ? [] : [...NAME_FLAG, own, model]
   const cpu = engine === 'vllm_cpu' ? { VLLM_CPU_KVCACHE_SPACE: settings.kvCacheSpace } : {}
   const { command, before, venv } = program
   return {
@@ -73,7 +76,7 @@ export function vllmLine(engine: VllmName, input: StartInput): Started {
       pathFirst: venv === null ? null : join(venv, 'bin'),
       host,
       port,
-      notes,
+      notes: [...notes, ...nameNote(engine, named, upstream.model)],
     },
   }
 }
@@ -151,6 +154,15 @@ function venvOf(engine: VllmName, settings: StartSettings, machine: Machine): st
 /** A shell expands `~`, an env file does not. */
 function expand(path: string, { home }: Machine): string {
   return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path
+}
+
+/** A gate that asks for another name than the engine knows gets a 404 for each request. */
+function nameNote(engine: VllmName, named: string | null, asked: string | null): string[] {
+  if (named === null || asked === null || named === asked) return []
+  const variable = `GENGATE_${engine.toUpperCase()}_MODEL`
+  return [
+    `${engine} will answer to "${named}", the gate asks for "${asked}": set ${variable}=${named}.`,
+  ]
 }
 
 /** The first setting that vLLM would refuse after a minute of imports. */

@@ -83,6 +83,7 @@ t.test('--gate starts no engine where it cannot have its own port', async (t) =>
   t.same(await ended, [1, null])
   t.match(err.text, `port ${address.port} on 127.0.0.1 is taken by`)
   t.equal(out.text, '')
+  t.notMatch(err.text, 'starting')
   await new Promise((resolve) => holder.close(resolve))
 })
 

@@ -260,6 +260,18 @@ t.test('a place where the gate does not look, or others do, is told', async (t) 
     ],
     [{ engine: 'vllm_cpu', env: { VLLM_PORT: '8001', VLLM_HOST: 'localhost' } }, null],
     [
+      { engine: 'vllm_cpu', env: { VLLM_MODEL: 'a/b' }, flags: ['--served-model-name', 'tiny'] },
+      /answer to "tiny", the gate asks for "a\/b": set GENGATE_VLLM_CPU_MODEL=tiny\.$/,
+    ],
+    [
+      {
+        engine: 'vllm_cpu',
+        env: { VLLM_MODEL: 'a/b', GENGATE_VLLM_CPU_MODEL: 'tiny' },
+        flags: ['--served-model-name', 'tiny'],
+      },
+      null,
+    ],
+    [
       { engine: 'vllm_cpu', env: { VLLM_HOST: '::1' } },
       /set GENGATE_VLLM_CPU_URL=http:\/\/\[::1\]:8001 /,
     ],
