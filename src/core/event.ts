@@ -1,3 +1,4 @@
+import type { EndCause, ProcessStep } from './process.ts'
 import type { Reason } from './reason.ts'
 
 /** How an exchange ended. A closed set: it is a metric label and a log field. */
@@ -75,3 +76,13 @@ export type GateEvent =
       readonly notes: readonly string[]
     }
   | { readonly type: 'embedded'; readonly message: string }
+  /** A step in the life of an engine that the gate owns. */
+  | {
+      readonly type: 'engine_process'
+      readonly upstream: string
+      readonly step: ProcessStep
+      /** Of an end; of a start: what the one before ended by, if this one is a restart. */
+      readonly cause: EndCause | null
+      /** For the operator: may hold the last line that the engine wrote, never its command line. */
+      readonly text: string
+    }

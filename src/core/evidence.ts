@@ -1,4 +1,5 @@
 import type { FailReason, ProbeOutcome } from './outcome.ts'
+import type { ProcessPhase } from './process.ts'
 
 /** One request in flight, as the watch of the data plane sees it. Times are monotonic ms. */
 export interface FlightItem {
@@ -69,3 +70,7 @@ export type Evidence =
     }
   /** The model names it lists; an empty list is a list. */
   | { readonly type: 'models'; readonly at: number; readonly models: readonly string[] }
+  /** What the gate does with the process of this engine; null: it does not own it. */
+  | { readonly type: 'process'; readonly at: number; readonly phase: ProcessPhase | null }
+  /** A request waits for that process to be started. */
+  | { readonly type: 'wanted'; readonly at: number }

@@ -1,5 +1,7 @@
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ProbeOutcome } from './outcome.ts'
+import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
+import { isUnproven, type OwnedProcess } from './process.ts'
 import type { EvidenceReason } from './reason.ts'
 
 /** After this much time without a client request nobody counts as active (Envoy's
@@ -44,6 +46,10 @@ export interface Facts {
   readonly models: readonly string[] | null
   /** Passes still owed before an ejected upstream is admitted. */
   readonly owed: number
+  /** The engine's process, where the gate owns it. */
+  readonly process: OwnedProcess | null
+  /** Last request that waits for that process to be started. */
+  readonly wantedAt: number | null
 }
 
 export const NO_FACTS: Facts = {
@@ -63,6 +69,8 @@ export const NO_FACTS: Facts = {
   longestUnaryMs: 0,
   models: null,
   owed: 0,
+  process: null,
+  wantedAt: null,
 }
 
 /** A gap is forgotten by half within some 140 reports of progress: one fault that ended would else
@@ -113,6 +121,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
       }
     case 'live_failure':
+      if (isUnproven(was.process)) return was
       return evidence.failure === 'refused'
         ? { ...was, failure: { reason: 'refused', at: evidence.at }, liveFailureAt: evidence.at }
         : { ...was, liveFailureAt: evidence.at }
@@ -126,6 +135,10 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       }
     case 'models':
       return { ...was, models: evidence.models }
+    case 'process':
+      return afterTurn(was, evidence.phase, evidence.at)
+    case 'wanted':
+      return { ...was, wantedAt: evidence.at }
   }
 }
 
@@ -138,19 +151,30 @@ function usedUntil(was: Facts, at: number): NonNullable<Facts['used']> {
   return { since: isUsed(was, at) ? (was.used?.since ?? at) : at, at }
 }
 
-/** Progress disproves every failure but a refused connection: running streams outlive a listener. */
+/** Progress disproves every failure but a refused connection: running streams outlive a listener.
+ *  And nothing that is still heard of an older process proves the new one. */
 function moved(was: Facts, at: number): Facts {
+  const stands = was.failure?.reason === 'refused' || isUnproven(was.process)
   return {
     ...was,
     progressAt: at,
     // Nobody waits for a probe any more, so this was the answer.
     silentFrom: was.sentAt === null ? null : was.silentFrom,
-    owed: was.failure?.reason === 'refused' ? was.owed : 0,
-    failure: was.failure?.reason === 'refused' ? was.failure : null,
+    owed: stands ? was.owed : 0,
+    failure: stands ? was.failure : null,
   }
 }
 
 function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
+  const { process } = was
+  if (process === null || !isUnproven(process)) return afterAnyProbe(now, outcome, was, at)
+  const first = afterFirstProbe(now, outcome, { ...was, process })
+  if (first !== null) return first
+  const judged = afterAnyProbe(now, outcome, was, at)
+  return provesProcess(outcome) ? { ...judged, process: { phase: 'running', at } } : judged
+}
+
+function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
   const vetoed = was.progressAt !== null && was.sentAt !== null && was.progressAt > was.sentAt
   switch (outcome.kind) {
     case 'pass':

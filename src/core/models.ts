@@ -1,4 +1,5 @@
 import { lastProofAt } from './facts.ts'
+import { needsStart } from './process.ts'
 import type { Entry, RoutingTable } from './table.ts'
 
 /** The public name of the group that exists when `GENGATE_MODELS` is unset. */
@@ -46,9 +47,11 @@ function membersOfDefault(table: RoutingTable, wanted: string | null): Member[] 
   })
 }
 
-/** It generates but never told its models: it may know any name, so ask it as the client wrote. */
+/** It generates, or would if it were started, but never told its models: it may know any name, so ask
+ *  it as the client wrote. */
 function mayKnowAny({ spec, facts }: Entry): boolean {
   if (spec.model !== null || facts.models !== null) return false
+  if (needsStart(facts.process)) return true
   return lastProofAt(facts) !== null || spec.probe !== 'active'
 }
 

@@ -1,11 +1,14 @@
 import { lastProofAt } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
+import { isUnproven } from './process.ts'
 import { type Entry, isActiveAt, type RoutingTable, stateOf } from './table.ts'
 
 /** Between two probes of an upstream whose failure costs it nothing to repeat, nobody active. */
 const IDLE_RETRY_MS = 5_000
 /** Between two probes that a person has to mend something for. */
 const MISCONFIGURED_RETRY_MS = 10_000
+/** Between two looks at an engine that the gate has started: somebody may wait for it. */
+const STARTING_RETRY_MS = 1_000
 /** A request that waits this long makes us ask whether anything moves, ms. */
 const NUDGE_MS = 400
 
@@ -23,6 +26,8 @@ export function nextProbeAt(
   const { facts, spec } = entry
   if (spec.probe !== 'active' || facts.sentAt !== null || spec.intent === 'disabled')
     return Infinity
+  // A probe would be refused, and proves nothing that is not known.
+  if (facts.process?.phase === 'asleep') return Infinity
   if (facts.endedAt === null) return nowMs
   const soonest = facts.endedAt + RECHECK_MS
   const wanted = wantedAt(entry)
@@ -53,6 +58,7 @@ function wantedAt({ facts }: Entry): number {
 /** The interval in force: short while clients are active, long for the quiet and the mistaken. */
 export function intervalMs(table: RoutingTable, entry: Entry, nowMs: number): number {
   const { health } = table.config
+  if (isUnproven(entry.facts.process)) return Math.min(health.intervalMs, STARTING_RETRY_MS)
   const active = isActiveAt(table, entry, nowMs)
   switch (stateOf(entry)) {
     case 'misconfigured':

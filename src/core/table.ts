@@ -4,6 +4,7 @@ import { ACTIVE_FOR_MS, isUsed, learn, NO_FACTS } from './facts.ts'
 import type { JudgeContext } from './judge.ts'
 import { type HealthPolicy, probeDeadlineMs } from './policy.ts'
 import { advance } from './hysteresis.ts'
+import { needsStart } from './process.ts'
 import { type Reason, REASONS, type Serves, type State } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
 
@@ -88,6 +89,7 @@ export function nextTable(was: RoutingTable, event: TableEvent): RoutingTable {
           ),
         },
         event.evidence.at,
+        event.evidence.type === 'process',
       )
     case 'client_active':
       return settle(
@@ -118,21 +120,24 @@ export function isActiveAt(table: RoutingTable, { spec, facts }: Entry, nowMs: n
   return isActive(table, nowMs) && (!pinned || isUsed(facts, nowMs))
 }
 
-/** What everybody shows of an upstream: intent first, evidence second (design D10). */
-export function shownReason(entry: Entry): Reason {
-  return entry.spec.intent === 'enabled' ? entry.reason : entry.spec.intent
+/** What everybody shows of an upstream: intent first, evidence second (design D10). An engine that
+ *  the gate itself is about to end drains, too. */
+export function shownReason({ spec, facts, reason }: Entry): Reason {
+  if (spec.intent !== 'enabled') return spec.intent
+  return facts.process?.phase === 'draining' ? 'draining' : reason
 }
 
 export function stateOf(entry: Entry): State {
   return REASONS[shownReason(entry)].state
 }
 
-/** When a request may be sent there. An unproven upstream that nobody probes serves last, and a
- *  cold one not at all where the operator said `never`. */
+/** When a request may be sent there. An unproven upstream that nobody probes serves last, a cold one
+ *  not at all where the operator said `never`; one that was started for a request, as if cold. */
 export function servesOf(entry: Entry): Serves {
   const { serves, state } = REASONS[shownReason(entry)]
   if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
   if (state === 'cold' && entry.spec.cold === 'never') return 'no'
+  if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
   return serves
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { childEnv } from '../core/child-env.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { failureOfExitCode, failureText } from './failure.ts'
 import { type ChildMessage, type ChildOptions, readMessage } from './message.ts'
@@ -96,7 +97,7 @@ class Supervisor implements Embedded {
       child = fork(ENTRY, [JSON.stringify(this.#childOptions())], {
         // Nothing of the parent's command line (--watch, --inspect) is meant for the child.
         execArgv: [],
-        env: withoutSecrets(process.env),
+        env: childEnv(process.env),
         // llama.cpp prints where it likes; the gate's stdout is for data.
         stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       })
@@ -174,11 +175,6 @@ class Supervisor implements Embedded {
     onMessage(`embedded engine: ${why}; next start in ${waitMs / 1000} s`)
     this.#cancelRestart = clock.after(waitMs, () => this.#start())
   }
-}
-
-/** The gate's own settings stay with the gate: keys of upstreams are among them. */
-function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GENGATE_')))
 }
 
 function lastLine(stderr: string): string {

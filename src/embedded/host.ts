@@ -1,12 +1,10 @@
-import { connect } from 'node:net'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Embedded, type EmbeddedOptions, startEmbedded } from './child.ts'
+import { accepts } from './port.ts'
 
 /** The name under which the embedded engine stands in the table. */
 export const EMBEDDED_NAME = 'embedded'
-/** A default engine that does not accept a connection within this time is not there, ms. */
-const LOOK_MS = 300
 /** How often a leaving engine is looked at until nothing runs there any more, ms. */
 const LEAVE_LOOK_MS = 500
 
@@ -105,18 +103,4 @@ function specOf(url: string, model: string): UpstreamSpec {
 async function anyAnswers({ urls, clock }: HostDeps): Promise<boolean> {
   const answers = await Promise.all(urls.map((url) => accepts(new URL(url), clock)))
   return answers.includes(true)
-}
-
-function accepts(url: URL, clock: Clock): Promise<boolean> {
-  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
-  return new Promise((resolve) => {
-    const socket = connect({ host: url.hostname.replace(/^\[|\]$/g, ''), port })
-    const end = (answer: boolean): void => {
-      cancel()
-      socket.destroy()
-      resolve(answer)
-    }
-    const cancel = clock.after(LOOK_MS, () => end(false))
-    socket.once('connect', () => end(true)).once('error', () => end(false))
-  })
 }

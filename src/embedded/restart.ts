@@ -1,5 +1,7 @@
+import { type BackoffBounds, backoffMs } from '../core/backoff.ts'
+
 /** First wait before another start, and the longest one, milliseconds. */
-const BACKOFF_MS = { first: 500, max: 30_000 } as const
+const BACKOFF_MS: BackoffBounds = { first: 500, max: 30_000 }
 
 /** A child that served for this long was well: the next crash counts as the first again, ms. */
 const WELL_AFTER_MS = 60_000
@@ -29,6 +31,6 @@ export function afterCrash(history: CrashHistory, servedMs: number | null): Cras
   const wasWell = servedMs !== null && servedMs >= WELL_AFTER_MS
   const crashes = wasWell ? 1 : history.crashes + 1
   const startsFailed = servedMs === null ? history.startsFailed + 1 : 0
-  const waitMs = Math.min(BACKOFF_MS.first * 2 ** (crashes - 1), BACKOFF_MS.max)
+  const waitMs = backoffMs(crashes, BACKOFF_MS)
   return { history: { crashes, startsFailed }, waitMs: startsFailed >= STARTS_MAX ? null : waitMs }
 }

@@ -129,6 +129,18 @@ export const METRICS = {
     help: 'Times the upstream for the next default request became another one.',
     advice: 'Warn on more than ten in an hour: an upstream flaps.',
   },
+  gengate_engine_state: {
+    kind: 'gauge',
+    labels: ['upstream', 'state'],
+    help: '1 for what an engine that the gate owns does now, 0 for every other state.',
+    advice: 'Page on state="gave_up": it stays down until somebody mends it and sends SIGHUP.',
+  },
+  gengate_engine_restarts_total: {
+    kind: 'counter',
+    labels: ['upstream', 'reason'],
+    help: 'Restarts of an engine that the gate owns, by what ended the process before.',
+    advice: 'Warn on any increase: the engine crashes or wedges, and its log says why.',
+  },
   gengate_bugs_total: {
     kind: 'counter',
     labels: [],

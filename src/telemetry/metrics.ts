@@ -1,4 +1,5 @@
 import type { GateEvent } from '../core/event.ts'
+import { PROCESS_STATES } from '../core/process.ts'
 import { REASONS, type State } from '../core/reason.ts'
 import { Instruments, type Reading } from './instruments.ts'
 import { labelOfOutcome, labelOfStatus, NO_UPSTREAM } from './metric-labels.ts'
@@ -62,6 +63,16 @@ const PER_UPSTREAM: readonly (readonly [
     (u) => STATES.map((state): Reading => [{ upstream: u.name, state }, u.state === state ? 1 : 0]),
   ],
   ['gengate_upstream_in_flight', (u) => one(u, u.inFlight)],
+  [
+    'gengate_engine_state',
+    (u) =>
+      u.engine == null
+        ? []
+        : PROCESS_STATES.map((state): Reading => [
+            { upstream: u.name, state },
+            u.engine === state ? 1 : 0,
+          ]),
+  ],
   ['gengate_probe_deadline_seconds', (u) => one(u, u.probeDeadlineMs / 1000)],
   ['gengate_eject_after_seconds', (u) => one(u, u.ejectAfterMs / 1000)],
   [
@@ -121,6 +132,13 @@ function count(instruments: Instruments, event: GateEvent): void {
     case 'route_changed':
       instruments.add('gengate_route_changes_total', {})
       return
+    case 'engine_process': {
+      const { upstream, step, cause } = event
+      if (step === 'started' && cause !== null) {
+        instruments.add('gengate_engine_restarts_total', { upstream, reason: cause })
+      }
+      return
+    }
     case 'state_changed':
     case 'config_reloaded':
     case 'embedded':

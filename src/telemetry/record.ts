@@ -1,4 +1,5 @@
 import type { GateEvent } from '../core/event.ts'
+import type { ProcessStep } from '../core/process.ts'
 import { REASONS } from '../core/reason.ts'
 import { clip } from '../errors/body.ts'
 
@@ -82,10 +83,26 @@ export function recordOf(event: GateEvent): LogRecord | null {
       const message = clip(event.message, NOTES_MAX)
       return { level: 'warn', event: event.type, fields: { message }, sentence: () => message }
     }
+    case 'engine_process':
+      return ofEngine(event)
     case 'first_content':
     case 'gap':
       return null
   }
+}
+
+/** What an operator must see, and what is the normal course of an engine's life. */
+const ENGINE_LEVEL: Readonly<Record<ProcessStep, Level>> = {
+  started: 'info',
+  generated: 'info',
+  draining: 'info',
+  terminated: 'info',
+  ended: 'info',
+  resumed: 'info',
+  blocked: 'warn',
+  killed: 'warn',
+  died: 'warn',
+  gave_up: 'error',
 }
 
 /** A line about the gate itself: a bug, a failing observer, lines that were dropped. */
@@ -141,6 +158,19 @@ function ofReload(event: Extract<GateEvent, { type: 'config_reloaded' }>): LogRe
     fields: { ok: event.ok, notes },
     sentence: () => (notes === '' ? what : `${what}: ${notes}`),
   }
+}
+
+function ofEngine(event: Extract<GateEvent, { type: 'engine_process' }>): LogRecord {
+  const { step, cause } = event
+  const fields = {
+    upstream: safe(event.upstream),
+    step,
+    cause,
+    message: clip(event.text, NOTES_MAX),
+  }
+  const because = cause === null ? '' : ` (${cause})`
+  const sentence = (): string => `${fields.upstream}: engine ${step}${because}: ${fields.message}`
+  return { level: ENGINE_LEVEL[step], event: event.type, fields, sentence }
 }
 
 function endingText(ending: string, phase: string): string {

@@ -1,5 +1,6 @@
 import { lastProofAt } from '../core/facts.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
+import type { ProcessState, ProcessStatus } from '../core/process.ts'
 import type { State } from '../core/reason.ts'
 import { type RoutingTable, stateOf } from '../core/table.ts'
 
@@ -12,6 +13,8 @@ export interface UpstreamView {
   readonly lastGenerationWallMs: number | null
   readonly probeDeadlineMs: number
   readonly ejectAfterMs: number
+  /** What its process does, where the gate owns it. */
+  readonly engine?: ProcessState | null
 }
 
 /** What a scrape shows, read when it happens. */
@@ -24,6 +27,8 @@ export interface ViewContext {
   readonly nowMs: number
   readonly wallMs: number
   readonly inFlight: (name: string) => number
+  /** Absent: the gate owns no engine. */
+  readonly engineOf?: (name: string) => ProcessStatus | null
 }
 
 /** The truth that the gauges show, from one snapshot. Pure. */
@@ -39,6 +44,7 @@ export function viewOf(table: RoutingTable, context: ViewContext): MetricsView {
         lastGenerationWallMs: proofAt === null ? null : context.wallMs - (context.nowMs - proofAt),
         probeDeadlineMs: probeDeadlineMs(health, entry.facts),
         ejectAfterMs: ejectAfterMs(health, entry.facts),
+        engine: context.engineOf?.(entry.spec.name)?.state ?? null,
       }
     }),
   }

@@ -173,6 +173,7 @@ t.test('viewOf() reads one snapshot, with the last generation on the wall clock'
   })
   t.strictSame(view.upstreams[0], {
     name: 'a',
+    engine: null,
     state: 'eligible',
     inFlight: 4,
     lastGenerationWallMs: 1_800_000_001_000,
