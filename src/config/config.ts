@@ -1,6 +1,7 @@
 import type { HealthPolicy } from '../core/policy.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
+import type { CommandLine } from './command-line.ts'
 
 /** Where a value came from. */
 export type Source = 'default' | 'env' | 'file' | 'flag'
@@ -21,6 +22,10 @@ export interface UpstreamConfig {
   readonly apiKeyNames: readonly string[]
   /** Path of the model file that `gengate run` starts it with; null: none was named. */
   readonly gguf: string | null
+  /** How the gate starts its engine; null: it does not. May hold secrets. */
+  readonly run: CommandLine | null
+  /** Stop it after so long without traffic, and start it on demand, ms; null: neither. */
+  readonly idleStopMs: number | null
 }
 
 /** What only `gengate run` reads, as texts: `src/launch/` parses them. Null: nobody said. */

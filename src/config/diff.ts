@@ -1,5 +1,5 @@
 import type { Config } from './config.ts'
-import { meaningOf } from './names.ts'
+import { meaningOf, variableOf } from './names.ts'
 
 /** What differs between two configurations, by the names of the settings. */
 export interface ConfigDiff {
@@ -30,8 +30,9 @@ function valuesOf(config: Config): Map<string, string> {
     const value = values.get(name)
     if (value !== undefined) values.set(name, `${value}\n${secret}`)
   }
-  for (const { apiKey, apiKeyNames } of config.upstreams) {
+  for (const { spec, apiKey, apiKeyNames, run } of config.upstreams) {
     for (const name of apiKeyNames) attach(name, apiKey ?? '')
+    attach(variableOf(spec.name, 'RUN'), JSON.stringify(run))
   }
   for (const name of ['GENGATE_API_KEYS', 'GENGATE_API_KEYS_FILE']) {
     attach(name, config.apiKeys.join('\n'))

@@ -1,5 +1,6 @@
 import { ENGINE_KINDS } from '../core/upstream.ts'
 import { parseHost } from './address.ts'
+import { ENGINE_FIELDS } from './engine-settings.ts'
 import { parseKey, parseKeyList } from './keys.ts'
 import {
   parseEmbedded,
@@ -238,6 +239,7 @@ export const UPSTREAM_FIELDS = {
     type: anyText,
     doc: 'Path of the model file that `gengate run llamacpp` serves.',
   },
+  ...ENGINE_FIELDS,
 } as const satisfies Record<string, SettingRow>
 
 export type FieldName = keyof typeof UPSTREAM_FIELDS

@@ -91,7 +91,34 @@ export function readUpstream(
     maxConcurrency: reading.field(name, 'MAX_CONCURRENCY'),
     quietIntervalMs: Math.max(quietMs, quirksOf(engine).quietIntervalMs),
   }
-  return { spec, ...key, gguf: reading.field(name, 'GGUF') }
+  return { spec, ...key, gguf: reading.field(name, 'GGUF'), ...readRun(reading, spec) }
+}
+
+/** What the gate must know to own the engine, and what goes together with that. */
+function readRun(
+  reading: Reading,
+  { name, probe, cold }: UpstreamSpec,
+): Pick<UpstreamConfig, 'run' | 'idleStopMs'> {
+  const run = reading.field(name, 'RUN')
+  const idleStopMs = reading.field(name, 'IDLE_STOP_MS')
+  const variable = variableOf(name, 'RUN')
+  const idle = variableOf(name, 'IDLE_STOP_MS')
+  if (run !== null && probe !== 'active') {
+    const probing = variableOf(name, 'PROBE')
+    reading.refuse(
+      variable,
+      `needs ${probing}=active: only a probe tells that it is wedged or back.`,
+    )
+  }
+  if (idleStopMs === null) return { run, idleStopMs }
+  if (run === null && !reading.refused(variable)) {
+    reading.refuse(idle, `needs ${variable}: only what the gate starts can be stopped.`)
+  }
+  if (cold === 'never') {
+    const setting = variableOf(name, 'COLD')
+    reading.refuse(idle, `does not go with ${setting}=never: then nothing could start it again.`)
+  }
+  return { run, idleStopMs }
 }
 
 /** Its own setting; for the engines of the operators' older world also the names used there. */

@@ -47,6 +47,6 @@ t.test('only what cannot change while the gate runs needs a restart', async (t) 
   )
   t.same(
     ROWS.filter(([, row]) => row.secret === true).map(([name]) => name),
-    ['GENGATE_API_KEYS', 'API_KEY'],
+    ['GENGATE_API_KEYS', 'API_KEY', 'RUN'],
   )
 })

@@ -185,6 +185,8 @@ t.test('every field of an upstream reaches its spec', async (t) => {
       apiKey: 'key',
       apiKeyNames: ['GENGATE_X_API_KEY'],
       gguf: '/models/x.gguf',
+      run: null,
+      idleStopMs: null,
     },
   ])
 })

@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process'
+import fc from 'fast-check'
+import t from 'tap'
+import { parseCommandLine } from '../../src/config/command-line.ts'
+import { diffConfig } from '../../src/config/diff.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { printConfig } from '../../src/config/print.ts'
+import { holds } from '../support/property.ts'
+
+const split = (text: string): unknown => {
+  const parsed = parseCommandLine(text)
+  return parsed.ok ? [parsed.value.command, ...parsed.value.args] : parsed.messages.join(' ')
+}
+
+t.test('parseCommandLine() splits as a shell does', async (t) => {
+  const table: [text: string, words: string[]][] = [
+    ['llama-server -m m.gguf', ['llama-server', '-m', 'm.gguf']],
+    [`  a\t'b c'  "d e" `, ['a', 'b c', 'd e']],
+    [`a --x='{"k": 1}' "it's"`, ['a', '--x={"k": 1}', "it's"]],
+    [String.raw`a b\ c "d\"e" "f\g" 'h\i'`, ['a', 'b c', 'd"e', String.raw`f\g`, String.raw`h\i`]],
+    [`a '' ""`, ['a', '', '']],
+    [`a b"c"'d'e`, ['a', 'bcde']],
+    ['a \\\n b', ['a', 'b']],
+    ['a\nb', ['a', 'b']],
+    [`a '$HOME' 'x|y' '*'`, ['a', '$HOME', 'x|y', '*']],
+    ['a b~c d#e {x,y} [z]', ['a', 'b~c', 'd#e', '{x,y}', '[z]']],
+  ]
+  for (const [text, words] of table) t.same(split(text), words, text)
+})
+
+t.test('parseCommandLine() agrees with /bin/sh on whatever it accepts', async (t) => {
+  const part = fc.constantFrom(
+    'a',
+    'b c',
+    '=',
+    "'",
+    '"',
+    '\\',
+    ' ',
+    'x',
+    "' '",
+    '\\"',
+    '-',
+    '.',
+    '{',
+    '\\\\',
+  )
+  const texts = fc.array(part, { maxLength: 8 }).map((parts) => `printf %s\\\\n ${parts.join('')}`)
+  holds(
+    t,
+    'words are those of the shell',
+    fc.property(texts, (text) => {
+      const parsed = parseCommandLine(text)
+      if (!parsed.ok) return true
+      const { command, args } = parsed.value
+      // One line each; an argument list that is empty prints one empty line.
+      const out = execFileSync('/bin/sh', ['-c', text], { encoding: 'utf8' })
+      const [, ...words] = args
+      const expected = words.length === 0 ? '\n' : words.map((word) => `${word}\n`).join('')
+      return command === 'printf' && out === expected
+    }),
+    60,
+  )
+})
+
+t.test('parseCommandLine() takes variables in front of the command', async (t) => {
+  const parsed = parseCommandLine(`OMP_NUM_THREADS=2 X='a b' vllm serve A=1`)
+  t.same(parsed, {
+    ok: true,
+    value: { command: 'vllm', args: ['serve', 'A=1'], env: { OMP_NUM_THREADS: '2', X: 'a b' } },
+  })
+  t.same(split(`'A=1' b`), ['A=1', 'b'], 'a quoted word is a command')
+  t.match(split('GENGATE_PORT=1 a'), /variable of the gate/)
+  t.match(split('A=1'), /names no command/)
+})
+
+t.test('parseCommandLine() refuses what needs a shell, and never repeats the text', async (t) => {
+  for (const text of [
+    'a | b',
+    'a > f',
+    'a < f',
+    'a & b',
+    'a; b',
+    'a $KEY',
+    'a "$KEY"',
+    'a `b`',
+    'a "`b`"',
+    'a *',
+    'a ?',
+    'a (b)',
+    '~/a',
+    'a # b',
+  ]) {
+    t.match(split(`${text} sk-secret`), /^uses .+ which needs a shell/, text)
+    t.notMatch(split(`${text} sk-secret`), /sk-secret/)
+  }
+  t.match(split(`a 'sk-secret`), /^opens a ' and does not close it\.$/)
+  t.match(split('a "sk-secret'), /^opens a " and does not close it\.$/)
+  t.match(split('a \\'), /^ends with a/)
+  t.match(split('a \0'), /NUL/)
+  t.match(split('  '), /names no command/)
+  t.match(split(`'' a`), /names no command/)
+  t.match(split('(set)'), /only stands for a command line/)
+})
+
+const load = (env: Record<string, string>) =>
+  loadConfig({
+    env: { GENGATE_UPSTREAMS: 'llamacpp', ...env },
+    file: null,
+    flags: { upstreams: [] },
+    readFile: () => null,
+  })
+const issues = (env: Record<string, string>): string => {
+  const loaded = load(env)
+  return loaded.ok ? '' : loaded.issues.map(({ name, message }) => `${name} ${message}`).join('\n')
+}
+
+t.test('loadConfig() knows what goes together with _RUN', async (t) => {
+  const run = { GENGATE_LLAMACPP_RUN: 'llama-server --api-key sk-secret' }
+  t.match(load(run), {
+    ok: true,
+    config: { upstreams: [{ run: { command: 'llama-server' }, idleStopMs: null }] },
+  })
+  t.match(load({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '60000' }), {
+    config: { upstreams: [{ idleStopMs: 60_000 }] },
+  })
+  t.match(
+    issues({ ...run, GENGATE_LLAMACPP_PROBE: 'off' }),
+    /_RUN needs GENGATE_LLAMACPP_PROBE=active/,
+  )
+  t.match(
+    issues({ GENGATE_LLAMACPP_IDLE_STOP_MS: '60000' }),
+    /_IDLE_STOP_MS needs GENGATE_LLAMACPP_RUN/,
+  )
+  t.equal(
+    issues({ GENGATE_LLAMACPP_IDLE_STOP_MS: '60000', GENGATE_LLAMACPP_RUN: 'a |' }).split('\n')
+      .length,
+    1,
+  )
+  t.match(
+    issues({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '60000', GENGATE_LLAMACPP_COLD: 'never' }),
+    /does not go with/,
+  )
+  t.match(issues({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '500' }), /from 1000 to/)
+})
+
+t.test('a command line is never printed, and a change of it is noticed', async (t) => {
+  const [one, two] = ['a', 'b'].map((word) => load({ GENGATE_LLAMACPP_RUN: `${word} sk-secret` }))
+  if (!one?.ok || !two?.ok) throw new Error('both load')
+  t.match(printConfig(one.config).join('\n'), /GENGATE_LLAMACPP_RUN=\(set\)/)
+  t.notMatch(printConfig(one.config).join('\n'), /sk-secret/)
+  t.same(diffConfig(one.config, two.config), {
+    changed: ['GENGATE_LLAMACPP_RUN'],
+    needsRestart: [],
+  })
+  t.same(diffConfig(one.config, one.config).changed, [])
+})
