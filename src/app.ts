@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import type { App, AppIo, Now } from './app-io.ts'
 import type { Config, ConfigResult } from './config/config.ts'
 import { diffConfig } from './config/diff.ts'
 import { changesBetween } from './core/changes.ts'
 import type { GateEvent } from './core/event.ts'
 import type { RoutingTable } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { guardPolicyOf, tableConfigOf, targetsOf } from './derive.ts'
+import { guardPolicyOf, plansOf, tableConfigOf, targetsOf } from './derive.ts'
 import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
 import { modelAnswer, modelsAnswer, type ModelsContext } from './operator/models.ts'
 import { readinessOf } from './operator/readiness.ts'
@@ -23,10 +24,9 @@ import { Pools } from './proxy/pools.ts'
 import { Realtime } from './proxy/realtime.ts'
 import { Spending } from './proxy/spending.ts'
 import { Sticky } from './proxy/sticky.ts'
-import type { Clock } from './runtime/clock.ts'
-import type { Random } from './runtime/random.ts'
 import { TableStore } from './state/table-store.ts'
-import type { Log } from './telemetry/log.ts'
+import { hostMachine } from './supervisor/host.ts'
+import { Supervisor } from './supervisor/supervisor.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { createFanout } from './telemetry/observer.ts'
 import { viewOf } from './telemetry/view.ts'
@@ -34,25 +34,7 @@ import { viewOf } from './telemetry/view.ts'
 /** After the drain, answers that are complete get this long to leave, ms. */
 const FLUSH_MS_MAX = 5_000
 
-/** What the composition root takes from the process. */
-export interface AppIo {
-  readonly clock: Clock
-  readonly random: Random
-  readonly version: string
-  readonly log: Log
-}
-
-/** A running gate. */
-export interface App {
-  /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
-  listen(): Promise<{ readonly host: string; readonly port: number }>
-  /** Takes a configuration that was read anew; an invalid one changes nothing and is told. */
-  reload(result: ConfigResult): void
-  /** Ends: new requests are refused, running ones finish within the drain time, or at once with
-   *  `force`. Resolves when no socket, timer, probe or child is left. Never rejects. */
-  close(options?: { readonly force?: boolean }): Promise<void>
-  readonly store: TableStore
-}
+export type { App, AppIo } from './app-io.ts'
 
 /** Builds the parts and wires them. Nothing runs before `listen`. */
 export function createApp(config: Config, io: AppIo): App {
@@ -72,6 +54,7 @@ class Gate implements App {
   readonly #realtime: Realtime
   readonly #prober: Prober
   readonly #host: EmbeddedHost
+  readonly #supervisor: Supervisor
   readonly #server: GateServer
   #config: Config
   #guard: GuardPolicy
@@ -97,6 +80,7 @@ class Gate implements App {
     const observers = [
       { name: 'metrics', observe: this.#metrics.observe },
       { name: 'log', observe: io.log.observe },
+      { name: 'supervisor', observe: (event: GateEvent) => this.#supervisor.observe(event) },
     ]
     this.#emit = createFanout(observers, report).emit
     this.#pools = new Pools(() => clock.nowMs())
@@ -118,6 +102,12 @@ class Gate implements App {
       onMessage: (message) => this.#emit({ type: 'embedded', message }),
       onSpec: (spec) => this.#setEmbedded(spec),
     })
+    this.#supervisor = new Supervisor({
+      ...shared,
+      inFlight: (name) => this.#leases.count(name),
+      drainMs: () => this.#config.drainMs,
+      machine: io.machine ?? hostMachine(io),
+    })
     this.#server = this.#buildServer()
   }
 
@@ -126,6 +116,7 @@ class Gate implements App {
     const bound = await this.#server.listen({ host, port })
     this.#pools.sync(targetsOf(this.#config, this.#embedded))
     this.store.subscribe((now, before) => this.#changed(now, before))
+    this.#supervisor.configure(plansOf(this.#config))
     this.#prober.start()
     void this.#host.start(this.#config.embedded)
     return { host, port: bound }
@@ -142,6 +133,7 @@ class Gate implements App {
     this.#guard = guardPolicyOf(result.config, this.#instanceId)
     this.#configState = { ok: true, error: null, shadowed: result.config.shadowed }
     this.#configure()
+    this.#supervisor.configure(plansOf(result.config))
     const notes = [
       ...changed.map((name) => `${name} changed`),
       ...needsRestart.map((name) => `${name} changes at the next start`),
@@ -159,9 +151,11 @@ class Gate implements App {
     this.#draining = true
     await this.#proxy.drain(drainMs)
     const closing = this.#server.close()
+    // Nothing is asked of them any more: their probes may fail as they please.
+    const engines = this.#supervisor.stop()
     // A client that never reads its last bytes must not hold the port.
     const cancel = this.#io.clock.after(drainMs === 0 ? 0 : FLUSH_MS_MAX, () => this.#server.cut())
-    await Promise.all([closing, this.#prober.stop(), this.#host.stop()])
+    await Promise.all([closing, engines, this.#prober.stop(), this.#host.stop()])
     cancel()
     this.#pools.close()
   }
@@ -208,12 +202,13 @@ class Gate implements App {
     })
   }
 
-  #now(): { nowMs: number; wallMs: number; inFlight: (name: string) => number } {
+  #now(): Now {
     const { clock } = this.#io
     return {
       nowMs: clock.nowMs(),
       wallMs: clock.wallMs(),
       inFlight: (name) => this.#leases.count(name),
+      engineOf: (name) => this.#supervisor.statusOf(name),
     }
   }
 

@@ -4,6 +4,7 @@ import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
 import { type GuardPolicy, guardPolicy } from './proxy/guards.ts'
 import type { Target } from './proxy/pools.ts'
+import type { Plan } from './supervisor/plan.ts'
 
 /** What routing and health take from the configuration. The embedded engine, where it runs, is the
  *  upstream of last resort. Pure. */
@@ -25,6 +26,14 @@ export function targetsOf(config: Config, embedded: UpstreamSpec | null): Target
   if (embedded === null) return targets
   const { name, url } = embedded
   return [...targets, { name, url, authorization: null, connectTimeoutMs }]
+}
+
+/** The engines that the gate is to own. Pure. */
+export function plansOf({ upstreams }: Config): Plan[] {
+  return upstreams.flatMap(({ spec, run: line, idleStopMs }): Plan[] => {
+    const { name, url, intent } = spec
+    return line === null ? [] : [{ name, url, intent, line, idleStopMs }]
+  })
 }
 
 /** Who may ask what (design D9): the operator's routes need the key only off loopback. Pure. */

@@ -47,6 +47,14 @@ const PLANTED: Readonly<Record<string, { text: string; rule: string }>> = {
     text: "import { x } from '../launch/x.ts'\nexport const y = x\n",
     rule: 'no-restricted-imports',
   },
+  'src/supervisor/sideways.ts': {
+    text: "import { x } from '../probe/x.ts'\nexport const y = x\n",
+    rule: 'no-restricted-imports',
+  },
+  'src/probe/restart.ts': {
+    text: "import { x } from '../supervisor/x.ts'\nexport const y = x\n",
+    rule: 'no-restricted-imports',
+  },
   'src/state/up.ts': {
     text: "import { x } from '../proxy/x.ts'\nexport const y = x\n",
     rule: 'no-restricted-imports',
@@ -72,6 +80,7 @@ const INNOCENT: Readonly<Record<string, string>> = {
   'src/config/x.ts': 'export const x = 1\n',
   'src/launch/x.ts': 'export const x = 1\n',
   'src/cli/launches.ts': "import { x } from '../launch/x.ts'\nexport const y = x\n",
+  'src/supervisor/x.ts': 'export const x = 1\n',
   'src/telemetry/x.ts': 'export const x = 1\n',
   'src/proxy/down.ts': "import { x } from '../core/x.ts'\nexport const y = x\n",
   'src/core/x.ts': 'export const x = 1\n',

@@ -24,7 +24,7 @@ export async function createGate(config: Config, parts: GateParts): Promise<Gate
   const { clock } = io
   const color = terminal && (io.env['NO_COLOR'] ?? '') === ''
   const log = openLog({ level: config.logLevel, clock, tty: terminal, color, to: STDERR })
-  const app = createApp(config, { clock, random: systemRandom, version, log })
+  const app = createApp(config, { clock, random: systemRandom, version, log, env: io.env })
   return {
     listen: () => app.listen(),
     reload: (result) => app.reload(result),

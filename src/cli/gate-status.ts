@@ -8,6 +8,7 @@ import {
   type ProbeMode,
 } from '../core/upstream.ts'
 import { isRecord } from '../engines/engine-error.ts'
+import { type EngineStatus, parseProcess } from './process-status.ts'
 
 /** One upstream as the running gate shows it; the fields that the command line reads. */
 export interface UpstreamStatus {
@@ -34,6 +35,8 @@ export interface UpstreamStatus {
   readonly probe: ProbeMode
   readonly cold: ColdPolicy
   readonly maxConcurrency: number | null
+  /** The process of its engine; null: the gate does not own it. */
+  readonly process: EngineStatus | null
 }
 
 /** `GET /gate/status` (design §7): fields are added, never changed, so others are ignored. */
@@ -96,6 +99,7 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     probe: wordOf(row['probe'], PROBE_MODES) ?? 'active',
     cold: wordOf(row['cold'], COLD_POLICIES) ?? 'on_demand',
     maxConcurrency: typeof cap === 'number' ? cap : null,
+    process: parseProcess(row['process']),
   }
 }
 

@@ -45,7 +45,12 @@ function shown(entry: Entry, upstream: UpstreamStatus): Entry {
   const { proven, modelsListed, models, admittedAt } = upstream
   return {
     ...entry,
-    facts: { ...NO_FACTS, passAt: proven ? 0 : null, models: modelsListed ? models : null },
+    facts: {
+      ...NO_FACTS,
+      passAt: proven ? 0 : null,
+      models: modelsListed ? models : null,
+      process: upstream.process?.startOnDemand === true ? { phase: 'waking', at: 0 } : null,
+    },
     reason: evidenceReason(upstream),
     admittedAt: admittedAt === null ? null : parseIso(admittedAt),
   }

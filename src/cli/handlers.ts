@@ -40,7 +40,7 @@ export interface Handlers {
     flags: WatchFlags & { readonly url?: string; readonly timeout: number },
   ) => Promise<number>
   readonly diag: (flags: ConfigFlags) => Promise<number>
-  readonly status: (flags: WatchFlags) => Promise<number>
+  readonly status: (flags: WatchFlags & { readonly verbose?: true }) => Promise<number>
   readonly explain: (model: string | undefined, flags: JsonFlags) => Promise<number>
   readonly wait: (
     flags: ConfigFlags & { readonly timeout: number; readonly model?: string },

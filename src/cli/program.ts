@@ -2,7 +2,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { type Shell, SHELLS } from './completion-script.ts'
 import { commandRows } from './completion-table.ts'
 import { EXAMPLES } from './examples.ts'
-import type { ConfigFlags, Handlers, JsonFlags, RunFlags, WatchFlags } from './handlers.ts'
+import type { ConfigFlags, Handlers, JsonFlags, RunFlags } from './handlers.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { RUNNABLE, type Runnable } from '../launch/start-line.ts'
 
@@ -123,7 +123,8 @@ function addQuestions(program: Command, handlers: Handlers, ended: (code: number
   )
   addWatched(program, 'status', 'show what the running gate knows of its upstreams')
     .option('--json', 'print the document of /gate/status')
-    .action(async (flags: WatchFlags) => ended(await handlers.status(flags)))
+    .option('--verbose', 'show also the last words of engines that the gate owns')
+    .action(async (flags: Parameters<Handlers['status']>[0]) => ended(await handlers.status(flags)))
   addConfigured(program, 'explain', 'say why the next request goes where it goes')
     .argument('[model]', 'as a client would write it; none: a request without a model')
     .option('--json', 'print the decision as JSON')

@@ -72,10 +72,11 @@ function handlersOf(deps: RunDeps): Handlers {
           clients: targetOfClients(io.env) ?? targetOfGate(config),
         }),
       ),
-    status: ({ json = false, watch: again, interval, ...flags }) =>
+    status: ({ json = false, verbose = false, watch: again, interval, ...flags }) =>
       withConfig(io, flags, async (config) => {
-        if (again !== true) return showStatus(config, { json }, io)
-        const look = (signal: AbortSignal) => lookAtStatus(config, { clock, signal })
+        if (again !== true) return showStatus(config, { json, verbose }, io)
+        const eyes = verbose ? io : { clock }
+        const look = (signal: AbortSignal) => lookAtStatus(config, { ...eyes, signal })
         const options = { json, intervalMs: interval * 1_000 }
         await watch(look, options, { io, redraw, stopped: stopped() })
         return EXIT.ok
@@ -92,13 +93,12 @@ function handlersOf(deps: RunDeps): Handlers {
     doctor({ json, ...flags }) {
       return doctor({ json: json === true }, { ...deps, ...load(io, flags) })
     },
-    async configCheck({ json, ...flags }) {
-      return configCheck({ json: json === true }, { io, ...load(io, flags) })
-    },
+    configCheck: async ({ json, ...flags }) =>
+      configCheck({ json: json === true }, { io, ...load(io, flags) }),
     async configPrint({ json, ...flags }) {
       return configPrint({ json: json === true }, { io, ...load(io, flags) })
     },
-    async completion(shell, rows) {
+    completion: async (shell, rows) => {
       io.out(completionScript(shell, rows))
       return EXIT.ok
     },

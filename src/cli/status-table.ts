@@ -1,11 +1,17 @@
 import { durationText } from '../core/explain.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { parseIso } from '../runtime/clock.ts'
+import { type EngineStatus, processLine } from './process-status.ts'
 
 const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
 
-/** The upstreams as a table for people, with a hint under each that is not eligible. Pure. */
-export function statusLines(status: GateStatus, wallMs: number): string[] {
+/** The upstreams as a table for people, with a hint under each that is not eligible, and a line about
+ *  each engine that the gate owns. `tailOf`: the end of that engine's output. Pure but for it. */
+export function statusLines(
+  status: GateStatus,
+  wallMs: number,
+  tailOf: (engine: EngineStatus) => readonly string[] = () => [],
+): string[] {
   const rows = status.upstreams.map((upstream) => cells(upstream, wallMs))
   const widths = HEAD.map((head, column) =>
     Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -21,6 +27,9 @@ export function statusLines(status: GateStatus, wallMs: number): string[] {
     ...status.upstreams.flatMap((upstream, index) => [
       line(rows[index] ?? []),
       ...(upstream.eligible || upstream.hint === '' ? [] : [`  ${upstream.hint}`]),
+      ...(upstream.process === null
+        ? []
+        : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream.process)]),
     ]),
     ...(status.configError === null ? [] : [`Last reload failed: ${status.configError}`]),
     ...status.shadowed.map(

@@ -3,21 +3,24 @@ import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { type Look, printLook } from './look.ts'
+import { type EngineStatus, tailLines } from './process-status.ts'
 import { statusLines } from './status-table.ts'
 
 /** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
 export async function showStatus(
   config: Config,
-  options: { readonly json: boolean },
+  options: { readonly json: boolean; readonly verbose?: boolean },
   io: CliIo,
 ): Promise<number> {
-  return printLook(await lookAtStatus(config, io), options, io)
+  const { readFile } = io
+  const reading = options.verbose === true ? { ...io, readFile } : { clock: io.clock }
+  return printLook(await lookAtStatus(config, reading), options, io)
 }
 
-/** One look at the running gate. */
+/** One look at the running gate. With `readFile` also at the last words of the engines it owns. */
 export async function lookAtStatus(
   config: Config,
-  io: Pick<CliIo, 'clock'> & { readonly signal?: AbortSignal },
+  io: Pick<CliIo, 'clock'> & Partial<Pick<CliIo, 'readFile'>> & { readonly signal?: AbortSignal },
 ): Promise<Look> {
   const { origin, apiKey } = ownGate(config)
   const answer = await askGate(origin, apiKey, io)
@@ -25,9 +28,12 @@ export async function lookAtStatus(
     const problem = `gengate: ${noStatusMessage(origin, answer)}`
     return { code: EXIT.failed, lines: [], problems: [problem], document: undefined, key: problem }
   }
+  const { readFile } = io
+  const tailOf = (engine: EngineStatus): readonly string[] =>
+    readFile === undefined ? [] : tailLines(engine, readFile)
   return {
     code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
-    lines: statusLines(answer.status, io.clock.wallMs()),
+    lines: statusLines(answer.status, io.clock.wallMs(), tailOf),
     problems: [],
     document: answer.document,
     key: keyOf(answer.status),
@@ -37,8 +43,8 @@ export async function lookAtStatus(
 /** Does the document show something servable (design D5): eligible, cold on demand, suspect, or
  *  unproven where nobody probes? Pure. */
 export function showsServable({ upstreams }: GateStatus): boolean {
-  return upstreams.some(({ eligible, state, cold, probe }) => {
-    if (eligible || state === 'suspect') return true
+  return upstreams.some(({ eligible, state, cold, probe, process }) => {
+    if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
     if (state === 'cold') return cold === 'on_demand'
     return state === 'unknown' && probe === 'passive'
   })
@@ -46,6 +52,13 @@ export function showsServable({ upstreams }: GateStatus): boolean {
 
 /** Load and ages move all the time; the rest is news. */
 function keyOf({ version, draining, configError, shadowed, upstreams }: GateStatus): string {
-  const rows = upstreams.map(({ name, state, reason, models }) => [name, state, reason, models])
+  const rows = upstreams.map(({ name, state, reason, models, process }) => [
+    name,
+    state,
+    reason,
+    models,
+    process?.state,
+    process?.restarts,
+  ])
   return JSON.stringify([version, draining, configError, shadowed, rows])
 }

@@ -28,7 +28,8 @@ export function afterTurn(was: Facts, phase: ProcessPhase | null, at: number): F
     busyAt: null,
     // One generation of the new process is the proof: what the old one owed went with it.
     owed: phase === 'exited' ? was.owed : 0,
-    wantedAt: phase === 'exited' ? null : was.wantedAt,
+    // Who asked before has been served, or has been told that there is nothing to wait for.
+    wantedAt: phase === 'exited' || phase === 'asleep' ? null : was.wantedAt,
   }
 }
 

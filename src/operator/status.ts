@@ -2,6 +2,7 @@ import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/facts.ts'
 import { knownModels } from '../core/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
+import type { ProcessStatus } from '../core/process.ts'
 import { decide } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/schedule.ts'
 import {
@@ -15,6 +16,7 @@ import {
 } from '../core/table.ts'
 import type { ColdPolicy, ProbeMode } from '../core/upstream.ts'
 import { isoTime } from '../runtime/clock.ts'
+import { type ProcessDocument, processOf } from './process.ts'
 
 /** What became of the last reading of the configuration. */
 export interface ConfigState {
@@ -31,6 +33,8 @@ export interface StatusContext {
   readonly wallMs: number
   readonly startedAtMs: number
   readonly inFlight: (name: string) => number
+  /** Absent: the gate owns no engine. */
+  readonly engineOf?: (name: string) => ProcessStatus | null
   readonly version: string
   /** The id of this process in `Via`. */
   readonly instance: string
@@ -73,6 +77,8 @@ export interface UpstreamDocument {
   }
   /** Is it the toy that the gate brings along? */
   readonly embedded: boolean
+  /** The process of its engine, where the gate owns it; null: it does not. */
+  readonly process: ProcessDocument | null
 }
 
 /** `GET /gate/status` (design §7): fields are added, never changed. */
@@ -167,6 +173,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
       interval_ms: Math.round(intervalMs(table, entry, nowMs)),
     },
     embedded: spec.engine === 'embedded',
+    process: processOf(context.engineOf?.(spec.name) ?? null, entry, iso),
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Ending } from '../core/event.ts'
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { decide } from '../core/route.ts'
+import { decide, type RouteRequest } from '../core/route.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
@@ -16,7 +16,7 @@ import {
   SENT_MAX,
   stalled,
 } from './ending.ts'
-import type { Blocked } from './hold.ts'
+import { type Blocked, startFor } from './hold.ts'
 import type { Lease } from './leases.ts'
 import { patienceLost } from './patience.ts'
 
@@ -63,11 +63,8 @@ export class Exchange {
   tick(nowMs: number): void {
     if (this.#running === null) return
     const { attempt, lease } = this.#running
-    const waiting = {
-      lease,
-      committed: attempt.committed,
-      request: () => routeRequest(this.#asked, this.#tried),
-    }
+    const request = (): RouteRequest => routeRequest(this.#asked, this.#tried)
+    const waiting = { lease, committed: attempt.committed, request }
     const ending = patienceLost(this.#deps.store.current, waiting, nowMs)
     if (ending !== null) attempt.stop(ending)
   }
@@ -82,23 +79,26 @@ export class Exchange {
 
   async #loop(): Promise<void> {
     const { store, leases, clock } = this.#deps
-    const inFlight = (name: string): number => leases.count(name)
     let last: Failed | null = null
+    let start: Blocked | null = null
     while (!this.#over) {
       const request = routeRequest(this.#asked, this.#tried)
-      const next = decide(store.current, request, inFlight, clock.nowMs())
+      const next = decide(store.current, request, (name) => leases.count(name), clock.nowMs())
       const step = { last, next, sent: this.#sent }
-      if (last !== null && !follows(step, this.#asked, this.#deps)) return this.#giveUp(last)
+      const free = start !== null || follows(step, this.#asked, this.#deps)
+      if (last !== null && !free) return this.#giveUp(last)
       switch (next.kind) {
         case 'forward':
-          last = await this.#try(next, last)
+          start = startFor(next.entry, this.#deps)
+          if (start === null) last = await this.#try(next, last)
+          else await this.#hold(start)
           break
         case 'unknown_model':
           return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
         case 'no_route':
           return this.#fail(...noRoute(store.current, this.#asked))
         case 'exhausted':
-          return this.#fail('internal_error', '')
+          return last === null ? this.#fail('internal_error', '') : this.#giveUp(last)
         case 'hold':
         case 'wait_for_slot':
           await this.#hold(next)
@@ -179,8 +179,9 @@ export class Exchange {
 
   /** The upstream's own answer, as a frame where the head has gone out already. */
   #passOn(answer: HeldAnswer, ending: Ending, more: Record<string, string> = {}): void {
-    const entry = this.#deps.store.current.entries.find(({ spec }) => spec.name === this.#upstream)
-    const about = { asked: this.#asked, spec: entry?.spec ?? null, length: answer.body.length }
+    const { entries } = this.#deps.store.current
+    const spec = entries.find((entry) => entry.spec.name === this.#upstream)?.spec ?? null
+    const about = { asked: this.#asked, spec, length: answer.body.length }
     this.#writer.passOn(answer, { ...answerHeaders(answer, about), ...more })
     this.#finish(ending, null)
   }
@@ -193,8 +194,8 @@ export class Exchange {
       // Up to half a second of its own, so that clients do not come back in step.
       const after = retryAfterMs(store.current, clock.nowMs()) + 500 * random()
       const { requestId, cors } = this.#asked
-      const details = { detail, param, retryAfterMs: after, requestId, headers: cors }
-      const answer = errorAnswer(code, details)
+      const about = { detail, param, retryAfterMs: after, requestId, headers: cors }
+      const answer = errorAnswer(code, about)
       this.#writer.answer(answer.status, answer.headers, answer.body)
     }
     this.#finish('failed', code)
@@ -202,9 +203,9 @@ export class Exchange {
 
   #firstContent(atMs: number): void {
     this.#cancelCommit()
-    this.#ttftMs = atMs - this.#asked.arrivedAt
-    const [upstream, ttftMs] = [this.#upstream ?? '', this.#ttftMs]
-    this.#deps.emit({ type: 'first_content', upstream, ttftMs })
+    const ttftMs = atMs - this.#asked.arrivedAt
+    this.#ttftMs = ttftMs
+    this.#deps.emit({ type: 'first_content', upstream: this.#upstream ?? '', ttftMs })
   }
 
   #armCommitDeadline(): void {

@@ -1,4 +1,6 @@
+import { needsStart } from '../core/process.ts'
 import type { RouteDecision } from '../core/route.ts'
+import type { Entry } from '../core/table.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { ProxyDeps } from './deps.ts'
 
@@ -6,6 +8,9 @@ import type { ProxyDeps } from './deps.ts'
 const STARTING_MS_MAX = 10_000
 /** A request waits for a slot at most so long. */
 const QUEUE_MS_MAX = 60_000
+/** A request waits for the start of its engine at most so long: vLLM on two busy cores was seen to
+ *  take more than 200 s. */
+const START_MS_MAX = 300_000
 /** Requests that wait for a slot or for an upstream at once. */
 const WAITING_MAX = 1_024
 
@@ -52,11 +57,27 @@ export class Holds {
   }
 }
 
-/** Why a request cannot go on. */
-export type Blocked = Extract<RouteDecision, { kind: 'hold' | 'wait_for_slot' }>
+/** Why a request cannot go on. `start`: its engine is being started for it. */
+export type Blocked =
+  | Extract<RouteDecision, { kind: 'hold' | 'wait_for_slot' }>
+  | { readonly kind: 'start' }
+
+/** Asks for the start of an engine that sleeps; null: it needs none. Who owns it reads the table. */
+export function startFor(
+  { spec, epoch, facts }: Entry,
+  { store, clock }: Pick<ProxyDeps, 'store' | 'clock'>,
+): Blocked | null {
+  if (!needsStart(facts.process)) return null
+  if (facts.wantedAt === null) {
+    const evidence = { type: 'wanted', at: clock.nowMs() } as const
+    store.apply({ type: 'evidence', name: spec.name, epoch, evidence })
+  }
+  return { kind: 'start' }
+}
 
 function limitOf(why: Blocked, holdMs: number): { limitMs: number; code: ErrorCode } {
   if (why.kind === 'wait_for_slot') return { limitMs: QUEUE_MS_MAX, code: 'queue_timeout' }
+  if (why.kind === 'start') return { limitMs: START_MS_MAX, code: 'upstream_starting' }
   if (why.starting) return { limitMs: Math.max(holdMs, STARTING_MS_MAX), code: 'upstream_starting' }
   return { limitMs: holdMs, code: 'no_eligible_upstream' }
 }

@@ -6,6 +6,7 @@ import { type Answer, errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { ProxyDeps } from './deps.ts'
 import { REALTIME_PATH } from './guard-upgrade.ts'
+import { startFor } from './hold.ts'
 import type { Pool } from './pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
@@ -16,12 +17,13 @@ type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock'>
 
 /** Where the next socket goes, or why it goes nowhere. A handshake is never held. */
 export function choose(
-  deps: Omit<Deps, 'clock'>,
+  deps: Deps,
 ): { readonly entry: Entry; readonly pool: Pool } | { readonly code: ErrorCode } {
   const { store, leases, pools } = deps
   const next = decide(store.current, REQUEST, (name) => leases.count(name))
   switch (next.kind) {
     case 'forward': {
+      if (startFor(next.entry, deps) !== null) return { code: 'upstream_starting' }
       const pool = pools.get(next.entry.spec.name)
       return pool === undefined ? { code: 'no_eligible_upstream' } : { entry: next.entry, pool }
     }

@@ -65,6 +65,7 @@ t.test('commandRows() is the program as it is', async (t) => {
       ['--watch', 'none'],
       ['--interval', 'any'],
       ['--json', 'none'],
+      ['--verbose', 'none'],
       ['-h', 'none'],
     ],
   )

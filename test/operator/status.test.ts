@@ -63,6 +63,7 @@ t.test('statusOf() shows the frozen document', async (t) => {
     max_concurrency: null,
     derived: { probe_deadline_ms: 1_000, eject_after_ms: 8_000, interval_ms: 60_000 },
     embedded: false,
+    process: null,
   })
   t.match(b, {
     eligible: false,

@@ -1,0 +1,106 @@
+import { durationText } from '../core/explain.ts'
+import { isRecord } from '../engines/engine-error.ts'
+import { parseIso } from '../runtime/clock.ts'
+
+/** The process of an engine that the gate owns, as `/gate/status` shows it. */
+export interface EngineStatus {
+  readonly state: string
+  /** ISO times, or null. */
+  readonly since: string | null
+  readonly pid: number | null
+  readonly program: string
+  readonly startOnDemand: boolean
+  readonly restarts: number
+  readonly restartsLastHour: number
+  readonly lastEnd: {
+    readonly reason: string
+    readonly at: string | null
+    readonly how: string
+  } | null
+  readonly nextStartAt: string | null
+  readonly log: string | null
+  readonly note: string
+}
+
+/** Null: the gate does not own the engine, or is too old to tell. Pure. */
+export function parseProcess(value: unknown): EngineStatus | null {
+  if (!isRecord(value)) return null
+  const text = (key: string): string | null => {
+    const found = value[key]
+    return typeof found === 'string' ? found : null
+  }
+  const count = (key: string): number | null => {
+    const found = value[key]
+    return typeof found === 'number' ? found : null
+  }
+  const state = text('state')
+  if (state === null) return null
+  return {
+    state,
+    since: text('since'),
+    pid: count('pid'),
+    program: text('program') ?? '',
+    startOnDemand: value['start_on_demand'] === true,
+    restarts: count('restarts') ?? 0,
+    restartsLastHour: count('restarts_last_hour') ?? 0,
+    lastEnd: parseEnd(value['last_end']),
+    nextStartAt: text('next_start_at'),
+    log: text('log'),
+    note: text('note') ?? '',
+  }
+}
+
+function parseEnd(value: unknown): EngineStatus['lastEnd'] {
+  if (!isRecord(value)) return null
+  const { reason, at, how } = value
+  if (typeof reason !== 'string' || typeof how !== 'string') return null
+  return { reason, at: typeof at === 'string' ? at : null, how }
+}
+
+/** One line for people about an engine that the gate owns. Pure. */
+export function processLine(engine: EngineStatus, wallMs: number): string {
+  const ago = (iso: string | null): string =>
+    iso === null ? 'a while' : durationText(wallMs - parseIso(iso))
+  const { lastEnd, pid, program } = engine
+  const parts = [
+    `engine ${engine.state.replaceAll('_', ' ')} for ${ago(engine.since)}`,
+    ...(pid === null ? [] : [`${program}, pid ${pid}`]),
+    ...(engine.nextStartAt === null
+      ? []
+      : [`next start in ${durationText(parseIso(engine.nextStartAt) - wallMs)}`]),
+    ...(engine.restarts === 0
+      ? []
+      : [`${engine.restarts} restarts, ${engine.restartsLastHour} in the last hour`]),
+    ...(lastEnd === null
+      ? []
+      : [`last end ${ago(lastEnd.at)} ago: ${lastEnd.reason} (${lastEnd.how})`]),
+    ...(engine.note === '' ? [] : [engine.note]),
+  ]
+  return parts.join('; ')
+}
+
+/** Lines of an engine's output that are shown. */
+const TAIL_LINES = 10
+const LINE_CHARS_MAX = 200
+
+/**
+ * The end of an engine's output, read from its file by the one who asks: it never goes over the wire,
+ * since engines print what they were started with. Pure but for `readFile`.
+ */
+export function tailLines(
+  { log }: EngineStatus,
+  readFile: (path: string) => string | null,
+): string[] {
+  if (log === null) return []
+  const text = readFile(log)
+  if (text === null) return [`  ${log} cannot be read here`]
+  const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== '')
+  const shown = lines.slice(-TAIL_LINES).map((line) => clean(line).slice(0, LINE_CHARS_MAX))
+  return [`  the end of ${log}:`, ...shown.map((line) => `  | ${line}`)]
+}
+
+/** An engine's colours and cursor movements stay out of our terminal. */
+function clean(line: string): string {
+  // oxlint-disable-next-line no-control-regex -- that is what is to be removed
+  return line.replaceAll(/\u001B\[[\d;?]*[A-Za-z]/g, '').replaceAll(/\p{Cc}/gu, ' ')
+}

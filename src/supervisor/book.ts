@@ -1,0 +1,43 @@
+import type { EndCause, ProcessStatus } from '../core/process.ts'
+import type { Random } from '../runtime/random.ts'
+import { afterEnd, type History, NO_HISTORY } from './history.ts'
+
+/** Ends after which the next start is no restart. */
+const NO_RESTART: ReadonlySet<EndCause> = new Set(['idle', 'removed'])
+
+/** What an owner remembers of its processes. Times are monotonic ms. */
+export class Book {
+  history: History = NO_HISTORY
+  /** When the process that runs first generated; null: not yet. */
+  readyAt: number | null = null
+  /** When a client's request was there last. */
+  trafficAt = Number.NEGATIVE_INFINITY
+  restarts = 0
+  lastEnd: ProcessStatus['lastEnd'] = null
+  /** Who keeps it from being started, or ''. */
+  blockedBy = ''
+
+  /** Forgets what earlier processes did; answers whether it had given up. */
+  forgive(): boolean {
+    const gaveUp = this.history.gaveUpAt !== null
+    this.history = NO_HISTORY
+    return gaveUp
+  }
+
+  /** A process was started; answers what the one before ended by, if this is a restart. */
+  started(): EndCause | null {
+    const cause = this.lastEnd?.cause ?? null
+    this.readyAt = null
+    if (cause === null || NO_RESTART.has(cause)) return null
+    this.restarts++
+    return cause
+  }
+
+  /** Answers whether it has ended too often. */
+  ended(end: NonNullable<ProcessStatus['lastEnd']>, random: Random): boolean {
+    const servedMs = this.readyAt === null ? null : end.at - this.readyAt
+    this.history = afterEnd(this.history, { cause: end.cause, at: end.at, servedMs }, random)
+    this.lastEnd = end
+    return this.history.gaveUpAt !== null
+  }
+}

@@ -1,0 +1,161 @@
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Block } from './machine.ts'
+
+/** A process that cannot be mistaken for a later one with the same pid. */
+export interface Holder {
+  readonly pid: number
+  readonly startTime: string
+}
+
+/** Who holds an engine: the gate that may start it, and the engine once it runs. */
+export interface LockContent {
+  readonly gate: Holder
+  readonly engine: Holder | null
+}
+
+export interface LockDeps {
+  readonly path: string
+  /** This gate. */
+  readonly self: Holder
+  /** When a process was started; null: it is gone. */
+  readonly startTimeOf: (pid: number) => Promise<string | null>
+  /** SIGKILL to the group of an engine. */
+  readonly kill: (pid: number) => void
+  readonly nowMs: () => number
+}
+
+/** The watcher of a gate that was killed ends its engine within its grace of 10 s; an engine that still
+ *  runs after this long has lost its watcher, too, ms. */
+const ORPHAN_MS = 15_000
+
+/**
+ * The lock of one engine, a file. It keeps a gate that was restarted, or a second one, from starting
+ * an engine while another process of it is not gone: both would want the same port and the memory.
+ */
+export class EngineLock {
+  readonly #deps: LockDeps
+  #orphanSince: number | null = null
+
+  constructor(deps: LockDeps) {
+    this.#deps = deps
+  }
+
+  /** Takes the lock for this gate, or says who has it. Where no file can be written there is no
+   *  lock, and the port alone decides. Never rejects. */
+  async take(): Promise<Block | null> {
+    const { path, self } = this.#deps
+    const held = await this.#read()
+    const block = held === null ? null : await this.#blockOf(held)
+    if (block !== null) return block
+    // Whoever is named there is gone, or it is no lock of ours: locks are never seen half written.
+    await rm(path, { force: true }).catch(() => undefined)
+    this.#orphanSince = null
+    const claim = this.#aside
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await writeFile(claim, textOf({ gate: self, engine: null }), { mode: 0o600 })
+    } catch {
+      return null
+    }
+    try {
+      await link(claim, path)
+      return null
+    } catch (error) {
+      const taken = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+      return taken ? { kind: 'lock', text: 'another gate is about to start it' } : null
+    } finally {
+      await rm(claim, { force: true }).catch(() => undefined)
+    }
+  }
+
+  /** Writes down which process it is. */
+  async engineRuns(pid: number): Promise<void> {
+    const { path, self, startTimeOf } = this.#deps
+    const startTime = await startTimeOf(pid)
+    if (startTime === null) return
+    const next = this.#aside
+    try {
+      await writeFile(next, textOf({ gate: self, engine: { pid, startTime } }), { mode: 0o600 })
+      await rename(next, path)
+    } catch {
+      // As above: without a file there is no lock.
+    }
+  }
+
+  /** Gives it back, if it is ours. */
+  async release(): Promise<void> {
+    const held = await this.#read()
+    if (held === null || !same(held.gate, this.#deps.self)) return
+    await rm(this.#deps.path, { force: true }).catch(() => undefined)
+  }
+
+  /** Written here first: what has its right name is whole. */
+  get #aside(): string {
+    return `${this.#deps.path}.${this.#deps.self.pid}`
+  }
+
+  async #read(): Promise<LockContent | null> {
+    try {
+      return readLock(await readFile(this.#deps.path, 'utf8'))
+    } catch {
+      return null
+    }
+  }
+
+  /** Null: whoever is named there is gone. */
+  async #blockOf({ gate, engine }: LockContent): Promise<Block | null> {
+    const gateLives = await this.#lives(gate)
+    if (engine === null) {
+      if (!gateLives || same(gate, this.#deps.self)) return null
+      return { kind: 'lock', text: `the gate with pid ${gate.pid} is about to start it` }
+    }
+    if (!(await this.#lives(engine))) return null
+    if (gateLives) {
+      const whose = same(gate, this.#deps.self) ? 'this gate' : `the gate with pid ${gate.pid}`
+      return { kind: 'lock', text: `${whose} runs it already, as pid ${engine.pid}` }
+    }
+    const nowMs = this.#deps.nowMs()
+    this.#orphanSince ??= nowMs
+    // Pid and start time are those of a process that a gate of ours started, and that gate is gone.
+    if (nowMs - this.#orphanSince > ORPHAN_MS) this.#deps.kill(engine.pid)
+    return {
+      kind: 'lock',
+      text: `pid ${engine.pid}, started by a gate that is gone, has not ended yet`,
+    }
+  }
+
+  async #lives({ pid, startTime }: Holder): Promise<boolean> {
+    return (await this.#deps.startTimeOf(pid)) === startTime
+  }
+}
+
+function same(a: Holder, b: Holder): boolean {
+  return a.pid === b.pid && a.startTime === b.startTime
+}
+
+function textOf(content: LockContent): string {
+  return `${JSON.stringify(content)}\n`
+}
+
+/** The content of a lock file; null: it is none of ours, or was not written to its end. Pure. */
+export function readLock(text: string): LockContent | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof value !== 'object' || value === null || !('gate' in value)) return null
+  const gate = readHolder(value.gate)
+  const engine = 'engine' in value ? readHolder(value.engine) : null
+  return gate === null ? null : { gate, engine }
+}
+
+function readHolder(value: unknown): Holder | null {
+  if (typeof value !== 'object' || value === null) return null
+  if (!('pid' in value && 'startTime' in value)) return null
+  const { pid, startTime } = value
+  if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 1) return null
+  return typeof startTime === 'string' ? { pid, startTime } : null
+}

@@ -1,0 +1,104 @@
+import t from 'tap'
+import { parseGateStatus } from '../../src/cli/gate-status.ts'
+import { tableOf } from '../../src/cli/gate-table.ts'
+import {
+  type EngineStatus,
+  parseProcess,
+  processLine,
+  tailLines,
+} from '../../src/cli/process-status.ts'
+import { showsServable } from '../../src/cli/status.ts'
+import { statusLines } from '../../src/cli/status-table.ts'
+import { servesOf } from '../../src/core/table.ts'
+
+const WALL = Date.parse('2026-11-24T12:00:00.000Z')
+const DOCUMENT = {
+  state: 'backing_off',
+  since: '2026-11-24T11:59:50.000Z',
+  pid: null,
+  program: 'llama-server',
+  on_demand: false,
+  start_on_demand: false,
+  restarts: 3,
+  restarts_last_hour: 2,
+  last_end: { reason: 'wedged', at: '2026-11-24T11:59:50.000Z', how: 'SIGKILL' },
+  next_start_at: '2026-11-24T12:00:08.000Z',
+  log: '/state/a.log',
+  note: '',
+}
+const parsed = (over: object = {}): EngineStatus => {
+  const engine = parseProcess({ ...DOCUMENT, ...over })
+  if (engine === null) throw new Error('no process')
+  return engine
+}
+
+t.test('processLine() says what the engine does, why, and what comes next', async (t) => {
+  t.equal(
+    processLine(parsed(), WALL),
+    'engine backing off for 10 s; next start in 8 s; 3 restarts, 2 in the last hour; last end 10 s ago: wedged (SIGKILL)',
+  )
+  const well = {
+    state: 'running',
+    pid: 42,
+    restarts: 0,
+    last_end: null,
+    next_start_at: null,
+    note: 'x',
+  }
+  t.equal(processLine(parsed(well), WALL), 'engine running for 10 s; llama-server, pid 42; x')
+})
+
+t.test('parseProcess() takes what is there, and null where the gate owns nothing', async (t) => {
+  t.equal(parseProcess(null), null)
+  t.equal(parseProcess({ pid: 3 }), null)
+  t.match(parseProcess({ state: 'asleep', last_end: {} }), {
+    program: '',
+    restarts: 0,
+    lastEnd: null,
+    log: null,
+  })
+})
+
+t.test('tailLines() shows the end of the file without its colours', async (t) => {
+  const text = `${'old\n'.repeat(20)}\u001B[31mred\u001B[0m\tand so on\r\n\n${'x'.repeat(500)}\n`
+  const lines = tailLines(parsed(), (path) => (path === '/state/a.log' ? text : null))
+  t.equal(lines[0], '  the end of /state/a.log:')
+  t.equal(lines.length, 11)
+  t.equal(lines[9], '  | red and so on')
+  t.equal(lines[10]?.length, 4 + 200)
+  t.same(
+    tailLines(parsed(), () => null),
+    ['  /state/a.log cannot be read here'],
+  )
+  t.same(
+    tailLines(parsed({ log: null }), () => 'x'),
+    [],
+  )
+})
+
+t.test(
+  'statusLines() shows the engine below its upstream; one that a request starts is servable',
+  async (t) => {
+    const upstream = {
+      name: 'a',
+      eligible: false,
+      state: 'starting',
+      reason: 'loading',
+      hint: 'It loads.',
+    }
+    const status = parseGateStatus({
+      version: '1',
+      uptime_s: 1,
+      upstreams: [
+        { ...upstream, process: { ...DOCUMENT, state: 'starting', start_on_demand: true } },
+      ],
+    })
+    if (status === null) throw new Error('no status')
+    const lines = statusLines(status, WALL, () => ['  | last words'])
+    t.match(lines[3], 'It loads.')
+    t.match(lines[4], /^ {2}engine starting for 10 s/)
+    t.equal(lines[5], '  | last words')
+    t.ok(showsServable(status))
+    t.equal(tableOf(status).entries.map(servesOf)[0], 'on_demand')
+  },
+)

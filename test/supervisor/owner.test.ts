@@ -1,0 +1,346 @@
+import t, { type Test } from 'tap'
+import type { GateEvent } from '../../src/core/event.ts'
+import type { Evidence } from '../../src/core/evidence.ts'
+import { shownReason } from '../../src/core/table.ts'
+import { TableStore } from '../../src/state/table-store.ts'
+import { GRACE_MS } from '../../src/supervisor/decide.ts'
+import { RESTARTS_MAX } from '../../src/supervisor/history.ts'
+import { Supervisor } from '../../src/supervisor/supervisor.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { spec, tableConfig } from '../support/world.ts'
+import { FakeMachine } from './fake-machine.ts'
+import { plan } from './situation.ts'
+
+/** The real supervisor over a real table, on a clock and a machine that do what they are told. */
+class Bench {
+  readonly clock = new VirtualClock()
+  readonly machine = new FakeMachine(this.clock)
+  readonly events: Extract<GateEvent, { type: 'engine_process' }>[] = []
+  readonly store = new TableStore(tableConfig({ specs: [spec()] }), () => this.clock.nowMs())
+  readonly flight = { count: 0 }
+  readonly supervisor = new Supervisor({
+    store: this.store,
+    clock: this.clock,
+    random: () => 0.5,
+    emit: (event) => {
+      if (event.type === 'engine_process') this.events.push(event)
+    },
+    inFlight: () => this.flight.count,
+    drainMs: () => 30_000,
+    machine: this.machine,
+  })
+
+  get steps(): string[] {
+    return this.events.map(({ step, cause }) => (cause === null ? step : `${step} ${cause}`))
+  }
+
+  get entry() {
+    const [entry] = this.store.current.entries
+    if (entry === undefined) throw new Error('no entry')
+    return entry
+  }
+
+  tell(evidence: Evidence): void {
+    this.store.apply({ type: 'evidence', name: 'a', epoch: this.entry.epoch, evidence })
+  }
+
+  pass(): void {
+    this.tell({ type: 'probe_sent', at: this.clock.nowMs() })
+    const outcome = { kind: 'pass', latencyMs: 1, tokens: 1 } as const
+    this.tell({ type: 'probe_ended', at: this.clock.nowMs(), outcome })
+  }
+
+  fail(reason: 'http_5xx' | 'bad_request'): void {
+    const outcome = { kind: 'fail', reason, detail: '' } as const
+    this.tell({ type: 'probe_ended', at: this.clock.nowMs(), outcome })
+  }
+
+  want(): void {
+    this.tell({ type: 'wanted', at: this.clock.nowMs() })
+  }
+
+  async close(t: Test): Promise<void> {
+    const stopped = this.supervisor.stop()
+    await this.clock.advance(20_000)
+    await stopped
+    t.equal(this.machine.running, 0, 'no process is left')
+    t.equal(this.clock.pending, 0, 'no timer is left')
+  }
+}
+
+t.test(
+  'a crash loop is put off longer each time, then the engine stays down until a reload',
+  async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([plan()])
+    const waits: number[] = []
+    for (let i = 0; i < RESTARTS_MAX; i++) {
+      await bench.clock.advance(0)
+      const endedAt = bench.clock.nowMs()
+      bench.machine.last.die()
+      await bench.clock.advance(400_000)
+      waits.push(Math.round((bench.machine.last.startedAt - endedAt) / 1_000))
+      t.equal(bench.machine.starts.length, i + 2, 'one start each')
+      // The loop is faster than the hour: what the clock was moved beyond is idle time.
+      if (i < RESTARTS_MAX - 1) t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+    }
+    t.same(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
+    await bench.close(t)
+  },
+)
+
+t.test(
+  'an engine that ends too often within an hour stays down, and says how to resume',
+  async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([plan()])
+    for (let i = 0; i <= RESTARTS_MAX; i++) {
+      await bench.clock.advance(301_000)
+      if (bench.machine.running > 0) bench.machine.last.die('exit code 3', 'CUDA out of memory')
+    }
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1)
+    await bench.clock.advance(10 * 3_600_000)
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1, 'nothing more, for hours')
+    t.equal(bench.clock.pending, 0, 'and nothing ticks')
+    const status = bench.supervisor.statusOf('a')
+    t.match(status, {
+      state: 'gave_up',
+      pid: null,
+      note: /SIGHUP/,
+      lastEnd: { cause: 'exited', how: 'exit code 3' },
+    })
+    t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
+    t.match(bench.events.at(-2), {
+      step: 'died',
+      text: 'exit code 3; its last line: CUDA out of memory',
+    })
+    bench.supervisor.configure([plan()])
+    await bench.clock.advance(0)
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 2, 'a reload starts it again')
+    t.ok(bench.steps.includes('resumed'))
+    await bench.close(t)
+  },
+)
+
+t.test(
+  'SIGTERM, then after the grace SIGKILL, to the group; the first generation ends the start',
+  async (t) => {
+    const bench = new Bench()
+    bench.machine.termMs = null
+    bench.supervisor.configure([plan()])
+    await bench.clock.advance(1_000)
+    t.equal(bench.entry.reason, 'loading')
+    t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+    bench.pass()
+    await bench.clock.advance(1_000)
+    t.equal(bench.supervisor.statusOf('a')?.state, 'running')
+    bench.fail('http_5xx')
+    await bench.clock.advance(60_000)
+    t.same(bench.machine.signals, ['SIGTERM'])
+    await bench.clock.advance(GRACE_MS - 1_000)
+    t.same(bench.machine.signals, ['SIGTERM'])
+    await bench.clock.advance(1_500)
+    t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
+    await bench.clock.advance(2_000)
+    t.equal(bench.machine.starts.length, 2)
+    t.equal(bench.entry.reason, 'loading', 'not eligible yet')
+    bench.pass()
+    t.equal(bench.entry.reason, 'ok')
+    await bench.clock.advance(500)
+    t.same(bench.steps, [
+      'started',
+      'generated',
+      'terminated http_5xx',
+      'killed http_5xx',
+      'ended http_5xx',
+      'started http_5xx',
+      'generated',
+    ])
+    await bench.close(t)
+  },
+)
+
+t.test('a misconfigured engine is left alone for hours', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(0)
+  bench.fail('bad_request')
+  await bench.clock.advance(3 * 3_600_000)
+  t.equal(bench.machine.starts.length, 1)
+  await bench.close(t)
+})
+
+t.test('a changed command line is followed when what runs has finished', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(0)
+  bench.pass()
+  bench.flight.count = 1
+  const changed = plan({ line: { command: 'other', args: [], env: {} } })
+  bench.supervisor.configure([changed])
+  t.equal(shownReason(bench.entry), 'draining', 'new requests go elsewhere')
+  await bench.clock.advance(5_000)
+  t.same(bench.machine.signals, [])
+  bench.flight.count = 0
+  await bench.clock.advance(2_000)
+  t.same(bench.machine.signals, ['SIGTERM'])
+  await bench.clock.advance(2_000)
+  t.equal(bench.machine.last.plan.line.command, 'other')
+  t.equal(bench.supervisor.statusOf('a')?.restarts, 1)
+  bench.pass()
+  await bench.clock.advance(500)
+  bench.supervisor.configure([{ ...changed }])
+  await bench.clock.advance(60_000)
+  t.equal(bench.machine.starts.length, 2, 'the same line again changes nothing')
+  await bench.close(t)
+})
+
+t.test('an engine that is owned no longer, or disabled, is ended and not started', async (t) => {
+  for (const plans of [[], [plan({ intent: 'disabled' })]]) {
+    const bench = new Bench()
+    bench.supervisor.configure(plans)
+    await bench.clock.advance(5_000)
+    t.equal(bench.machine.starts.length, 0, 'never started')
+    bench.supervisor.configure([plan()])
+    await bench.clock.advance(1_000)
+    t.equal(bench.machine.running, 1)
+    bench.supervisor.configure(plans)
+    await bench.clock.advance(60_000)
+    t.equal(bench.machine.running, 0)
+    t.equal(bench.machine.starts.length, 1)
+    t.equal(bench.entry.facts.process, null, 'the table knows')
+    t.equal(bench.supervisor.statusOf('a')?.state ?? null, plans.length === 0 ? null : 'stopped')
+    await bench.close(t)
+  }
+})
+
+t.test('an upstream that the operator drains is neither started nor ended', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(1_000)
+  bench.supervisor.configure([plan({ intent: 'draining' })])
+  bench.fail('http_5xx')
+  await bench.clock.advance(600_000)
+  t.equal(bench.machine.running, 1)
+  bench.machine.last.die()
+  await bench.clock.advance(600_000)
+  t.equal(bench.machine.running, 0)
+  await bench.close(t)
+})
+
+t.test(
+  'while a lock is held it waits; what somebody else runs on the port is left alone',
+  async (t) => {
+    const bench = new Bench()
+    bench.machine.block = { kind: 'lock', text: 'pid 7 has not ended yet' }
+    bench.supervisor.configure([plan()])
+    await bench.clock.advance(10_000)
+    t.equal(bench.machine.starts.length, 0)
+    t.match(bench.supervisor.statusOf('a'), { state: 'blocked', note: 'pid 7 has not ended yet' })
+    t.same(bench.steps, ['blocked'], 'told once')
+    bench.machine.block = { kind: 'port', text: 'something answers' }
+    await bench.clock.advance(10_000)
+    bench.pass()
+    t.equal(bench.entry.reason, 'ok', 'it is judged like any other')
+    bench.machine.block = null
+    await bench.clock.advance(6_000)
+    t.equal(bench.machine.starts.length, 1)
+    await bench.close(t)
+  },
+)
+
+t.test('on demand: one start for many requests, none without, and a stop when idle', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+  await bench.clock.advance(600_000)
+  t.equal(bench.machine.starts.length, 0)
+  t.equal(bench.entry.reason, 'model_not_loaded')
+  t.equal(bench.supervisor.statusOf('a')?.state, 'asleep')
+  bench.want()
+  bench.want()
+  await bench.clock.advance(1_000)
+  bench.want()
+  await bench.clock.advance(100_000)
+  t.equal(bench.machine.starts.length, 1, 'and it is not stopped while it starts')
+  bench.pass()
+  bench.flight.count = 1
+  await bench.clock.advance(600_000)
+  t.equal(bench.machine.running, 1, 'never with something in flight')
+  bench.flight.count = 0
+  bench.supervisor.observe({ type: 'exchange_ended', upstream: 'a' } as GateEvent)
+  await bench.clock.advance(50_000)
+  bench.pass()
+  await bench.clock.advance(9_000)
+  t.equal(bench.machine.running, 1)
+  await bench.clock.advance(3_000)
+  t.equal(bench.machine.running, 0, 'a probe is no traffic')
+  t.equal(bench.entry.reason, 'model_not_loaded')
+  t.equal(bench.supervisor.statusOf('a')?.restarts, 0)
+  await bench.close(t)
+})
+
+t.test('on demand: a request that comes while it is being stopped starts it again', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+  bench.want()
+  await bench.clock.advance(0)
+  bench.pass()
+  await bench.clock.advance(60_500)
+  t.same(bench.machine.signals, ['SIGTERM'])
+  bench.want()
+  await bench.clock.advance(1_500)
+  t.equal(bench.machine.starts.length, 2)
+  t.ok((bench.machine.starts[1]?.startedAt ?? 0) >= 61_000, 'the old one has ended before')
+  await bench.close(t)
+})
+
+t.test('on demand: a start that fails is not repeated until somebody asks again', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+  bench.want()
+  await bench.clock.advance(0)
+  bench.machine.last.die()
+  t.equal(bench.entry.reason, 'refused')
+  t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off')
+  await bench.clock.advance(600_000)
+  t.equal(bench.machine.starts.length, 1)
+  t.equal(bench.supervisor.statusOf('a')?.state, 'asleep')
+  bench.want()
+  await bench.clock.advance(0)
+  t.equal(bench.machine.starts.length, 2)
+  await bench.close(t)
+})
+
+t.test(
+  'another address is another server: what was told of the old one is told again',
+  async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+    const config = tableConfig({ specs: [spec({ url: 'http://127.0.0.1:99' })] })
+    bench.store.apply({ type: 'configured', at: bench.clock.nowMs(), config })
+    t.equal(bench.entry.reason, 'model_not_loaded')
+    await bench.close(t)
+  },
+)
+
+t.test('stop() ends what runs and starts nothing more', async (t) => {
+  const bench = new Bench()
+  bench.machine.termMs = null
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(1_000)
+  await bench.close(t)
+  t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
+  t.same(bench.steps.slice(-3), ['terminated shutdown', 'killed shutdown', 'ended shutdown'])
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(60_000)
+  t.equal(bench.machine.starts.length, 1)
+})
+
+t.test('status() shows no part of the command line but the program', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(1_000)
+  t.match(bench.supervisor.statusOf('a'), { program: 'engine', pid: 1_000, onDemand: false })
+  t.notMatch(JSON.stringify([bench.supervisor.statusOf('a'), bench.events]), /sk-secret/)
+  await bench.close(t)
+})
