@@ -10,6 +10,7 @@ export const embedded: Quirks = {
   modelOptional: true,
   listsUnloaded: false,
   routes: ['chat', 'completions'],
+  work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

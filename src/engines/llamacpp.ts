@@ -1,6 +1,7 @@
 import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
 import { names } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
+import { workOfSlots } from './work.ts'
 
 /**
  * llama.cpp's `llama-server`, with one model or as a router over many. Seen live: b10434, b11434;
@@ -28,6 +29,9 @@ export const llamacpp: Quirks = {
     'tokenize',
     'detokenize',
   ],
+  // Queued requests that were given up are run later, all of them, so it is looked at before a probe
+  // is sent. A frozen one may answer 200 here: only what grows counts.
+  work: { path: '/slots', before: true, read: workOfSlots },
   quietIntervalMs: 0,
   neverProbe: () => false,
   // 503 "Loading model" on every route.

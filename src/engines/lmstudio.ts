@@ -16,6 +16,7 @@ export const lmstudio: Quirks = {
   // With just-in-time loading /v1/models lists everything that was downloaded.
   listsUnloaded: true,
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
+  work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

@@ -28,6 +28,7 @@ export const ollama: Quirks = {
   listsUnloaded: true,
   // Longer than the keep-alive of 5 min, so that quiet probes never pin a model in memory.
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
+  work: null,
   quietIntervalMs: 330_000,
   neverProbe: (model) => CLOUD.test(model),
   // It never says so: a request simply blocks until the model is loaded.

@@ -13,6 +13,7 @@ export const openai: Quirks = {
   // It may list a whole catalogue; asking for one of many could load it, or cost money.
   listsUnloaded: true,
   routes: ROUTE_NAMES,
+  work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),

@@ -1,5 +1,6 @@
 import type { RouteName } from '../core/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
+import type { WorkQuery } from './work.ts'
 
 /** The kinds of generation a probe can ask for, in the order they are tried. */
 export type ProbeKind = 'chat' | 'completions' | 'embeddings'
@@ -25,6 +26,8 @@ export interface Quirks {
   readonly routes: readonly RouteName[]
   /** How to ask what is in memory; null: there is no way to ask. */
   readonly loadedQuery: LoadedQuery | null
+  /** How to see what it is at; null: there is no way to see. */
+  readonly work: WorkQuery | null
   /** May a probe leave `model` out when none is known? */
   readonly modelOptional: boolean
   /** Does `GET /v1/models` list models that are not in memory? Then none is chosen from many. */

@@ -24,6 +24,7 @@ export const sglang: Quirks = {
     'tokenize',
     'detokenize',
   ],
+  work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,
   // 503 "The request queue is full." is load.

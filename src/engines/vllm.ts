@@ -1,6 +1,7 @@
 import { ROUTE_NAMES } from '../core/route-name.ts'
 import { engineError, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
+import { workOfCounter } from './work.ts'
 
 /**
  * vLLM's own API server, on CPU or GPU. Its port is 8000, which is the gate's: 8001 by convention
@@ -17,6 +18,13 @@ export const vllm: Quirks = {
   modelOptional: true,
   listsUnloaded: false,
   routes: ROUTE_NAMES,
+  // Gauges read 0 while requests hang, and 200 here is no sign of life. It drops what its client gives
+  // up. The count of gaps between tokens leaves out the first one of each stream.
+  work: {
+    path: '/metrics',
+    before: false,
+    read: (body) => workOfCounter(body, 'vllm:inter_token_latency_seconds_count'),
+  },
   quietIntervalMs: 0,
   neverProbe: () => false,
   // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling,

@@ -140,6 +140,7 @@ export class ProbeLoop {
       wire,
       listing: this.#listing,
       onSent: () => this.#apply({ type: 'probe_sent', at: clock.nowMs() }),
+      onProgress: (gapMs) => this.#apply({ type: 'progress', at: clock.nowMs(), gapMs }),
     }
   }
 

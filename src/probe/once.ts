@@ -44,6 +44,7 @@ export async function probeOnce(call: OnceCall): Promise<OnceResult> {
       quirks: quirksOf(call.engine),
       queryLimitMs: Math.min(call.limitMs, QUERY_LIMIT_MS_MAX),
       onSent: () => {},
+      onProgress: () => {},
     },
     NO_MEMORY,
   )

@@ -3,6 +3,7 @@ import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ModelChoice } from './choose-model.ts'
 import type { Listing } from './listing.ts'
+import { untilRoom, watchWork } from './room.ts'
 import type { fetchJson, runProbe } from './run.ts'
 import { ofBreak, ofStatus } from './verdict.ts'
 import type { Target } from './wire.ts'
@@ -21,9 +22,11 @@ export interface Memory {
   readonly lastLoaded: string | null
   /** It was asked what is in memory and cannot tell (llama.cpp with one model). */
   readonly cannotTell: boolean
+  /** A probe was given up there, and nothing has answered since: it may still stand in a queue. */
+  readonly owed: boolean
 }
 
-export const NO_MEMORY: Memory = { kind: null, lastLoaded: null, cannotTell: false }
+export const NO_MEMORY: Memory = { kind: null, lastLoaded: null, cannotTell: false, owed: false }
 
 /** One round of probing one upstream. */
 export interface Round {
@@ -40,8 +43,10 @@ export interface Round {
   readonly signal: AbortSignal
   readonly wire: Wire
   readonly listing: Listing
-  /** Called once, when the first generation request goes out. */
+  /** Called once, when the first generation request goes out, or when it would but for a queue. */
   readonly onSent: () => void
+  /** Called when it is seen to generate for others; `gapMs`: since it was last seen to. */
+  readonly onProgress: (gapMs: number) => void
 }
 
 export interface RoundResult {
@@ -76,14 +81,29 @@ export async function runRound(round: Round, was: Memory): Promise<RoundResult> 
   }
   if (choice.kind !== 'probe') return { outcome: withoutProbe(choice), memory }
   const asking = { ...round, onSent: once(round.onSent) }
-  const first = await generate(asking, memory, choice.model)
+  const waited = await untilRoom(asking, was.owed)
+  if (waited !== null) return { outcome: waited, memory }
+  const first = await watched(asking, memory, choice.model)
   const { outcome, kind } = await renamed(asking, told, { memory, model: choice.model, first })
   const nameless = choice.model === null && !round.quirks.modelOptional
   if (told.kind === 'silent' && nameless && isRefusedKind(outcome)) {
     // It lives, but did not tell us in time what to ask for.
     return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory }
   }
-  return { outcome, memory: { ...memory, kind: outcome.kind === 'pass' ? kind : was.kind } }
+  const owed = outcome.kind === 'timeout' || (outcome.kind === 'inconclusive' && was.owed)
+  return { outcome, memory: { ...memory, owed, kind: outcome.kind === 'pass' ? kind : was.kind } }
+}
+
+/** A generation, and a look now and then at what else the engine does while it is silent. */
+async function watched(round: Round, memory: Memory, model: string | null): Promise<Generated> {
+  const ending = new AbortController()
+  const watch = watchWork(round, ending.signal)
+  try {
+    return await generate(round, memory, model)
+  } finally {
+    ending.abort()
+    await watch
+  }
 }
 
 function choiceOf(round: Round, told: Told, was: Memory): ModelChoice {
@@ -109,7 +129,7 @@ async function renamed(
   await round.listing.refresh(query(round))
   const choice = choiceOf(round, told, was.memory)
   if (choice.kind !== 'probe' || choice.model === was.model) return was.first
-  return generate(round, was.memory, choice.model)
+  return watched(round, was.memory, choice.model)
 }
 
 async function askLoaded(round: Round, was: Memory): Promise<Told> {

@@ -22,7 +22,7 @@ export interface ProbeCall {
   readonly onSent: () => void
 }
 
-/** One GET whose answer is JSON. */
+/** One GET. */
 export interface FetchCall {
   readonly target: Target
   readonly path: string
@@ -31,7 +31,7 @@ export interface FetchCall {
   readonly signal: AbortSignal
 }
 
-/** How a GET ended. `body` is undefined when it is no JSON. */
+/** How a GET ended. `body` is its JSON, or its text where it is none. */
 export type Fetched =
   | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
   /** Nothing, or not all of it, within the limit. */
@@ -65,17 +65,14 @@ export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
   }
 }
 
-/** Asks for JSON: the model list, or what is in memory. Never rejects. */
+/** Asks for the model list, for what is in memory, or for counters. Never rejects. */
 export async function fetchJson(call: FetchCall): Promise<Fetched> {
   const { target, path } = call
   const answer = await within(call, { target, path, body: null })
   if (answer === null) return { kind: 'silent' }
   if (answer.kind === 'broken') return answer
-  return {
-    kind: 'answer',
-    status: answer.status,
-    body: parseJson(new TextDecoder().decode(answer.body)),
-  }
+  const text = new TextDecoder().decode(answer.body)
+  return { kind: 'answer', status: answer.status, body: parseJson(text) ?? text }
 }
 
 interface Bounds {

@@ -46,6 +46,7 @@ export class Bench {
       wire: this.wire,
       listing: this.listing,
       onSent: () => this.sent++,
+      onProgress: () => {},
     }
     const running = runRound(round, this.memory)
     await this.clock.advance(withinMs)

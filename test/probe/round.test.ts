@@ -70,7 +70,8 @@ t.test('runRound(): the question what is loaded decides when nobody listens', as
 t.test('runRound(): llama.cpp with one model is asked once what it has loaded', async (t) => {
   const it = new Bench('llamacpp')
   for (let round = 0; round < 3; round++) t.equal((await it.round(100)).kind, 'pass')
-  t.strictSame(it.paths, ['/v1/models', '/v1/models'], 'one question, one list')
+  const lists = it.paths.filter((path) => path === '/v1/models')
+  t.equal(lists.length, 2, 'one question, one list')
 })
 
 t.test('runRound(): a llama.cpp router is probed on a loaded model only', async (t) => {
