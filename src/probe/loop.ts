@@ -51,6 +51,8 @@ export class ProbeLoop {
   readonly #listing: Listing
   readonly #due: Due
   readonly #stopping = new AbortController()
+  /** Ends the round that runs. */
+  #giveUp = new AbortController()
   #memory: Memory = NO_MEMORY
   #last: ProbeOutcome | null = null
   #unresolved = 0
@@ -80,8 +82,13 @@ export class ProbeLoop {
     await this.#listing.settled()
   }
 
-  /** Something that can make the next probe due sooner has changed. */
+  /** Something that can make the next probe due sooner has changed, or the one in flight void. */
   changed(table: RoutingTable, entry: Entry): void {
+    const { sentAt, failure } = entry.facts
+    const refused = failure !== null && failure.reason === 'refused' ? failure.at : null
+    // Nobody listens there any more. A process that ends may wait for its last connection: llama.cpp
+    // does, and its streams stand still meanwhile (b10434).
+    if (sentAt !== null && refused !== null && refused > sentAt) this.#giveUp.abort()
     this.#due.changed(table, entry)
   }
 
@@ -119,6 +126,7 @@ export class ProbeLoop {
     if (entry === null) return
     const { clock } = this.#deps
     const startedAt = clock.nowMs()
+    this.#giveUp = new AbortController()
     const { outcome, memory } = await this.#guarded(this.#roundOf(entry))
     if (this.#stopping.signal.aborted) return
     this.#remember(outcome, memory)
@@ -136,7 +144,7 @@ export class ProbeLoop {
       limitMs: PROBE_LIMIT_MS,
       queryLimitMs: Math.min(deadlineMs, QUERY_LIMIT_MS_MAX),
       clock,
-      signal: this.#stopping.signal,
+      signal: AbortSignal.any([this.#stopping.signal, this.#giveUp.signal]),
       wire,
       listing: this.#listing,
       onSent: () => this.#apply({ type: 'probe_sent', at: clock.nowMs() }),

@@ -62,6 +62,29 @@ scene('ProbeLoop: after a failure the model list is not trusted', [spec()], asyn
   t.strictSame([...new Set(asked)], [null, 'new'])
 })
 
+scene(
+  'ProbeLoop: a probe is given up when nobody listens there any more',
+  [spec()],
+  async (t, it) => {
+    await it.clock.advance(1_000)
+    it.active()
+    it.wire.play = () => 'hang'
+    await it.clock.advance(3_000)
+    t.equal(it.wire.inFlight, 1, 'a probe waits')
+    const tell = (failure: 'refused' | 'reset'): void => {
+      const evidence = { type: 'live_failure', at: it.clock.nowMs(), failure } as const
+      it.store.apply({ type: 'evidence', name: 'a', epoch: it.entry()?.epoch ?? 0, evidence })
+    }
+    tell('reset')
+    await it.clock.advance(10)
+    t.equal(it.wire.inFlight, 1, 'a reset says nothing about the connection of the probe')
+    tell('refused')
+    await it.clock.advance(10)
+    t.equal(it.wire.inFlight, 0, 'an engine that ends may wait for this connection')
+    t.equal(it.reason(), 'refused')
+  },
+)
+
 t.test('ProbeLoop.stop(): what goes out or comes back later is void', async (t) => {
   const it = new Stage(spec())
   it.wire.sendsAtOnce = false
