@@ -2,6 +2,9 @@ import type { EndCause, ProcessStatus } from '../core/process.ts'
 import type { Random } from '../runtime/random.ts'
 import { afterEnd, type History, NO_HISTORY } from './history.ts'
 
+/** Ends after which it stays shown as draining until the next start, or for good. */
+export const PLANNED: ReadonlySet<EndCause> = new Set(['changed', 'removed', 'shutdown'])
+
 /** Ends after which the next start is no restart. */
 const NO_RESTART: ReadonlySet<EndCause> = new Set(['idle', 'removed'])
 

@@ -12,6 +12,9 @@ import { filesOf, stateDirOf } from './state-dir.ts'
 /** After the engine has ended and its group was killed, its last words get this long to arrive, ms. */
 const LAST_WORDS_MS = 1_000
 
+/** How often a process that was killed is looked for until its end is reported, ms. */
+const LOOK_MS = 1_000
+
 /** The machine that the gate runs on. */
 export interface HostMachineParts {
   readonly clock: Clock
@@ -65,9 +68,11 @@ export class HostMachine implements Machine {
       stream?.on('data', (chunk: Buffer) => log.write(chunk))
     }
     let [exited, ended] = [false, false]
+    let cancelLook: (() => void) | null = null
     const endOnce = (how: string): void => {
       if (ended) return
       ended = true
+      cancelLook?.()
       for (const stream of group.stdio) stream?.destroy()
       end(how)
     }
@@ -76,7 +81,7 @@ export class HostMachine implements Machine {
       exited = true
       // Whoever is left of its group serves nobody any more. The watcher, which is still in it,
       // keeps the number of the group from being given again.
-      if (pid !== undefined) signalGroup(pid, 'SIGKILL')
+      if (pid !== undefined && !ended) signalGroup(pid, 'SIGKILL')
       const how = signal ?? `exit code ${code}`
       const cancel = clock.after(LAST_WORDS_MS, () => endOnce(how))
       group.once('close', () => {
@@ -85,12 +90,20 @@ export class HostMachine implements Machine {
       })
     })
     if (pid === undefined) return { pid: null, log: null, signal: () => undefined }
+    /** A process that a debugger holds is dead and is not reported: the kernel is asked. */
+    const lookForEnd = async (): Promise<void> => {
+      const gone = (await startTimeOf(pid)) === null
+      if (gone && !exited) endOnce('SIGKILL')
+      if (!ended) cancelLook = clock.after(LOOK_MS, () => void lookForEnd())
+    }
     void this.#file(plan, (lock) => lock.engineRuns(pid))
     return {
       pid,
       log: log.path,
       signal: (signal) => {
-        if (!exited) signalGroup(pid, signal)
+        if (exited) return
+        signalGroup(pid, signal)
+        if (signal === 'SIGKILL') void lookForEnd()
       },
     }
   }

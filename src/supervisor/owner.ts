@@ -1,7 +1,7 @@
 import type { EndCause, ProcessStatus } from '../core/process.ts'
 import type { RoutingTable } from '../core/table.ts'
 import type { Random } from '../runtime/random.ts'
-import { Book } from './book.ts'
+import { Book, PLANNED } from './book.ts'
 import { type Action, decide, GRACE_MS, nextLookMs, type Owned, type Situation } from './decide.ts'
 import type { EngineProcess, Exit, Machine } from './machine.ts'
 import { type Plan, sameLine, wantOf } from './plan.ts'
@@ -18,6 +18,8 @@ export interface OwnerDeps extends TellingDeps {
   readonly machine: Machine
 }
 
+/** A look that comes so much later than planned tells that our own machine was held up, ms. */
+const LATE_MS = 500
 /** Until a port or a lock that somebody else has is looked at again, ms. */
 const AGAIN_MS = { port: 5_000, lock: 500 } as const
 
@@ -87,9 +89,19 @@ export class Owner {
     const action = decide(situation)
     this.#act(action, situation)
     // Acting can have looked again, and planned by what it saw then.
+    this.#lookIn(nextLookMs(this.#owned.kind, action, situation.nowMs))
+  }
+
+  #lookIn(waitMs: number | null): void {
     this.#cancel()
-    const waitMs = nextLookMs(this.#owned.kind, action, situation.nowMs)
-    this.#cancel = waitMs === null ? () => {} : this.#deps.clock.after(waitMs, () => this.look())
+    if (waitMs === null) return
+    const { clock } = this.#deps
+    const dueAt = clock.nowMs() + waitMs
+    this.#cancel = clock.after(waitMs, () => {
+      // We were not awake: what came meanwhile is heard before anything is decided.
+      if (clock.nowMs() - dueAt > LATE_MS) this.#lookIn(LATE_MS)
+      else this.look()
+    })
   }
 
   /** Ends the process, and all looks. Resolves when nothing of it is left; never rejects. */
@@ -236,6 +248,3 @@ export class Owner {
     this.#since = this.#deps.clock.nowMs()
   }
 }
-
-/** Ends after which it stays shown as draining until the next start, or for good. */
-const PLANNED: ReadonlySet<EndCause> = new Set(['changed', 'removed', 'shutdown'])

@@ -8,14 +8,17 @@ import { freePort, isAlive, owningGate, until, untilGenerated } from '../support
 
 /** The shell in the process group of an engine that ends it when the gate is gone. */
 function watcherOf(member: number): number {
-  const rows = execFileSync('ps', ['-A', '-o', 'pid=,pgid=,args='], { encoding: 'utf8' })
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=', '-o', 'pgid=', '-o', 'args='], {
+    encoding: 'utf8',
+  })
     .split('\n')
     .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row) ?? [])
   const group = rows.find(([, pid]) => Number(pid) === member)?.[2]
   const found = rows.find(
     ([, , pgid, args]) => pgid === group && args?.startsWith('/bin/sh') === true,
   )
-  if (found === undefined) throw new Error('there is no watcher')
+  if (found === undefined)
+    throw new Error(`no watcher of ${member} in\n${rows.map(([row]) => row).join('\n')}`)
   return Number(found[1])
 }
 
@@ -24,6 +27,7 @@ t.test('a gate that is restarted waits for the old engine to end', async (t) => 
   const port = await freePort()
   const first = await owningGate(t, 'ignore-term child', { state, port })
   await untilGenerated(first, 1)
+  await until(() => first.pids().length === 2)
   const old = first.pids()
   // Without its watcher the old engine does not end until we say so.
   const watcher = watcherOf(old[0] ?? 0)

@@ -11,9 +11,18 @@ import { spec, tableConfig } from '../support/world.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { plan } from './situation.ts'
 
+/** A clock whose timers can come late, as when our event loop stands still. */
+class LateClock extends VirtualClock {
+  lateMs = 0
+
+  override after(delayMs: number, task: () => void): () => void {
+    return super.after(delayMs + this.lateMs, task)
+  }
+}
+
 /** The real supervisor over a real table, on a clock and a machine that do what they are told. */
 class Bench {
-  readonly clock = new VirtualClock()
+  readonly clock = new LateClock()
   readonly machine = new FakeMachine(this.clock)
   readonly events: Extract<GateEvent, { type: 'engine_process' }>[] = []
   readonly store = new TableStore(tableConfig({ specs: [spec()] }), () => this.clock.nowMs())
@@ -156,6 +165,26 @@ t.test(
       'started http_5xx',
       'generated',
     ])
+    await bench.close(t)
+  },
+)
+
+t.test(
+  'after a stall of our own, what came meanwhile is heard before anything is decided',
+  async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([plan()])
+    await bench.clock.advance(0)
+    bench.fail('http_5xx')
+    await bench.clock.advance(50_000)
+    bench.clock.lateMs = 30_000
+    await bench.clock.advance(30_300)
+    bench.clock.lateMs = 0
+    await bench.clock.advance(300)
+    t.same(bench.machine.signals, [], 'the verdict is old enough, but nobody listened')
+    bench.pass()
+    await bench.clock.advance(60_000)
+    t.same(bench.machine.signals, [])
     await bench.close(t)
   },
 )
