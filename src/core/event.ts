@@ -11,6 +11,8 @@ export type Ending =
   | 'cut'
   /** The client left. */
   | 'client_gone'
+  /** The client took nothing for minutes, and was cut off. */
+  | 'client_stalled'
 
 /**
  * Everything worth counting or logging, emitted after it happened, once. Observers switch over it

@@ -1,24 +1,19 @@
 import type { ServerResponse } from 'node:http'
 import type { Ending } from '../core/event.ts'
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { decide, type RouteRequest } from '../core/route.ts'
+import { decide } from '../core/route.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, pendingHeaders } from './attempt-input.ts'
+import { ClientFlow, STALLED_MS } from './client-flow.ts'
 import { begin, follows, type Forward, noRoute, routeRequest, type Running } from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
-import {
-  type AttemptEnding,
-  evidenceOf,
-  type Failed,
-  type HeldAnswer,
-  SENT_MAX,
-  stalled,
-} from './ending.ts'
+import type { AttemptEnding, Failed, HeldAnswer } from './ending.ts'
+import { evidenceOf, SENT_MAX, stalled } from './ending.ts'
 import { type Blocked, startFor } from './hold.ts'
 import type { Lease } from './leases.ts'
-import { patienceLost } from './patience.ts'
+import { patienceLost, waitingOf } from './patience.ts'
 
 /**
  * One client request and all that happens to it: route, attempt, failover until the first content,
@@ -29,6 +24,7 @@ export class Exchange {
   readonly #asked: Asked
   readonly #response: ServerResponse
   readonly #writer: AnswerWriter
+  readonly #flow: ClientFlow
   readonly #tried: string[] = []
   #running: Running | null = null
   #upstream: string | null = null
@@ -44,12 +40,13 @@ export class Exchange {
     this.#deps = deps
     this.#asked = asked
     this.#response = response
+    this.#flow = new ClientFlow(response)
     this.#writer = new AnswerWriter(response, { clock: deps.clock, api: asked.lane.api })
   }
 
   async run(): Promise<void> {
-    this.#response.on('close', () => this.#clientGone())
-    if (this.#response.destroyed) return this.#clientGone()
+    this.#response.on('close', () => this.#leave('client_gone'))
+    if (this.#response.destroyed) return this.#leave('client_gone')
     this.#armCommitDeadline()
     try {
       await this.#loop()
@@ -59,14 +56,15 @@ export class Exchange {
     }
   }
 
-  /** Called by the watch while it runs: leaves an upstream that is silent for too long. */
+  /** Called by the watch while it runs: leaves an upstream that is silent for too long, and a client
+   *  that takes nothing. */
   tick(nowMs: number): void {
     if (this.#running === null) return
-    const { attempt, lease } = this.#running
-    const request = (): RouteRequest => routeRequest(this.#asked, this.#tried)
-    const waiting = { lease, committed: attempt.committed, request }
+    const flow = this.#flow.look(nowMs, this.#writer.bytes)
+    if (flow.blocked && flow.stillMs >= STALLED_MS) return this.#leave('client_stalled')
+    const waiting = waitingOf(this.#running, this.#asked, { tried: this.#tried, flow })
     const ending = patienceLost(this.#deps.store.current, waiting, nowMs)
-    if (ending !== null) attempt.stop(ending)
+    if (ending !== null) this.#running.attempt.stop(ending)
   }
 
   /** Ends it now, for a reason that lies outside of it. */
@@ -203,9 +201,8 @@ export class Exchange {
 
   #firstContent(atMs: number): void {
     this.#cancelCommit()
-    const ttftMs = atMs - this.#asked.arrivedAt
-    this.#ttftMs = ttftMs
-    this.#deps.emit({ type: 'first_content', upstream: this.#upstream ?? '', ttftMs })
+    this.#ttftMs = atMs - this.#asked.arrivedAt
+    this.#deps.emit({ type: 'first_content', upstream: this.#upstream ?? '', ttftMs: this.#ttftMs })
   }
 
   #armCommitDeadline(): void {
@@ -217,10 +214,10 @@ export class Exchange {
     )
   }
 
-  #clientGone(): void {
+  #leave(ending: 'client_gone' | 'client_stalled'): void {
     if (this.#over) return
     const attempt = this.#running?.attempt
-    this.#finish('client_gone', null)
+    this.#finish(ending, null)
     this.#writer.destroy()
     this.#stopWaiting()
     attempt?.abort()
@@ -230,6 +227,7 @@ export class Exchange {
   #finish(ending: Ending, code: ErrorCode | null): void {
     this.#over = true
     this.#cancelCommit()
+    this.#flow.end(this.#deps.clock)
     const { requestId, method, path, arrivedAt } = this.#asked
     this.#deps.emit({
       type: 'exchange_ended',

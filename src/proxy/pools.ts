@@ -22,6 +22,8 @@ export interface Connection {
 
 /** Engines close an idle connection after 5 s (uvicorn, cpp-httplib): be sooner. */
 const IDLE_MS_MAX = 4_000
+/** Silence after which the system asks whether the upstream's host is still there. */
+const KEEP_ALIVE_MS = 15_000
 /** Idle connections kept per upstream. */
 const FREE_MAX = 256
 
@@ -132,6 +134,10 @@ function openClient(target: Target, onSocket: (socket: Socket) => void): Client 
     // `localhost` may be ::1 or 127.0.0.1: try both.
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: 250,
+    // A host that vanishes in the middle of a stream says nothing: after this silence the system
+    // asks, ten times a second apart (libuv), and the stream ends after 25 s instead of never.
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
   })
   return new Client(new URL(target.url).origin, {
     // Local engines speak HTTP/1.1; undici would offer HTTP/2 over TLS (undici issue 5381).

@@ -174,6 +174,7 @@ function ofEngine(event: Extract<GateEvent, { type: 'engine_process' }>): LogRec
 }
 
 function endingText(ending: string, phase: string): string {
+  if (ending === 'client_stalled') return 'client did not read'
   if (ending !== 'client_gone') return ending
   return phase === 'before_commit'
     ? 'client left before its answer'

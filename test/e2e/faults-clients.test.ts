@@ -6,7 +6,7 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat as rawChat, GOOD, JSON_LINE, RawClient, request } from '../support/raw.ts'
 import { chunk, event, json, rawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
-import { startGate, type TestGate } from '../support/start-gate.ts'
+import { leapingClock, startGate, type TestGate } from '../support/start-gate.ts'
 
 // Goal: slow, half-closed and greedy clients get what is theirs and take nothing from others; what
 // belongs to one hop stays there.
@@ -60,6 +60,65 @@ t.test('F34 readers that do not read: others are served, memory is bounded', asy
   t.equal(gate.reason('a'), 'ok', 'a slow client is no silence of the upstream')
   for (const socket of readers) socket.destroy()
   await gate.until(() => [...up.sockets].length <= 5)
+})
+
+// Fails without: `ClientFlow` in proxy/exchange.ts.
+t.test('F34 a reader that takes nothing for minutes is cut, and told as such', async (t) => {
+  const big = chunk(event('x'.repeat(60_000)))
+  const up = await rawUpstream(t, (socket, asked) => {
+    if (!asked.includes('endless')) return void socket.write(SSE_HEAD + chunk(event('b')) + SSE_END)
+    socket.write(SSE_HEAD)
+    const pour = (): void => {
+      while (!socket.destroyed && socket.write(big));
+      socket.once('drain', pour)
+    }
+    pour()
+  })
+  const clock = leapingClock()
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV }, clock)
+  const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
+  const socket = connect(gate.port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => {}).pause()
+  socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+  const busy = (): number => [...up.sockets].filter((one) => one.writableNeedDrain).length
+  await gate.until(() => busy() === 1, 20_000)
+  // All that the kernel takes on the way to the reader.
+  for (let last = -1; last !== socket.bytesRead; await pause(1_000)) last = socket.bytesRead
+  clock.leap(200_000)
+  await pause(500)
+  t.notOk(
+    gate.lines.some((line) => line.includes('client_stalled')),
+    'slow is not dead',
+  )
+  clock.leap(101_000)
+  await gate.until(() => gate.lines.some((line) => line.includes('client_stalled')), 20_000)
+  await gate.until(() => busy() === 0, 20_000)
+  t.ok((await readStream(await chat(gate, { stream: true }))).done)
+})
+
+// Fails without: DEAD_MS in proxy/patience.ts.
+t.test('a stream whose connection is dead ends, while its upstream serves others', async (t) => {
+  const up = await rawUpstream(t, (socket, asked) => {
+    const end = asked.includes('dead') ? '' : SSE_END
+    socket.write(SSE_HEAD + chunk(event('b')) + end)
+  })
+  const clock = leapingClock()
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV }, clock)
+  const content = 'dead'
+  const dead = await chat(gate, { stream: true, messages: [{ role: 'user', content }] })
+  const read = readStream(dead)
+  await pause(500)
+  clock.leap(590_000)
+  t.ok((await readStream(await chat(gate, { stream: true }))).done)
+  await pause(500)
+  t.notOk(
+    gate.lines.some((line) => line.includes('upstream_stalled')),
+    'not yet',
+  )
+  clock.leap(11_000)
+  t.ok((await readStream(await chat(gate, { stream: true }))).done)
+  t.match((await read).error, { code: 'upstream_stalled' })
 })
 
 // The matrix would answer such a client. But a FIN is also all that is seen of a client that closes

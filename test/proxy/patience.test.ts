@@ -17,7 +17,11 @@ const wedged = () => {
 t.test('patienceLost() keeps waiting for an upstream that serves', async (t) => {
   const world = new World().pass('a').pass('b')
   t.equal(
-    patienceLost(world.table, { lease: lease(world), committed: false, request }, 99_999),
+    patienceLost(
+      world.table,
+      { lease: lease(world), committed: false, request, stillMs: 0 },
+      99_999,
+    ),
     null,
   )
 })
@@ -26,7 +30,7 @@ t.test('patienceLost() gives up an attempt without content at a proven wedge', a
   const world = wedged()
   const ending = patienceLost(
     world.table,
-    { lease: lease(world), committed: false, request },
+    { lease: lease(world), committed: false, request, stillMs: 0 },
     8_000,
   )
   t.match(ending, { kind: 'failed', why: 'ours', code: 'upstream_stalled' })
@@ -37,7 +41,7 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
   const at = (contentAt: number) =>
     patienceLost(
       world.table,
-      { lease: lease(world, { contentAt }), committed: true, request },
+      { lease: lease(world, { contentAt }), committed: true, request, stillMs: 0 },
       8_000,
     )
   t.match(at(100), { kind: 'cut', code: 'upstream_stalled' })
@@ -47,5 +51,31 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
 t.test('patienceLost() never judges by a verdict about another server', async (t) => {
   const world = wedged()
   const old = { ...lease(world), epoch: -1 }
-  t.equal(patienceLost(world.table, { lease: old, committed: true, request }, 99_999), null)
+  t.equal(
+    patienceLost(world.table, { lease: old, committed: true, request, stillMs: 0 }, 99_999),
+    null,
+  )
 })
+
+t.test(
+  'patienceLost() cuts a stream that is dead while its upstream goes on generating',
+  async (t) => {
+    const world = new World().pass('a').at(700_000).pass('a')
+    const at = (stillMs: number | null, committed = true, over = lease(world, { contentAt: 1 })) =>
+      patienceLost(world.table, { lease: over, committed, request, stillMs }, 700_000)
+    t.match(at(600_000), { kind: 'cut', code: 'upstream_stalled' })
+    t.equal(at(599_999), null, 'the proof is not much younger')
+    t.equal(at(null), null, 'the client takes no more, or nobody judges')
+    t.equal(at(700_000, false, lease(world)), null, 'a prefill may take its time')
+    const old = { ...lease(world, { contentAt: 1 }), epoch: -1 }
+    t.equal(at(700_000, true, old), null, 'proof of another server')
+    const alone = new World().pass('a').at(700_000)
+    const only = {
+      lease: lease(alone, { contentAt: 1 }),
+      committed: true,
+      request,
+      stillMs: 700_000,
+    }
+    t.equal(patienceLost(alone.table, only, 700_000), null, 'nothing else has moved either')
+  },
+)

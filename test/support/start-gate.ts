@@ -2,7 +2,7 @@ import { type App, createApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Reason } from '../../src/core/reason.ts'
 import { shownReason } from '../../src/core/table.ts'
-import { systemClock } from '../../src/runtime/clock.ts'
+import { type Clock, systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 
 /** A gate as a user has it, in this process, on a free port of the loopback. */
@@ -23,12 +23,26 @@ export interface TestGate {
   close(): Promise<void>
 }
 
+/** The system's clock, with a way to let minutes pass at once. Timers stay as they are. */
+export function leapingClock(): Clock & { leap(ms: number): void } {
+  let aheadMs = 0
+  return {
+    ...systemClock,
+    nowMs: () => systemClock.nowMs() + aheadMs,
+    leap: (ms) => void (aheadMs += ms),
+  }
+}
+
 interface Teardown {
   teardown: (end: () => Promise<void>) => unknown
 }
 
 /** Starts a gate with this environment (`GENGATE_PORT` is any free one) and closes it after `t`. */
-export async function startGate(t: Teardown, env: Record<string, string>): Promise<TestGate> {
+export async function startGate(
+  t: Teardown,
+  env: Record<string, string>,
+  clock: Clock = systemClock,
+): Promise<TestGate> {
   const lines: string[] = []
   const log = createLog({
     tty: false,
@@ -37,7 +51,7 @@ export async function startGate(t: Teardown, env: Record<string, string>): Promi
     clock: systemClock,
     write: (line) => lines.push(line),
   })
-  const io = { clock: systemClock, random: Math.random, version: '0.0.0-test', log }
+  const io = { clock, random: Math.random, version: '0.0.0-test', log }
   const app = createApp(configOf(env), io)
   t.teardown(() => app.close({ force: true }))
   const { port } = await app.listen()
