@@ -12,9 +12,9 @@ export interface RouteRequest {
   /** Upstreams that have had their attempt. */
   readonly tried: readonly string[]
   /** Engine kinds that have the route; absent: all. */
-  readonly engines?: ReadonlySet<EngineKind>
+  readonly engines?: ReadonlySet<EngineKind> | undefined
   /** The one upstream that keeps what the request refers to; absent: any. */
-  readonly only?: string
+  readonly only?: string | undefined
 }
 
 export type RouteDecision =

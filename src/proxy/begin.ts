@@ -56,9 +56,12 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
 
 /** What routing needs to know of this request. */
 export function routeRequest({ scan, lane, only }: Asked, tried: readonly string[]): RouteRequest {
-  const request = { model: scan.model?.value ?? null, tried }
-  const routed = lane.route === null ? request : { ...request, engines: enginesWith(lane.route) }
-  return only === null ? routed : { ...routed, only }
+  return {
+    model: scan.model?.value ?? null,
+    tried,
+    engines: lane.route === null ? undefined : enginesWith(lane.route),
+    only: only ?? undefined,
+  }
 }
 
 /** What a request is told that `no_route` meets: code, detail and the member that is at fault. Pure. */

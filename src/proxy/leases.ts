@@ -19,12 +19,6 @@ const ITEMS_MAX = 16
 /** Progress is reported at most this often per upstream; the table needs no more. */
 const REPORT_MS = 100
 
-interface Held {
-  readonly item: FlightItem
-  readonly watched: boolean
-  contentAt: number | null
-}
-
 /** What is in flight at one upstream. */
 interface Group {
   readonly held: Set<Held>
@@ -34,6 +28,62 @@ interface Group {
   longestGapMs: number
 }
 
+/** A lease and what the book knows of it. A class, as there is one per request. */
+class Held implements Lease {
+  readonly upstream: string
+  readonly epoch: number
+  readonly watched: boolean
+  readonly #group: Group
+  readonly #freed: ReadonlySet<() => void>
+  readonly #item: FlightItem
+  #contentAt: number | null
+
+  constructor(
+    what: Pick<Lease, 'upstream' | 'epoch' | 'item'> & { readonly watched: boolean },
+    group: Group,
+    freed: ReadonlySet<() => void>,
+  ) {
+    this.upstream = what.upstream
+    this.epoch = what.epoch
+    this.watched = what.watched
+    this.#item = what.item
+    this.#contentAt = what.item.contentAt
+    this.#group = group
+    this.#freed = freed
+  }
+
+  /** Has content come? */
+  get begun(): boolean {
+    return this.#contentAt !== null
+  }
+
+  /** A plain value that stays as it is. */
+  get item(): FlightItem {
+    const contentAt = this.#contentAt
+    return this.#item.contentAt === contentAt ? this.#item : { ...this.#item, contentAt }
+  }
+
+  contentAt(atMs: number): void {
+    this.#contentAt = atMs
+  }
+
+  progress(atMs: number, gapMs: number): number | null {
+    const group = this.#group
+    if (this.epoch !== group.epoch) return null
+    group.longestGapMs = Math.max(group.longestGapMs, gapMs)
+    if (atMs - group.reportedAt < REPORT_MS) return null
+    const longest = group.longestGapMs
+    group.reportedAt = atMs
+    group.longestGapMs = 0
+    return longest
+  }
+
+  release(): void {
+    if (!this.#group.held.delete(this)) return
+    for (const listener of this.#freed) listener()
+  }
+}
+
 /** The book of what is in flight: counts for routing, snapshots for evidence. */
 export class Leases {
   readonly #held = new Map<string, Group>()
@@ -41,33 +91,10 @@ export class Leases {
 
   /** `watched`: its silence is evidence. What is not judged by its content is only counted. */
   take(upstream: string, epoch: number, item: FlightItem, watched = true): Lease {
-    const held: Held = { item, watched, contentAt: item.contentAt }
     const group = this.#groupOf(upstream, epoch)
+    const held = new Held({ upstream, epoch, item, watched }, group, this.#freed)
     group.held.add(held)
-    const release = (): void => {
-      if (!group.held.delete(held)) return
-      for (const listener of this.#freed) listener()
-    }
-    return {
-      upstream,
-      epoch,
-      get item() {
-        return itemOf(held)
-      },
-      contentAt(atMs) {
-        held.contentAt = atMs
-      },
-      progress(atMs, gapMs) {
-        if (epoch !== group.epoch) return null
-        group.longestGapMs = Math.max(group.longestGapMs, gapMs)
-        if (atMs - group.reportedAt < REPORT_MS) return null
-        const longest = group.longestGapMs
-        group.reportedAt = atMs
-        group.longestGapMs = 0
-        return longest
-      },
-      release,
-    }
+    return held
   }
 
   count(upstream: string): number {
@@ -97,14 +124,14 @@ export class Leases {
     let last: Held | null = null
     for (const held of group.held) {
       if (!held.watched) continue
-      if (items.length < ITEMS_MAX) items.push(itemOf(held))
-      if (held.contentAt === null) waiting++
+      if (items.length < ITEMS_MAX) items.push(held.item)
+      if (!held.begun) waiting++
       last = held
     }
     return {
       inFlight: group.held.size,
       waiting,
-      newest: last === null ? null : itemOf(last),
+      newest: last?.item ?? null,
       items,
     }
   }
@@ -125,9 +152,4 @@ export class Leases {
   upstreams(): string[] {
     return [...this.#held.keys()]
   }
-}
-
-/** As a plain value: snapshots stay as they were. */
-function itemOf({ item, contentAt }: Held): FlightItem {
-  return item.contentAt === contentAt ? item : { ...item, contentAt }
 }
