@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { type StatusAction, statusAction } from '../core/status.ts'
@@ -52,13 +53,15 @@ const ERROR_BODY_MS = 2_000
  * `done`, which never rejects. A reused connection that breaks before any byte came back is
  * replayed once on a fresh one and is no evidence against the upstream (design D7).
  */
-export class Attempt {
-  readonly done: Promise<AttemptEnding>
+export class Attempt implements Dispatcher.DispatchHandler {
+  readonly #done = Promise.withResolvers<AttemptEnding>()
+  readonly done: Promise<AttemptEnding> = this.#done.promise
   readonly #input: AttemptInput
   readonly #sink: AttemptSink
-  #resolve: (ending: AttemptEnding) => void = () => {}
   #ended = false
   #connection: Connection
+  /** Had the connection carried a request before this dispatch? */
+  #reused = false
   #controller: Dispatcher.DispatchController | null = null
   #head: AnswerHead | null = null
   #reader: AnswerReader | null = null
@@ -74,9 +77,6 @@ export class Attempt {
   constructor(input: AttemptInput, sink: AttemptSink) {
     this.#input = input
     this.#sink = sink
-    this.done = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
     this.#connection = input.pool.take()
     this.#dispatch()
   }
@@ -109,38 +109,45 @@ export class Attempt {
 
   #dispatch(): void {
     const { method, path, headers, body: given } = this.#input
-    const reused = this.#connection.reused()
     const connection = this.#connection
     const body = typeof given === 'function' ? given(connection.flushed) : given
-    const mine = (): boolean => !this.#ended && connection === this.#connection
+    this.#reused = connection.reused()
     connection.client.dispatch(
       { path, method, headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },
-      {
-        onRequestStart: (controller) => {
-          if (mine()) this.#controller = controller
-          else controller.abort(new Error('abandoned'))
-        },
-        onResponseStarted: () => {
-          if (mine()) this.#heard = true
-        },
-        onResponseStart: (_controller, status, responseHeaders) => {
-          if (!mine()) return
-          if (status >= 200) this.#onHead({ status, headers: responseHeaders })
-          else if (++this.#hints > HINTS_MAX) {
-            this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
-          }
-        },
-        onResponseData: (controller, chunk) => {
-          if (mine()) this.#onData(chunk, controller)
-        },
-        onResponseEnd: () => {
-          if (mine()) this.#onEnd()
-        },
-        onResponseError: (_controller, error) => {
-          if (mine()) this.#onError(error, reused)
-        },
-      },
+      this,
     )
+  }
+
+  // What undici tells of a dispatch. It says no more after an error, so that a replay hears of
+  // itself alone; what comes after the end is not listened to.
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#ended) controller.abort(new Error('abandoned'))
+    else this.#controller = controller
+  }
+
+  onResponseStarted(): void {
+    if (!this.#ended) this.#heard = true
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    if (this.#ended) return
+    if (status >= 200) this.#onHead({ status, headers })
+    else if (++this.#hints > HINTS_MAX) {
+      this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
+    }
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#ended) this.#onData(chunk, controller)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (!this.#ended) this.#onError(error, this.#reused)
   }
 
   #onHead(head: AnswerHead): void {
@@ -185,7 +192,8 @@ export class Attempt {
     this.#sink.commit(this.#head, length)
   }
 
-  #onEnd(): void {
+  onResponseEnd(): void {
+    if (this.#ended) return
     const head = this.#head
     if (head === null) return this.#onError(new Error('ended without an answer'), false)
     if (this.#reader === null) return this.#endByStatus(head, true)
@@ -237,6 +245,6 @@ export class Attempt {
     this.#cancelTimer()
     if (clean) this.#input.pool.give(this.#connection)
     else this.#input.pool.drop(this.#connection)
-    this.#resolve(ending)
+    this.#done.resolve(ending)
   }
 }
