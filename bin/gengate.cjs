@@ -54,10 +54,16 @@ function fail(why) {
   process.exit(2)
 }
 
+/** Tells the second process that a channel to the first one is there. */
+var MARK = '_GENGATE_LAUNCHED'
+
 /** Runs this very file again with another Node, and ends as that one ends. */
 function relaunch(node) {
   var args = process.execArgv.concat([__filename], process.argv.slice(2))
-  var child = spawn(node, args, { stdio: 'inherit' })
+  var env = Object.assign({}, process.env)
+  env[MARK] = '1'
+  // The channel carries nothing: its end tells the other process of our own, even by SIGKILL.
+  var child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: env })
   var forwarders = {}
   // A Ctrl-C reaches the child twice, from the terminal and from here, within milliseconds:
   // `serve` counts a second signal only half a second after the first.
@@ -83,6 +89,19 @@ function relaunch(node) {
   })
 }
 
+/** Ends this process with the one that launched it: who kills that one means the gate. */
+function endWithLauncher() {
+  if (process.env[MARK] === undefined) return
+  delete process.env[MARK]
+  // 128 + 9, as a shell says it.
+  if (!process.connected) process.exit(137)
+  process.on('disconnect', function () {
+    process.exit(137)
+  })
+  // Listening would keep a finished program alive.
+  process.channel.unref()
+}
+
 /** The compiled program in a package, the sources in a checkout. */
 function start() {
   var compiled = path.join(__dirname, '..', 'dist', 'main.js')
@@ -96,6 +115,7 @@ function start() {
 }
 
 if (isSupported(process.versions.node)) {
+  endWithLauncher()
   start()
 } else {
   var node = bundledNode()

@@ -65,9 +65,10 @@ function install(t: Test, options: { bundled: boolean }): string {
        for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) {
          process.on(name, () => { console.log(name); process.exit(7) })
        }
-       setTimeout(() => undefined, 20_000)
+       setTimeout(() => console.log('nobody ended me'), 20_000)
        console.log('ready')
-     }`,
+     }
+     if (what === 'env') console.log(Object.keys(process.env).join())`,
   )
   if (options.bundled && platformPackage !== undefined) {
     const bundled = join(home, 'node_modules', platformPackage)
@@ -127,6 +128,25 @@ t.test(
     t.test('dies of the signal that the bundled one died of', async (t) => {
       const { status, signal } = run(old, [install(t, { bundled: true }), 'die', 'SIGTERM'])
       t.same({ status, signal }, { status: null, signal: 'SIGTERM' })
+    })
+
+    t.test('takes the bundled one along when it is killed', async (t) => {
+      const child = spawn(old, [install(t, { bundled: true }), 'wait'], { env })
+      let said = ''
+      const ready = once(child.stdout, 'data')
+      // Both hold it: its end is the end of the second one.
+      const over = once(child.stdout, 'end')
+      child.stdout.on('data', (text) => (said += String(text)))
+      await ready
+      child.kill('SIGKILL')
+      await over
+      t.equal(said, 'ready\n')
+    })
+
+    t.test('leaves nothing in the environment of the program', async (t) => {
+      const { stdout } = run(old, [install(t, { bundled: true }), 'env'])
+      t.notMatch(stdout, /GENGATE|CHANNEL/)
+      t.match(stdout, 'PATH')
     })
 
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) {

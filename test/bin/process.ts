@@ -37,7 +37,7 @@ export async function serve(t: Test, env: Record<string, string> = {}) {
     detached: true,
   })
   t.teardown(() => {
-    // The group: a launcher that is killed cannot take its child along.
+    // The group: both processes at once.
     const runs = child.exitCode === null && child.signalCode === null
     if (runs && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
   })
@@ -48,9 +48,9 @@ export async function serve(t: Test, env: Record<string, string> = {}) {
 }
 
 /** Looks until there is something to see. The runner's own time limit ends a wait in vain. */
-export async function until<T>(look: () => T | undefined): Promise<T> {
+export async function until<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   for (;;) {
-    const seen = look()
+    const seen = await look()
     if (seen !== undefined) return seen
     await new Promise((resolve) => setTimeout(resolve, 20))
   }

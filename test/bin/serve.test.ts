@@ -13,6 +13,14 @@ t.test('SIGTERM ends the gate with 0 and frees its port', async (t) => {
   t.notOk(await answers(port))
 })
 
+t.test('SIGKILL ends the gate and frees its port, whichever process is hit', async (t) => {
+  const { child, port, ended } = await serve(t)
+  t.ok(await answers(port))
+  child.kill('SIGKILL')
+  t.same(await ended, [null, 'SIGKILL'])
+  await until(async () => ((await answers(port)) ? undefined : true))
+})
+
 t.test('one Ctrl-C, which reaches launcher and gate alike, drains the gate', async (t) => {
   const { child, log, port, ended } = await serve(t)
   if (child.pid === undefined) throw new Error('not started')
