@@ -13,7 +13,7 @@ import { spec, tableConfig } from '../support/world.ts'
 // virtual time, under traffic, with several seeds.
 
 const HOUR = 3_600_000
-const SEEDS = 5
+const SEEDS = 2
 /** From exec to the first answer, ms. */
 const LOAD_MS = 20_000
 
