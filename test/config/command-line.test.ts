@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
 import { parseCommandLine } from '../../src/config/command-line.ts'
@@ -154,4 +155,27 @@ t.test('a command line is never printed, and a change of it is noticed', async (
     needsRestart: [],
   })
   t.same(diffConfig(one.config, one.config).changed, [])
+})
+
+t.test('the example of docs/supervisor.md loads', async (t) => {
+  const page = readFileSync(new URL('../../docs/supervisor.md', import.meta.url), 'utf8')
+  const text = /```ini\n(.*?)```/s.exec(page)?.[1] ?? ''
+  const loaded = loadConfig({
+    env: {},
+    file: { path: '.env', text },
+    flags: { upstreams: [] },
+    readFile: () => null,
+  })
+  t.match(loaded, {
+    ok: true,
+    config: {
+      upstreams: [
+        { run: { command: 'llama-server' }, idleStopMs: null },
+        {
+          run: { command: 'ollama', env: { OLLAMA_HOST: '127.0.0.1:11434' } },
+          idleStopMs: 600_000,
+        },
+      ],
+    },
+  })
 })
