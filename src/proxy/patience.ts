@@ -1,6 +1,8 @@
 import { lastProofAt } from '../core/facts.ts'
+import { silenceBudgetMs } from '../core/judge.ts'
+import type { EvidenceReason } from '../core/reason.ts'
 import { mayAbandon, type RouteRequest } from '../core/route.ts'
-import type { RoutingTable } from '../core/table.ts'
+import { contextOf, type RoutingTable } from '../core/table.ts'
 import { routeRequest, type Running } from './begin.ts'
 import type { Flow } from './client-flow.ts'
 import type { Asked } from './deps.ts'
@@ -10,6 +12,10 @@ import type { Lease } from './leases.ts'
 /** A stream that says nothing for this long while its upstream goes on proving that it generates is
  *  dead, ms: its connection was lost on the way. Far beyond any pause of a stream that lives. */
 const DEAD_MS = 600_000
+
+/** Nothing generates there, or nobody listens any more. Streams can outlive their listener, so the
+ *  silence of this very one decides: vLLM that was told to end may leave one open for ever. */
+const GONE: readonly EvidenceReason[] = ['refused', 'unreachable', 'http_5xx']
 
 /** A running attempt, as far as patience with it goes. */
 export interface Waiting {
@@ -37,9 +43,9 @@ export function waitingOf(
 
 /**
  * How a running attempt is to end because its upstream is silent; null: not at all. Before content
- * it moves on when another can have it, or when its upstream is proven wedged. After content only
- * a proven wedge ends it, if this very stream is among the silent, or proof of the upstream that is
- * much younger than anything of this stream. Pure.
+ * it moves on when another can have it, or when its upstream is proven wedged or gone. After content
+ * only that ends it, if this very stream is among the silent, or proof of the upstream that is much
+ * younger than anything of this stream. Pure.
  */
 export function patienceLost(
   table: RoutingTable,
@@ -47,20 +53,27 @@ export function patienceLost(
   nowMs: number,
 ): AttemptEnding | null {
   const { upstream, epoch } = lease
-  const entry = table.entries.find(({ spec }) => spec.name === upstream)
-  const facts = entry?.epoch === epoch ? entry.facts : null
-  const wedged = facts !== null && entry?.reason === 'wedged'
-  const proofAt = facts === null ? null : lastProofAt(facts)
+  const found = table.entries.find(({ spec }) => spec.name === upstream)
+  const entry = found?.epoch === epoch ? found : null
+  const wedged = entry?.reason === 'wedged'
+  const gone = entry !== null && GONE.includes(entry.reason)
+  const proofAt = entry === null ? null : lastProofAt(entry.facts)
   const dead = stillMs !== null && proofAt !== null && proofAt - (nowMs - stillMs) >= DEAD_MS
   // Thousands of streams are looked at every 200 ms, and this is what comes of most looks.
-  if (committed && !wedged && !dead) return null
+  if (committed && !wedged && !gone && !dead) return null
   const { item } = lease
   const silentMs = nowMs - (item.contentAt ?? item.sentAt)
+  // More than what was asked and what it has shown can explain; a client that takes nothing explains it, too.
+  const lost =
+    gone &&
+    stillMs !== null &&
+    silentMs > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
   if (committed) {
-    if (!dead && silentMs < table.config.health.detectWithinMs) return null
+    const silent = (wedged || lost) && silentMs >= table.config.health.detectWithinMs
+    if (!silent && !dead) return null
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }
   }
-  const leaves = wedged || mayAbandon(table, upstream, { request: request(), item, nowMs })
+  const leaves = wedged || lost || mayAbandon(table, upstream, { request: request(), item, nowMs })
   return leaves ? stalled(upstream, silentMs) : null
 }

@@ -79,3 +79,17 @@ t.test(
     t.equal(patienceLost(alone.table, only, 700_000), null, 'nothing else has moved either')
   },
 )
+
+t.test('patienceLost() ends what is silent where nobody listens any more', async (t) => {
+  const world = new World().pass('a').at(1_000)
+  world.tell('a', { type: 'live_failure', at: 1_000, failure: 'refused' }).at(20_000)
+  if (world.reason('a') !== 'refused') throw new Error(world.reason('a'))
+  const lost = (over: object, committed: boolean, stillMs: number | null = 0) =>
+    patienceLost(world.table, { lease: lease(world, over), committed, request, stillMs }, 20_000)
+  t.match(lost({ contentAt: 1_000 }, true), { kind: 'cut', code: 'upstream_stalled' })
+  t.equal(lost({ contentAt: 1_000 }, true, null), null, 'the client takes no more')
+  t.equal(lost({ contentAt: 17_000 }, true), null, 'a stream may outlive its listener')
+  t.match(lost({ sentAt: 1_000 }, false), { kind: 'failed', code: 'upstream_stalled' })
+  t.equal(lost({ sentAt: 19_000 }, false), null, 'what has just been asked may yet be answered')
+  t.equal(lost({ sentAt: 1_000, bytes: 40_000 }, false), null, 'a long prompt is given its time')
+})
