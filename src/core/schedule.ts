@@ -26,8 +26,9 @@ export function nextProbeAt(
   const { facts, spec } = entry
   if (spec.probe !== 'active' || facts.sentAt !== null || spec.intent === 'disabled')
     return Infinity
-  // A probe would be refused, and proves nothing that is not known.
-  if (facts.process?.phase === 'asleep') return Infinity
+  // Nothing runs, or it is about to be ended: a probe tells nothing, and may hold up the end.
+  const phase = facts.process?.phase
+  if (phase === 'asleep' || phase === 'draining') return Infinity
   if (facts.endedAt === null) return nowMs
   const soonest = facts.endedAt + RECHECK_MS
   const wanted = wantedAt(entry)

@@ -115,15 +115,16 @@ function whileUp(now: Situation, startedAt: number): Action {
   if (cause !== null)
     return isMoving(now) ? NONE : cause === 'wedged' ? end(cause) : ending(now, cause)
   if (want !== 'on_demand' || now.idleStopMs === null || inFlight > 0) return NONE
-  if (verdict.phase !== 'running') return NONE
+  if (verdict.phase !== 'running' || verdict.probing) return NONE
   const idleAt = Math.max(now.trafficAt, verdict.phaseAt) + now.idleStopMs
   return nowMs < idleAt ? { kind: 'wait', until: idleAt } : end('idle')
 }
 
-/** Answers finish first; streams that move are never cut, others have until the bound. */
+/** Answers finish first, and a probe that is under way: llama-server hangs when it is told to end with
+ *  a request in its queue. Streams that move are never cut, others have until the bound. */
 function whileDraining(now: Situation, owned: Extract<Owned, { kind: 'draining' }>): Action {
-  const { nowMs, inFlight, drainMs } = now
-  if (inFlight === 0) return end(owned.cause)
+  const { nowMs, drainMs } = now
+  if (!hasRequests(now)) return end(owned.cause)
   if (nowMs < owned.since + drainMs || isMoving(now)) return NONE
   return end(owned.cause)
 }
@@ -145,7 +146,11 @@ function isMoving({ verdict, inFlight, nowMs }: Situation): boolean {
 }
 
 function ending(now: Situation, cause: EndCause): Action {
-  return now.inFlight > 0 ? { kind: 'drain', cause } : end(cause)
+  return hasRequests(now) ? { kind: 'drain', cause } : end(cause)
+}
+
+function hasRequests({ inFlight, verdict }: Situation): boolean {
+  return inFlight > 0 || verdict?.probing === true
 }
 
 function end(cause: EndCause): Action {

@@ -15,6 +15,8 @@ export interface Verdict {
   readonly allSilent: boolean
   /** When an answer from there last moved. */
   readonly movedAt: number | null
+  /** Is a probe outstanding? An engine that is told to end while it has a request may wait for that. */
+  readonly probing: boolean
   /** Last request that waits for a start. */
   readonly wantedAt: number | null
 }
@@ -36,6 +38,7 @@ export function verdictOf(table: RoutingTable, name: string, nowMs: number): Ver
     doubtAt,
     allSilent,
     movedAt: Number.isFinite(movedAt) ? movedAt : null,
+    probing: facts.sentAt !== null,
     wantedAt,
   }
 }

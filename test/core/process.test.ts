@@ -100,6 +100,7 @@ t.test('an engine that is about to be ended drains, which readers see at once', 
   t.equal(shownReason(w.entry('a')), 'draining')
   t.equal(servesOf(w.entry('a')), 'no')
   t.match(hintOf(w.entry('a')), /about to be ended by this gate/)
+  t.equal(nextProbeAt(w.table, w.entry('a'), w.now, 0), Infinity, 'a probe could hold up its end')
   turn(w, null)
   t.equal(shownReason(w.entry('a')), 'ok', 'owned no longer: evidence alone counts')
   t.equal(turn(turn(one(), 'asleep'), null).reason('a'), 'not_probed_yet')

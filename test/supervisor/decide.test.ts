@@ -101,6 +101,18 @@ t.test('decide() goes from SIGTERM over the grace to SIGKILL, once', async (t) =
   t.equal(ending(0, true), 'none')
 })
 
+const probing = (over: Partial<Situation>, seen: Seen = {}): string =>
+  word(decide(situation({ verdict: verdict({ probing: true, ...seen }), ...over })))
+
+t.test('decide() lets a probe that is under way end first, but for a wedge', async (t) => {
+  t.equal(probing({ want: 'on_demand', idleStopMs: 1_000 }), 'none')
+  t.equal(probing({ changed: true }), 'drain changed')
+  const draining = { kind: 'draining', since: 990_000, cause: 'changed' } as const
+  t.equal(probing({ owned: draining }), 'none')
+  t.equal(probing({ owned: draining, drainMs: 10_000 }), 'terminate changed', 'up to the bound')
+  t.equal(probing({}, { reason: 'wedged', since: 0 }), 'terminate wedged')
+})
+
 t.test('decide() starts what is wanted, when it may', async (t) => {
   const down = (over: Partial<Situation>): string =>
     word(decide(situation({ owned: { kind: 'down' }, ...over })))

@@ -13,6 +13,7 @@ export function verdict(over: Partial<Verdict> = {}): Verdict {
     doubtAt: null,
     allSilent: false,
     movedAt: null,
+    probing: false,
     wantedAt: null,
     ...over,
   }
