@@ -110,8 +110,11 @@ function preferredFirst(
     const message = `must be one of the upstreams ${names.join(', ')}, not ${quoted(preferred)}.`
     reading.refuse('LOCAL_LLM_BACKEND', message)
   }
-  const isPreferred = ({ spec }: UpstreamConfig): boolean => spec.name === preferred
-  return [...upstreams.filter(isPreferred), ...upstreams.filter((one) => !isPreferred(one))]
+  return toFront(upstreams, ({ spec }) => spec.name === preferred)
+}
+
+function toFront<T>(list: readonly T[], isPreferred: (one: T) => boolean): readonly T[] {
+  return [...list.filter(isPreferred), ...list.filter((one) => !isPreferred(one))]
 }
 
 /** `auto` means that it may join, which it may not where an upstream was chosen by hand. */
@@ -133,6 +136,7 @@ function readEmbedded(
   return chosen || byFlag ? { mode: 'off' } : embedded
 }
 
+/** The order within a group is the operator's; `LOCAL_LLM_BACKEND` comes first there, too. */
 function readModels(reading: Reading, names: readonly string[]): Config['models'] {
   const models = reading.global('GENGATE_MODELS')
   if (listRefused(reading)) return models
@@ -145,7 +149,12 @@ function readModels(reading: Reading, names: readonly string[]): Config['models'
     const message = `names ${quoted(upstream)}, which is none of the upstreams ${names.join(', ')}.`
     reading.refuse('GENGATE_MODELS', message)
   }
-  return models
+  const preferred = reading.global('LOCAL_LLM_BACKEND')
+  if (models === null || preferred === null) return models
+  return models.map((group) => ({
+    ...group,
+    members: toFront(group.members, ({ upstream }) => upstream === preferred),
+  }))
 }
 
 function deepFreeze<T>(value: T): T {

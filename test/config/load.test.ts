@@ -144,6 +144,19 @@ t.test('loadConfig() collects issues of every kind in one go', async (t) => {
   t.match(issues.find(({ name }) => name === 'GENGATE_PORT')?.message, /from 0 to 65535/)
 })
 
+t.test('LOCAL_LLM_BACKEND comes first in every group of GENGATE_MODELS, too', async (t) => {
+  const groups = 'chat=vllm_cpu:big|ollama:small|vllm_metal:mid; code=vllm_cpu:big'
+  const order = (env: Env) =>
+    configOf({ GENGATE_MODELS: groups, ...env }).models?.map(({ members }) =>
+      members.map(({ upstream }) => upstream),
+    )
+  t.same(order({}), [['vllm_cpu', 'ollama', 'vllm_metal'], ['vllm_cpu']])
+  t.same(order({ LOCAL_LLM_BACKEND: 'ollama' }), [
+    ['ollama', 'vllm_cpu', 'vllm_metal'],
+    ['vllm_cpu'],
+  ])
+})
+
 t.test('LOCAL_LLM_BACKEND moves its upstream to the front and no other', async (t) => {
   t.same(namesOf(configOf({ LOCAL_LLM_BACKEND: 'ollama' })), ['ollama', 'vllm_metal', 'vllm_cpu'])
   t.same(namesOf(configOf({ LOCAL_LLM_BACKEND: 'x' }, null, ['mlx', 'x=http://b:1'])), ['x', 'mlx'])
