@@ -17,7 +17,9 @@ const seconds = z
 
 const Service = z.strictObject({
   build: z.strictObject({ context: z.string(), dockerfile: z.string() }).optional(),
-  image: z.string().regex(/^[a-z]+(?:\/[a-z]+)?:(?:[\w.-]+|\$\{[A-Z_]+:-[\w.-]+\})$/),
+  image: z.string().regex(/^[a-z.]+(?:\/[a-z0-9.-]+)*:(?:[\w.-]+|\$\{[A-Z_]+:-[\w.-]+\})$/),
+  command: z.array(z.string().regex(/^--[a-z-]+(?:=.+)?$/)).optional(),
+  shm_size: z.string().optional(),
   profiles: z.array(z.string()).optional(),
   ports: z.array(z.string()).default([]),
   environment: z.record(z.string(), z.string()).default({}),
@@ -43,7 +45,13 @@ const Service = z.strictObject({
 
 const Compose = z.strictObject({
   name: z.string(),
-  services: z.strictObject({ gate: Service, ollama: Service, prometheus: Service }),
+  services: z.strictObject({
+    gate: Service,
+    ollama: Service,
+    'vllm-cpu': Service,
+    llamacpp: Service,
+    prometheus: Service,
+  }),
   volumes: z.record(z.string(), z.null()),
 })
 
@@ -61,12 +69,23 @@ const Prometheus = z.strictObject({
 const compose = Compose.parse(parse(read('docker/compose.yaml')))
 const { gate, ollama, prometheus } = compose.services
 const services = Object.entries(compose.services)
-const loaded = loadConfig({
-  env: gate.environment,
-  file: null,
-  flags: { upstreams: [] },
-  readFile: () => null,
-})
+const { 'vllm-cpu': vllm, llamacpp } = compose.services
+
+/** The gate's environment as Compose would pass it on, with these variables of the caller. */
+function environment(of: Record<string, string> = {}): Record<string, string> {
+  const filled = (value: string): string =>
+    value.replaceAll(
+      /\$\{([A-Z_]+):-([^}]*)\}/g,
+      (_, name: string, preset: string) => of[name] ?? preset,
+    )
+  return Object.fromEntries(
+    Object.entries(gate.environment).map(([name, value]) => [name, filled(value)]),
+  )
+}
+
+const load = (of: Record<string, string> = {}) =>
+  loadConfig({ env: environment(of), file: null, flags: { upstreams: [] }, readFile: () => null })
+const loaded = load()
 
 t.test('ports are published to 127.0.0.1 only, and the engine is not at all', async (t) => {
   for (const [name, { ports }] of services) {
@@ -89,6 +108,22 @@ t.test('the gate accepts these settings: every address, no key, one Ollama', asy
   t.match(specs[0], { name: 'ollama', engine: 'ollama', url: 'http://ollama:11434' })
 })
 
+t.test('each profile of an engine is an upstream that one variable puts in front', async (t) => {
+  for (const [name, service, engine, upstream] of [
+    ['vllm-cpu', vllm, 'vllm', 'vllm_cpu'],
+    ['llamacpp', llamacpp, 'llamacpp', 'llamacpp'],
+  ] as const) {
+    t.strictSame(service.profiles, [name])
+    t.strictSame(service.ports, [], 'clients go through the gate')
+    const result = load({ GENGATE_UPSTREAMS: `${upstream},ollama` })
+    const spec = result.ok ? result.config.upstreams[0]?.spec : undefined
+    t.match(spec, { name: upstream, engine })
+    const port = service.command?.find((flag) => flag.startsWith('--port='))?.split('=')[1]
+    t.equal(spec?.url, `http://${name}:${port}`)
+    t.ok(service.command?.includes('--host=0.0.0.0'), 'in a container loopback is the container')
+  }
+})
+
 t.test('the gate has the rights of nobody, and time to drain', async (t) => {
   t.match(gate, {
     read_only: true,
@@ -106,6 +141,7 @@ t.test('every service is watched: the gate by its image, the others here', async
   t.equal(gate.healthcheck, undefined, 'it would hide that of the image')
   t.strictSame(ollama.healthcheck?.test, ['CMD', 'ollama', 'list'])
   t.strictSame(prometheus.healthcheck?.test, ['CMD', 'promtool', 'check', 'healthy'])
+  for (const service of [vllm, llamacpp]) t.match(service.healthcheck?.test.join(' '), '/health')
   for (const [name, { security_opt, init }] of services) {
     t.strictSame(security_opt, ['no-new-privileges:true'], name)
     t.ok(init, name)
@@ -115,7 +151,8 @@ t.test('every service is watched: the gate by its image, the others here', async
 t.test('volumes that are named are declared, and the other way round', async (t) => {
   const named = services
     .flatMap(([, { volumes }]) => volumes.map((volume) => volume.split(':')[0] ?? ''))
-    .filter((source) => !source.startsWith('.'))
+    // A folder of the caller's.
+    .filter((source) => !/^[.$]/.test(source))
   t.strictSame(named.toSorted(), Object.keys(compose.volumes).toSorted())
   t.ok(ollama.volumes.some((volume) => volume.endsWith(':/root/.ollama')))
 })
