@@ -50,7 +50,7 @@ async function serve(
   return { url, err: () => err, pid: child.pid ?? 0 }
 }
 
-async function until(check: () => Promise<boolean> | boolean, limitMs = 10_000): Promise<void> {
+async function until(check: () => Promise<boolean> | boolean, limitMs = 20_000): Promise<void> {
   const end = performance.now() + limitMs
   while (!(await check())) {
     if (performance.now() > end) throw new Error(`not within ${limitMs} ms`)

@@ -59,7 +59,7 @@ export async function startGate(
     const entry = app.store.current.entries.find(({ spec }) => spec.name === name)
     return entry === undefined ? undefined : shownReason(entry)
   }
-  const until = async (check: () => boolean, limitMs = 10_000): Promise<void> => {
+  const until = async (check: () => boolean, limitMs = 20_000): Promise<void> => {
     const end = performance.now() + limitMs
     while (!check()) {
       if (performance.now() > end) {
