@@ -16,6 +16,7 @@ export const EXAMPLES = {
   gengate run vllm_cpu                    start that engine, on its own port
   gengate run                             LOCAL_LLM_BACKEND, else vllm_cpu
   gengate run ollama --gate               and the gate in front of it
+  gengate run ollama --heal               and restart it when dead or wedged
   gengate run vllm_metal --dry-run        only print the command line
   gengate run vllm_cpu -- --max-num-seqs 4
   GENGATE_LLAMACPP_GGUF=~/m.gguf gengate run llamacpp -- -c 4096

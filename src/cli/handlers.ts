@@ -24,6 +24,8 @@ export interface WatchFlags extends JsonFlags {
 export interface RunFlags extends JsonFlags {
   readonly dryRun?: true
   readonly gate?: true
+  /** The gate in front, which owns the engine. */
+  readonly heal?: true
 }
 
 /** The subcommands, parsed: each resolves with its exit code. Times are seconds. */

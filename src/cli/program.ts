@@ -99,6 +99,7 @@ function addRun(
     .usage('[options] [engine] [-- flags of the engine]')
     .addArgument(new Argument('[engine]', 'what to start').choices(RUNNABLE))
     .option('--gate', 'run the gate in front of it, too')
+    .option('--heal', 'the same, and start it again when it is dead or wedged')
     .option('--dry-run', 'print the command line, start nothing')
     .addOption(
       new Option('--json', 'print it as JSON; implies --dry-run').implies({ dryRun: true }),

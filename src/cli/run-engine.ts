@@ -33,6 +33,8 @@ export interface RunEngineDeps extends Pick<ServeDeps, 'onSignal'> {
   readonly findHolder: (host: string, port: number) => Promise<Holder>
   /** Runs the gate in front of the engine, and both to their end. */
   readonly withGate: (line: StartLine, io: CliIo) => Promise<number>
+  /** Runs the gate, which owns the engine. */
+  readonly healed: (line: StartLine, io: CliIo) => Promise<number>
 }
 
 /** What `gengate run` starts when nobody says. */
@@ -61,6 +63,7 @@ export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<nu
   if (flags.dryRun === true) return dryRun(line, flags, io)
   const problem = await notReady(line, deps)
   if (problem !== null) return problem
+  if (flags.heal === true) return deps.healed(line, own)
   if (flags.gate === true) return deps.withGate(line, own)
   announce(line, io)
   io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
@@ -91,7 +94,7 @@ function lineOf(
     flags: own,
     machine: thisMachine(io.env),
   })
-  if (!started.ok || flags.gate !== true) return started
+  if (!started.ok || (flags.gate !== true && flags.heal !== true)) return started
   // The gate that we start is told where the engine is.
   const notes = started.line.notes.filter((note) => !note.includes(urlName(engine)))
   const before = config.upstreams[0]?.spec.name ?? engine

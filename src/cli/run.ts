@@ -16,6 +16,7 @@ import { probeOnce } from './probe-once.ts'
 import { runProgram } from './program.ts'
 import { runEngine, type RunEngineDeps } from './run-engine.ts'
 import { runWithGate } from './run-gate.ts'
+import { runHealed } from './run-healed.ts'
 import { serve, type ServeDeps } from './serve.ts'
 import { lookAtStatus, showStatus } from './status.ts'
 import { canRedraw, ownTerminal, type Terminal } from './terminal.ts'
@@ -113,6 +114,8 @@ function startOne(wanted: Parameters<typeof runEngine>[0], deps: RunDeps): Promi
     ...parts,
     withGate: (line, io) =>
       runWithGate(line, { ...parts, load: (first) => load(io, wanted.flags, first) }),
+    healed: (line, io) =>
+      runHealed(line, { ...parts, io, load: (first) => load(io, wanted.flags, first) }),
   })
 }
 

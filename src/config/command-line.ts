@@ -5,8 +5,8 @@ import { bad, good, type Parsed } from './parsed.ts'
 export interface CommandLine {
   readonly command: string
   readonly args: readonly string[]
-  /** From `NAME=value` words in front of the command. */
-  readonly env: Readonly<Record<string, string>>
+  /** From `NAME=value` words in front of the command. Undefined: not inherited. */
+  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** What only a shell could do, outside of quotes. */

@@ -4,8 +4,8 @@ import type { Intent } from '../core/upstream.ts'
 export interface StartLine {
   readonly command: string
   readonly args: readonly string[]
-  /** Variables on top of the gate's own environment. */
-  readonly env: Readonly<Record<string, string>>
+  /** Variables on top of the gate's own environment. Undefined: not inherited. */
+  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** What the operator wants of one engine that the gate owns. */
