@@ -31,16 +31,18 @@ export function nextProbeAt(
   if (phase === 'asleep' || phase === 'draining') return Infinity
   if (facts.endedAt === null) return nowMs
   const soonest = facts.endedAt + RECHECK_MS
-  const wanted = wantedAt(entry)
   const regular = facts.endedAt + intervalMs(table, entry, nowMs) * (1 + jitter / 10)
   const provenUntil = (facts.progressAt ?? 0) + table.config.health.intervalMs
+  const wanted = wantedAt(entry, provenUntil)
   // Progress is the better probe: none is sent while it is seen (design D11).
   const due = facts.progressAt === null ? regular : Math.max(regular, provenUntil)
   return Math.max(soonest, Math.min(due, wanted))
 }
 
-/** The instant at which something asks for a probe out of turn. */
-function wantedAt({ facts }: Entry): number {
+/** The instant at which something asks for a probe out of turn. While a stream is delivering, a request
+ *  that waits does not before `provenUntil`: a full engine may pause between two tokens, and a probe
+ *  would only stand in its queue. */
+function wantedAt({ facts }: Entry, provenUntil: number): number {
   let at = Infinity
   const proofAt = lastProofAt(facts) ?? 0
   if (facts.liveFailureAt !== null && facts.liveFailureAt > proofAt) at = facts.liveFailureAt
@@ -51,7 +53,9 @@ function wantedAt({ facts }: Entry): number {
   if (newest !== null) {
     const silentSince = Math.max(newest.contentAt ?? newest.sentAt, facts.progressAt ?? 0)
     const asked = facts.endedAt !== null && facts.endedAt > silentSince + NUDGE_MS
-    if (!asked) at = Math.min(at, silentSince + NUDGE_MS)
+    const delivering = facts.flight.items.some((item) => item.contentAt !== null)
+    const nudgeAt = silentSince + NUDGE_MS
+    if (!asked) at = Math.min(at, delivering ? Math.max(nudgeAt, provenUntil) : nudgeAt)
   }
   return at
 }

@@ -77,6 +77,20 @@ t.test('nextProbeAt() asks once when a request has been silent for a moment', as
   t.equal(due(world), 3_900, 'then at the regular pace')
 })
 
+t.test(
+  'nextProbeAt() puts no probe into the queue of one that pauses between two tokens',
+  async (t) => {
+    const world = new World().pass('a').active().at(1_000).progress('a')
+    const long = { sentAt: 500, bytes: 10, streamed: true, contentAt: 1_000, maxTokens: null }
+    const newest = { ...long, sentAt: 900, contentAt: null }
+    const flight = { inFlight: 2, waiting: 1, newest, items: [long, newest] }
+    world.tell('a', { type: 'flight', at: 1_000, flight })
+    t.equal(due(world), 3_000, 'an interval after the last token')
+    world.tell('a', { type: 'flight', at: 1_000, flight: { ...flight, items: [newest] } })
+    t.equal(due(world), 1_400, 'nothing is being delivered: at once')
+  },
+)
+
 t.test('nextProbeAt() leaves the mistaken, the unprobed and the disabled alone', async (t) => {
   const world = new World().active().sent('a')
   world.tell('a', {
