@@ -104,9 +104,13 @@ t.test('F47 a configuration that flips A, B, A: each request sees one version', 
   const gate = await startGate(t, version(a, 'a'))
   const asked: Promise<Response>[] = []
   for (let flip = 0; flip < 20; flip++) {
-    gate.reload(flip % 2 === 0 ? version(b, 'b') : version(a, 'a'))
+    const up = flip % 2 === 0 ? b : a
+    gate.reload(up === b ? version(b, 'b') : version(a, 'a'))
     for (let i = 0; i < 10; i++) asked.push(chat(gate, { stream: i % 2 === 0 }))
-    await pause(10)
+    const before = up.generations.length
+    // Most follow each other faster than anything is asked; some stay until something was.
+    if (flip % 5 === 4) await gate.until(() => up.generations.length > before)
+    else await pause(10)
   }
   for (const answer of await Promise.all(asked)) {
     t.equal(answer.status, 200)
@@ -117,7 +121,7 @@ t.test('F47 a configuration that flips A, B, A: each request sees one version', 
     [b, 'b'],
   ] as const) {
     const seen = up.generations
-    t.ok(seen.length > 20, 'both were asked')
+    t.ok(seen.length > 1, 'both were asked')
     t.ok(seen.every(({ headers }) => headers.authorization === `Bearer k${letter}`))
     t.ok(seen.every(({ body }) => body.includes(`"m${letter}"`)))
   }
