@@ -51,7 +51,7 @@ class Watcher {
 /**
  * Waits until a probe would be worked on at once. For an engine that runs what its client has given
  * up, a probe in its queue is one too many: it is looked at instead, and tokens that it makes for
- * others count as progress. Null: send the probe. Else how the wait ended, `limitMs` later.
+ * others count as progress. Null: send the probe. Else how the wait ended, at most `limitMs` later.
  *
  * `owed`: a probe was given up there and nothing has answered since, so even a silent look is not
  * followed by another one.
@@ -68,9 +68,9 @@ export async function untilRoom(round: Round, owed: boolean): Promise<ProbeOutco
   let pauseMs = SECOND_LOOK_MS
   while (look === 'silent' || (look !== 'unknown' && !look.room)) {
     onSent()
-    if (clock.nowMs() >= endAt) {
-      return watcher.moved ? { kind: 'busy', detail: 'no_slot' } : { kind: 'timeout', limitMs }
-    }
+    // It works for others: that is proof enough, until the next look is due.
+    if (watcher.moved) return { kind: 'busy', detail: 'no_slot' }
+    if (clock.nowMs() >= endAt) return { kind: 'timeout', limitMs }
     await sleep(clock, pauseMs, signal)
     if (signal.aborted) return { kind: 'inconclusive', detail: 'ABORTED' }
     pauseMs = LOOK_EVERY_MS
