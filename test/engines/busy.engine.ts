@@ -4,7 +4,7 @@ import { teardownOf } from '../clients/stage.ts'
 import { readStream } from '../support/ask.ts'
 import { startGate } from '../support/start-gate.ts'
 import { isWanted } from './installed.ts'
-import { ask, ENDLESS, engineEnv, sleep } from './prove.ts'
+import { ask, ENDLESS, engineEnv, sleep, watchProbes } from './prove.ts'
 import { startEngine } from './start.ts'
 
 // Goal: a vLLM whose one slot writes a long answer is never thrown out, for minutes. On the wire it looks as
@@ -50,6 +50,8 @@ if (isWanted('vllm_cpu', process.env)) {
     await gate.until(() => gate.reason('a') === 'busy', WAIT_MS)
 
     const probesBefore = probes(await (await fetch(`${gate.url}/metrics`)).text())
+    const noProbe = watchProbes(gate)
+    let excused = 0
     const tokensBefore = await a.tokens()
     const seen = new Map<string, number>()
     const end = performance.now() + BUSY_S * 1_000
@@ -57,7 +59,7 @@ if (isWanted('vllm_cpu', process.env)) {
       const { upstreams } = (await (await fetch(`${gate.url}/gate/status`)).json()) as Status
       const now = `${upstreams[0]?.state} ${upstreams[0]?.reason}`
       seen.set(now, (seen.get(now) ?? 0) + 1)
-      assert.equal(gate.app.store.current.entries[0]?.facts.sentAt, null, 'no probe is sent')
+      excused = noProbe()
       await sleep(250)
     }
     t.diagnostic(JSON.stringify(Object.fromEntries(seen)))
@@ -69,11 +71,9 @@ if (isWanted('vllm_cpu', process.env)) {
       [],
     )
     assert.ok((seen.get('eligible busy') ?? 0) > 20 * (seen.get('eligible ok') ?? 0), 'busy')
-    assert.equal(
-      probes(await (await fetch(`${gate.url}/metrics`)).text()),
-      probesBefore,
-      'no probe',
-    )
+    t.diagnostic(`${excused} probes after pauses of more than an interval`)
+    const probesNow = probes(await (await fetch(`${gate.url}/metrics`)).text())
+    assert.ok(probesNow - probesBefore <= excused, 'no probe')
     assert.equal(bytes, 0, 'not a byte for the one that waits')
     assert.ok(tokens > BUSY_S, 'it wrote all the while')
 

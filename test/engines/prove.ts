@@ -156,9 +156,8 @@ const REFUSED: readonly (readonly [what: string, path: string, body: Record<stri
 async function errorsPass(t: TestContext, pair: Pair): Promise<void> {
   const { a } = pair
   const gate = await gateOver(t, pair, { GENGATE_UPSTREAMS: `a=${a.url}` })
-  // What no engine here has is refused by the gate.
-  const has = (path: string): boolean => a.engine !== 'mlx' || path !== '/v1/embeddings'
-  const refused = REFUSED.filter(([, path]) => has(path))
+  // mlx-lm has no embeddings, so the gate refuses them, and no limit: it would read the prompt for minutes.
+  const refused = a.engine === 'mlx' ? REFUSED.slice(0, 2) : REFUSED
   for (const [what, path, over] of refused) {
     const body = JSON.stringify({ model: a.model, ...over })
     const [direct, through] = [
@@ -213,22 +212,26 @@ async function saturates(t: TestContext, pair: Pair, longTokens: number): Promis
   t.after(() => clearInterval(watch))
   const leave = new AbortController()
   const long = ask(gate, { ...ENDLESS, stream: true, max_tokens: longTokens }, leave.signal)
-  const reading = long.then((answer) => answer.text()).catch(() => '')
-  await gate.until(() => gate.reason('a') === 'ok_by_traffic', WAIT_MS)
+  let ended = ''
+  const reading = long
+    .then((answer) => answer.text())
+    .then((text) => (ended = text.slice(-300)))
+    .catch(() => '')
+  await gate
+    .until(() => ended !== '' || /^(?:ok_by_traffic|busy)$/.test(gate.reason('a') ?? ''), WAIT_MS)
+    .catch((error: Error) => assert.fail(`${error.message} ${gate.lines.slice(-5).join('\n')}`))
+  assert.equal(ended, '', 'the long answer goes on')
   const second = ask(gate, { stream: true, max_tokens: 2 })
   if (a.engine === 'mlx') {
     // It takes several requests at a time, so nothing waits there.
     assert.ok((await readStream(await second)).done)
   } else {
     await gate.until(() => gate.reason('a') === 'busy', WAIT_MS)
+    const noProbe = watchProbes(gate)
     const end = performance.now() + BUSY_MS
     while (performance.now() < end) {
       await sleep(200)
-      assert.equal(
-        gate.app.store.current.entries[0]?.facts.sentAt,
-        null,
-        'no probe stands in the queue',
-      )
+      noProbe()
     }
   }
   leave.abort()
@@ -238,6 +241,31 @@ async function saturates(t: TestContext, pair: Pair, longTokens: number): Promis
   const bad = [...seen].filter((reason) => reason !== undefined && EJECTED.includes(reason))
   assert.deepEqual(bad, [], [...seen].join(' '))
 }
+
+/**
+ * What is called now and then while `a` is full. It throws when a probe was sent although tokens had come
+ * within the interval before it. A slow machine may keep the engine from its tokens for longer: such probes
+ * are counted and returned. One that was sent before the first token may still be under way.
+ */
+export function watchProbes(gate: TestGate): () => number {
+  const facts = () => gate.app.store.current.entries[0]?.facts
+  let sent = facts()?.sentAt ?? null
+  let movedAt = facts()?.progressAt ?? 0
+  let excused = 0
+  return () => {
+    const { sentAt = null, progressAt = null } = facts() ?? {}
+    if (sentAt !== null && sentAt !== sent) {
+      const pauseMs = sentAt - movedAt
+      assert.ok(pauseMs > PAUSE_MS, `a probe was sent ${pauseMs.toFixed(0)} ms after a token`)
+      excused++
+    }
+    sent = sentAt ?? sent
+    movedAt = progressAt ?? movedAt
+    return excused
+  }
+}
+/** Half a second less than an interval, for how seldom it is looked. */
+const PAUSE_MS = 1_500
 
 /** How long a slot stays taken in the short test. */
 const BUSY_MS = 8_000
