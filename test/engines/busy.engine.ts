@@ -47,7 +47,9 @@ if (isWanted('vllm_cpu', process.env)) {
       for await (const chunk of direct.body ?? []) bytes += (chunk as Uint8Array).length
     })().catch(() => {})
     const second = ask(gate, { stream: true, max_tokens: 2 })
-    await gate.until(() => gate.reason('a') === 'busy', WAIT_MS)
+    await gate
+      .until(() => gate.reason('a') === 'busy', WAIT_MS)
+      .catch((error: Error) => assert.fail(`${error.message}\n${gate.lines.slice(-6).join('\n')}`))
 
     const probesBefore = probes(await (await fetch(`${gate.url}/metrics`)).text())
     const noProbe = watchProbes(gate)
