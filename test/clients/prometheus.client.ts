@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { METRICS, type MetricSpec } from '../../src/telemetry/metric-table.ts'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { FakeUpstream } from '../support/fake-upstream.ts'
+import { ENGINE_PROGRAM, freePort } from '../support/owned.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 import { prometheusProgram } from './installed.ts'
 import { type Prometheus, startPrometheus, type Vector } from './prometheus.ts'
@@ -34,7 +37,13 @@ async function world(t: TestContext): Promise<World> {
     ends.teardown(() => fake.close())
     await fake.listen()
   }
-  const env = { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, GENGATE_HOLD_MS: '300' }
+  const state = mkdtempSync(join(tmpdir(), 'gengate-state-'))
+  ends.teardown(async () => rmSync(state, { recursive: true }))
+  const env = {
+    GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`,
+    GENGATE_HOLD_MS: '300',
+    XDG_STATE_HOME: state,
+  }
   const gate = await startGate(ends, env)
   await gate.untilReason('a', 'ok')
   await gate.untilReason('b', 'ok')
@@ -58,6 +67,7 @@ test('Prometheus reads the gate', async (t) => {
   const before = await totals(prometheus)
   await t.test('in-flight requests show while they run', () => inFlight(all))
   await t.test('traffic of every kind', () => traffic(all))
+  await t.test('an engine that the gate owns ends and is started again', () => ownedEngine(all))
   await prometheus.seen()
   const after = await totals(prometheus)
 
@@ -74,6 +84,8 @@ test('Prometheus reads the gate', async (t) => {
   await t.test('gengate_bugs_total does not move', () => {
     assert.equal(after.get('gengate_bugs_total'), 0)
   })
+  gate.reload(rest.env)
+  await prometheus.seen()
   await t.test('gauges tell where the upstreams are', () => gauges(all))
   await t.test('the rules of the page load and fire', () => alerts(all))
   await t.test('series of an upstream that leaves are gone', () => leaving(all))
@@ -129,6 +141,20 @@ async function traffic({ a, b, chat, gate }: World): Promise<void> {
   await post(chat, chatBody())
   await gate.untilReason('b', 'refused')
   assert.equal((await post(chat, chatBody())).status, 503)
+}
+
+async function ownedEngine({ env, gate, prometheus }: World): Promise<void> {
+  const port = await freePort()
+  const c = `c=http://127.0.0.1:${port}`
+  gate.reload({
+    ...env,
+    GENGATE_UPSTREAMS: `${env['GENGATE_UPSTREAMS']},${c}`,
+    GENGATE_C_RUN: `'${process.execPath}' '${ENGINE_PROGRAM}' ${port}`,
+  })
+  await gate.untilReason('c', 'ok')
+  await fetch(`http://127.0.0.1:${port}/control/exit`).catch(() => undefined)
+  await prometheus.until('gengate_engine_restarts_total{upstream="c", reason="exited"} == 1')
+  await prometheus.until('gengate_engine_state{upstream="c", state="running"} == 1')
 }
 
 async function metadata(prometheus: Prometheus): Promise<void> {

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const ENGINE = fileURLToPath(new URL('engine-program.ts', import.meta.url))
+/** A small engine; its own first lines say how it is started. */
+export const ENGINE_PROGRAM: string = fileURLToPath(new URL('engine-program.ts', import.meta.url))
 
 /** A gate in a process of its own that owns the engine `a`. */
 export interface OwningGate {
@@ -48,7 +49,7 @@ export async function owningGate(
       GENGATE_PORT: '0',
       GENGATE_EMBEDDED: 'off',
       GENGATE_UPSTREAMS: `a=http://127.0.0.1:${port}`,
-      GENGATE_A_RUN: `'${process.execPath}' '${ENGINE}' ${port} ${traits}`,
+      GENGATE_A_RUN: `'${process.execPath}' '${ENGINE_PROGRAM}' ${port} ${traits}`,
       ...options.env,
     },
     cwd: state,

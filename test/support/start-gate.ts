@@ -51,7 +51,8 @@ export async function startGate(
     clock: systemClock,
     write: (line) => lines.push(line),
   })
-  const io = { clock, random: Math.random, version: '0.0.0-test', log }
+  const own = { ...process.env, ...env }
+  const io = { clock, random: Math.random, version: '0.0.0-test', log, env: own }
   const app = createApp(configOf(env), io)
   t.teardown(() => app.close({ force: true }))
   const { port } = await app.listen()
