@@ -9,9 +9,9 @@ import { startEngine } from './start.ts'
 
 // Goal: a vLLM whose one slot writes a long answer is never thrown out, for minutes. On the wire it looks as
 // a wedged one does: a second stream gets 200 and headers and no data. Method: a real one with
-// --max-num-seqs 1; GENGATE_ENGINES_BUSY_S says for how long (30; 300 for a release).
+// --max-num-seqs 1; ENGINES_BUSY_S says for how long (30; 300 for a release).
 
-const BUSY_S = Number(process.env['GENGATE_ENGINES_BUSY_S'] ?? 30)
+const BUSY_S = Number(process.env['ENGINES_BUSY_S'] ?? 30)
 const WAIT_MS = 30_000
 /** More than the tiny model writes in five minutes; the context ends a little above. */
 const LONG_TOKENS = 65_000

@@ -7,7 +7,7 @@ import { startLine } from './start-lines.ts'
 // Goal: an engine that must be tested and is not there fails its tests. Nothing is ever skipped.
 
 t.test('ENGINES: one that is named and missing fails, and says how to get it', async (t) => {
-  const env = { GENGATE_ENGINES_DIR: t.testdir(), PATH: '' }
+  const env = { ENGINES_DIR: t.testdir(), PATH: '' }
   for (const engine of REAL_ENGINES) {
     t.equal(programOf(engine, env), null)
     t.throws(() => isWanted(engine, { ...env, ENGINES: engine }), {
@@ -20,7 +20,7 @@ t.test('ENGINES: one that is named and missing fails, and says how to get it', a
 
 t.test('ENGINES: what is installed is tested, or what is named', async (t) => {
   const folder = t.testdir({ llama: { bin: { 'llama-server': '' } } })
-  const env = { GENGATE_ENGINES_DIR: folder, PATH: '' }
+  const env = { ENGINES_DIR: folder, PATH: '' }
   t.equal(isWanted('llamacpp', env), true)
   t.equal(isWanted('llamacpp', { ...env, ENGINES: ' llamacpp ' }), true)
   t.throws(() => isWanted('llamacpp', { ...env, ENGINES: 'vllm' }), /no such engine vllm; known: /)
@@ -32,14 +32,14 @@ t.test('ENGINES: what is installed is tested, or what is named', async (t) => {
 
 t.test('an ollama on the PATH comes before one that was built', async (t) => {
   const folder = t.testdir({ bin: { ollama: '' }, ollama: { bin: { ollama: '' } } })
-  const env = { GENGATE_ENGINES_DIR: folder }
+  const env = { ENGINES_DIR: folder }
   t.equal(programOf('ollama', { ...env, PATH: join(folder, 'bin') }), join(folder, 'bin', 'ollama'))
   t.equal(programOf('ollama', { ...env, PATH: '' }), join(folder, 'ollama', 'bin', 'ollama'))
 })
 
 t.test('the weights are those that the installer saw running', async (t) => {
   const folder = t.testdir({ llama: {} })
-  const env = { GENGATE_ENGINES_DIR: folder }
+  const env = { ENGINES_DIR: folder }
   t.equal(ggufOf(env), join(folder, 'llama', 'gemma.gguf'))
   writeFileSync(join(folder, 'llama', 'model'), 'gemma-f16.gguf\n')
   t.equal(ggufOf(env), join(folder, 'llama', 'gemma-f16.gguf'))

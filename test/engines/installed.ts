@@ -10,7 +10,7 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /** Where `test/engines/install` puts everything. */
 export function cacheOf(env: Env): string {
-  return env['GENGATE_ENGINES_DIR'] || join(env['HOME'] || homedir(), '.cache', 'gengate-engines')
+  return env['ENGINES_DIR'] || join(env['HOME'] || homedir(), '.cache', 'gengate-engines')
 }
 
 /** The program that an engine is; null: it is not here. An `ollama` on the PATH is taken first. */
