@@ -14,7 +14,7 @@ import { startEngine } from './start.ts'
 const BUSY_S = Number(process.env['ENGINES_BUSY_S'] ?? 30)
 const WAIT_MS = 30_000
 /** More than the tiny model writes in five minutes; the context ends a little above. */
-const LONG_TOKENS = 65_000
+const LONG_TOKENS = 250_000
 
 /** The part of `/gate/status` that is looked at. */
 interface Status {

@@ -16,7 +16,7 @@ type Env = Readonly<Record<string, string | undefined>>
 /** One thread, one slot, and the counters that the tests read. */
 const LLAMACPP_FLAGS = '--device none -t 1 -c 16384 -np 1 --metrics'.split(' ')
 /** One slot, and room for an answer of minutes. */
-const VLLM_FLAGS = '--enforce-eager --dtype bfloat16 --max-model-len 65536 --max-num-seqs 1'.split(
+const VLLM_FLAGS = '--enforce-eager --dtype bfloat16 --max-model-len 262144 --max-num-seqs 1'.split(
   ' ',
 )
 

@@ -77,7 +77,7 @@ def main(folder):
     write(folder, "tokenizer_config.json", {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<unk>",
-        "model_max_length": 65536,
+        "model_max_length": 262144,
         "clean_up_tokenization_spaces": False,
         "chat_template": TEMPLATE,
     })
@@ -87,7 +87,7 @@ def main(folder):
         "architectures": ["LlamaForCausalLM"], "model_type": "llama",
         "hidden_size": HIDDEN, "intermediate_size": MLP, "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "head_dim": HEAD,
-        "vocab_size": vocabulary, "max_position_embeddings": 65536,
+        "vocab_size": vocabulary, "max_position_embeddings": 262144,
         "rms_norm_eps": 1e-5, "hidden_act": "silu", "rope_theta": 10000.0,
         "tie_word_embeddings": False, "attention_bias": False, "mlp_bias": False,
         "torch_dtype": "bfloat16", **ids,
