@@ -1,6 +1,6 @@
-import { delimiter } from 'node:path'
 import type { CommandLine } from '../config/command-line.ts'
 import { originOf } from '../launch/address.ts'
+import { envChanges } from '../launch/child.ts'
 import type { StartLine } from '../launch/start-line.ts'
 import type { Loaded } from './load.ts'
 import { announce } from './run-engine.ts'
@@ -14,7 +14,8 @@ import { serve } from './serve.ts'
 export function runHealed(line: StartLine, deps: Omit<RunGateDeps, 'streams'>): Promise<number> {
   announce(line, deps.io)
   const place = { name: line.engine, url: originOf(line) }
-  const run = commandOf(line, deps.io.env)
+  const { command, args } = line
+  const run = { command, args, env: envChanges(line, deps.io.env) }
   return serve({ ...deps, load: () => owning(deps.load(place), line.engine, run) })
 }
 
@@ -26,14 +27,4 @@ function owning(loaded: Loaded, name: string, run: CommandLine): Loaded {
     one.spec.name === name && one.run === null ? { ...one, run } : one,
   )
   return { ...loaded, result: { ...result, config: { ...result.config, upstreams } } }
-}
-
-/** A start line as what the supervisor starts. Pure. */
-export function commandOf(
-  { command, args, env, unset, pathFirst }: StartLine,
-  own: Readonly<Record<string, string | undefined>>,
-): CommandLine {
-  const removed = Object.fromEntries(unset.map((name) => [name, undefined]))
-  const path = pathFirst === null ? {} : { PATH: [pathFirst, own['PATH'] ?? ''].join(delimiter) }
-  return { command, args, env: { ...removed, ...path, ...env } }
 }

@@ -3,5 +3,5 @@
 export function childEnv(
   env: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GENGATE_')))
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^gengate_/i.test(name)))
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { delimiter } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import { childEnv } from '../core/child-env.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { StartLine } from './start-line.ts'
 import { Tail } from './tail.ts'
@@ -54,7 +55,7 @@ export interface ChildDeps {
  */
 export function startEngine(line: StartLine, deps: ChildDeps): RunningEngine {
   const child = spawn(line.command, line.args, {
-    env: childEnv(line, deps.env),
+    env: { ...childEnv(deps.env), ...envChanges(line, deps.env) },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
@@ -87,20 +88,14 @@ export function startEngine(line: StartLine, deps: ChildDeps): RunningEngine {
   }
 }
 
-/** The environment of an engine: ours, without what is none of its business. Keys of the gate and
- *  of its upstreams are in `GENGATE_…`. Pure. */
-export function childEnv(
-  line: StartLine,
+/** What a start line changes in the environment `env`; undefined: not inherited. Pure. */
+export function envChanges(
+  { unset, pathFirst, env: own }: Pick<StartLine, 'unset' | 'pathFirst' | 'env'>,
   env: Readonly<Record<string, string | undefined>>,
-): Record<string, string> {
-  const inherited = Object.entries(env).flatMap(([name, value]): [string, string][] =>
-    value === undefined || /^gengate_/i.test(name) || line.unset.includes(name)
-      ? []
-      : [[name, value]],
-  )
-  const all = { ...Object.fromEntries(inherited), ...line.env }
-  if (line.pathFirst === null) return all
-  return { ...all, PATH: [line.pathFirst, all['PATH'] ?? ''].join(delimiter) }
+): Record<string, string | undefined> {
+  const removed = Object.fromEntries(unset.map((name) => [name, undefined]))
+  const path = pathFirst === null ? {} : { PATH: [pathFirst, env['PATH'] ?? ''].join(delimiter) }
+  return { ...removed, ...path, ...own }
 }
 
 /** Slow readers slow the engine, as they would without us. One that left is an error of `to`, which

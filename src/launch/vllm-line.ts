@@ -81,14 +81,6 @@ export function vllmLine(engine: VllmName, input: StartInput): Started {
   }
 }
 
-/** Python of the Metal environment, which must import both packages before the start. */
-export function metalPython({
-  settings,
-  machine,
-}: Pick<StartInput, 'settings' | 'machine'>): string {
-  return join(venvOf('vllm_metal', settings, machine), 'bin', 'python3')
-}
-
 type Program =
   | {
       readonly ok: true

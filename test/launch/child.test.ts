@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { childEnv, startEngine } from '../../src/launch/child.ts'
+import { envChanges, startEngine } from '../../src/launch/child.ts'
 import type { StartLine } from '../../src/launch/start-line.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { lives } from '../bin/fake-engines.ts'
@@ -122,19 +122,14 @@ t.test('an engine does not outlive the sudden death of who started it', async (t
   t.pass('both are gone')
 })
 
-t.test('childEnv() keeps what is ours, and sets what is the engine’s', async (t) => {
-  const env = {
-    PATH: '/bin',
-    HF_TOKEN: 'h',
-    GENGATE_API_KEYS: 'k',
-    gengate_x: 'y',
-    VLLM_PORT: '1',
-    GONE: undefined,
-  }
-  t.same(childEnv({ ...BARE, unset: ['VLLM_PORT'], env: { A: 'b' } }, env), {
-    PATH: '/bin',
-    HF_TOKEN: 'h',
-    A: 'b',
-  })
-  t.match(childEnv({ ...BARE, pathFirst: '/v/bin' }, env), { PATH: '/v/bin:/bin' })
-})
+t.test(
+  'envChanges() sets what is the engine’s, and takes away what means another thing to it',
+  async (t) => {
+    const env = { PATH: '/bin', HF_TOKEN: 'h', VLLM_PORT: '1' }
+    t.strictSame(envChanges({ ...BARE, unset: ['VLLM_PORT'], env: { A: 'b' } }, env), {
+      VLLM_PORT: undefined,
+      A: 'b',
+    })
+    t.strictSame(envChanges({ ...BARE, pathFirst: '/v/bin' }, env), { PATH: '/v/bin:/bin' })
+  },
+)

@@ -64,7 +64,7 @@ t.test('backoffMs() doubles from the first failure on', async (t) => {
 })
 
 t.test('childEnv() keeps the settings of the gate from its children', async (t) => {
-  t.same(childEnv({ PATH: '/bin', GENGATE_A_API_KEY: 'sk', HF_TOKEN: 'hf' }), {
+  t.same(childEnv({ PATH: '/bin', GENGATE_A_API_KEY: 'sk', gengate_x: 'y', HF_TOKEN: 'hf' }), {
     PATH: '/bin',
     HF_TOKEN: 'hf',
   })
