@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { delimiter } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { childEnv } from '../core/child-env.ts'
+import { yieldToOthers } from '../runtime/autogroup.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { StartLine } from './start-line.ts'
 import { Tail } from './tail.ts'
@@ -63,6 +64,7 @@ export function startEngine(line: StartLine, deps: ChildDeps): RunningEngine {
   show(child.stdout, deps.stdout, tail)
   show(child.stderr, deps.stderr, tail)
   const { pid = null } = child
+  if (pid !== null) yieldToOthers(pid, deps.clock)
   const kill = (): void => signalGroup(pid, 'SIGKILL')
   // Whatever ends this process takes the engine along; a sudden death is the guard's.
   const dismiss = pid === null ? () => undefined : guardGroup(pid)

@@ -2,6 +2,11 @@ import { nextProbeAt } from '../core/schedule.ts'
 import type { Entry, RoutingTable } from '../core/table.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
+import { LATE_MS } from './doubt.ts'
+
+/** After a stall of ours, what came meanwhile is read before anything is asked: sockets are read
+ *  between any two timers, so this need not be long, ms. */
+const CATCH_UP_MS = 20
 
 /** A view of the table from one upstream; null: it is not ours to probe any more. */
 export type View = { readonly table: RoutingTable; readonly entry: Entry } | null
@@ -42,7 +47,11 @@ export class Due {
         }
         this.#armedAt = at
         // Rounded up: a timer cut to whole milliseconds would come too early and turn round.
-        cancel = at === Infinity ? null : this.#clock.after(Math.ceil(at - nowMs), plan)
+        cancel = at === Infinity ? null : this.#clock.after(Math.ceil(at - nowMs), () => fire(at))
+      }
+      const fire = (at: number): void => {
+        if (this.#clock.nowMs() - at <= LATE_MS) return plan()
+        cancel = this.#clock.after(CATCH_UP_MS, plan)
       }
       this.#plan = plan
       plan()

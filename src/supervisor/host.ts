@@ -1,5 +1,6 @@
 import { childEnv } from '../core/child-env.ts'
 import { accepts } from '../embedded/port.ts'
+import { yieldToOthers } from '../runtime/autogroup.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { EngineLog } from './engine-log.ts'
 import { signalGroup, startGroup } from './group.ts'
@@ -64,6 +65,7 @@ export class HostMachine implements Machine {
       return { pid: null, log: null, signal: () => undefined }
     }
     const { pid } = group
+    if (pid !== undefined) yieldToOthers(pid, clock)
     for (const stream of [group.stdout, group.stderr]) {
       stream?.on('data', (chunk: Buffer) => log.write(chunk))
     }

@@ -21,6 +21,8 @@ import time
 
 SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36
+# As the gate does for the engines that it starts (src/runtime/autogroup.ts); 0 shows what it is for.
+AUTOGROUP_NICE = os.environ.get("ENGINES_NICE", "5")
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -91,6 +93,15 @@ def leave(code):
                 time.sleep(0.01)
 
 
+def before():
+    libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    try:
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(AUTOGROUP_NICE)
+    except OSError:
+        pass
+
+
 def main(command):
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: leave(0))
@@ -100,7 +111,7 @@ def main(command):
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         start_new_session=True,
-        preexec_fn=lambda: libc.prctl(SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+        preexec_fn=before,
     )
     print(child.pid, flush=True)
     frozen, orders = [], b""

@@ -50,8 +50,9 @@ export async function startEngine(t: Teardown, engine: RealEngine, at?: number):
   const startedAt = performance.now()
   const port = at ?? (await freePort())
   const { command, env, model } = startLine(engine, port, process.env)
+  const { PATH = '', HOME = '', ENGINES_NICE = '5' } = process.env
   const holder = spawn('python3', [HELD, ...command], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    env: { PATH, HOME, ENGINES_NICE, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const gone = once(holder, 'exit')

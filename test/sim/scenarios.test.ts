@@ -191,6 +191,28 @@ t.test('a stalled event loop or a night of sleep ejects nobody', async (t) => {
   t.ok(here.done.length > 2_000)
 })
 
+t.test('after a stall of ours, what came meanwhile is read before anything is asked', async (t) => {
+  // One answer of ten minutes, a token every 25 ms; a gate that does not run for seconds sees a pause.
+  const here = world(7)
+  here.at(1_000, () =>
+    here.clock.io(() => here.ask({ ...SMALL, tokens: 24_000, patienceMs: 700_000 })),
+  )
+  for (let n = 2; n < 28; n++) {
+    here.at(n * 20_000, () => here.stall(here.chance.between(2_000, 19_000)))
+  }
+  await here.run(30_000)
+  const ofA = here.referee.ledgers.get('a')?.probesAt ?? []
+  const before = ofA.length
+  await here.run(570_000)
+  t.equal(ofA.length, before, 'not one probe while tokens come')
+  await here.run(700_000)
+  await here.close()
+  t.strictSame(
+    here.done.map(({ ending }) => ending),
+    ['finished'],
+  )
+})
+
 t.test('a fault that ended does not make the next one invisible', async (t) => {
   // A probe that hung through it was slow by its length, and so was the gap of a stream.
   const here = world(6)
