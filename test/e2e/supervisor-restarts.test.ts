@@ -1,5 +1,5 @@
 import t from 'tap'
-import { chat, owningGate, untilGenerated } from '../support/owned.ts'
+import { chat, owningGate, until, untilGenerated } from '../support/owned.ts'
 
 // Goal: an engine that wedges or dies is brought back without a human; a busy one is left alone.
 // Method: the gate as a process of its own, over a small engine that it starts itself.
@@ -44,6 +44,8 @@ t.test('a killed engine is brought back, and so is one that ends by itself', asy
   t.equal((await chat(gate.url)).status, 200)
   await fetch(`${gate.engineUrl}/control/exit`).catch(() => null)
   await untilGenerated(gate, 3)
+  // The second end within ten minutes is held against it for 5 s, whoever starts it.
+  await until(async () => (await gate.upstream())['reason'] === 'ok')
   t.equal((await chat(gate.url)).status, 200)
   const { process: engine } = await gate.upstream()
   t.match(engine, {
