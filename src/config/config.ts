@@ -1,4 +1,5 @@
 import type { HealthPolicy } from '../core/policy.ts'
+import type { StartSettings } from '../core/start-settings.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { CommandLine } from './command-line.ts'
@@ -28,21 +29,6 @@ export interface UpstreamConfig {
   readonly idleStopMs: number | null
 }
 
-/** What only `gengate run` reads, as texts: `src/launch/` parses them. Null: nobody said. */
-export interface RunConfig {
-  /** `OPENCLAW_VLLM_MODEL`, else `VLLM_MODEL`. */
-  readonly model: string | null
-  readonly host: string | null
-  readonly port: string | null
-  readonly venv: string | null
-  readonly python: string | null
-  readonly maxModelLen: string
-  readonly dtype: string | null
-  /** GiB. */
-  readonly kvCacheSpace: string
-  readonly ompThreads: string
-}
-
 /** Everything that was configured, parsed once and frozen. */
 export interface Config {
   readonly host: string
@@ -70,7 +56,7 @@ export interface Config {
   /** Host names served besides loopback names and IP literals. */
   readonly allowedHosts: readonly string[]
   readonly allowedOrigins: readonly string[]
-  readonly run: RunConfig
+  readonly run: StartSettings
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
   readonly settings: readonly Setting[]
   /** Names that the env file sets but the process environment or a flag overrides with another

@@ -1,5 +1,6 @@
+import type { StartSettings } from '../core/start-settings.ts'
 import { readApiKeys, refuseOpenBind } from './access.ts'
-import type { Config, ConfigResult, RunConfig, UpstreamConfig } from './config.ts'
+import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
 import { refuseOwnListener, refuseTwins } from './conflicts.ts'
 import { meaningOf } from './names.ts'
 import { quoted } from './parsed.ts'
@@ -84,7 +85,7 @@ export function loadConfig(input: LoadInput): ConfigResult {
   return { ok: true, config: deepFreeze(config) }
 }
 
-function readRun(reading: Reading): RunConfig {
+function readRun(reading: Reading): StartSettings {
   return {
     model: reading.global('OPENCLAW_VLLM_MODEL') ?? reading.global('VLLM_MODEL'),
     host: reading.global('VLLM_HOST'),

@@ -1,3 +1,5 @@
+import type { StartSettings } from '../core/start-settings.ts'
+
 /** The engines that `gengate run` starts, by the names of their upstreams. */
 export const RUNNABLE = ['vllm_cpu', 'vllm_metal', 'ollama', 'llamacpp'] as const
 export type Runnable = (typeof RUNNABLE)[number]
@@ -5,21 +7,6 @@ export type Runnable = (typeof RUNNABLE)[number]
 /** Is this the name of an engine that can be started? */
 export function isRunnable(name: string): name is Runnable {
   return RUNNABLE.some((known) => known === name)
-}
-
-/** What the operator said about starting engines, as texts. Null: nothing. */
-export interface StartSettings {
-  /** `OPENCLAW_VLLM_MODEL`, else `VLLM_MODEL`. */
-  readonly model: string | null
-  readonly host: string | null
-  readonly port: string | null
-  readonly venv: string | null
-  readonly python: string | null
-  readonly maxModelLen: string
-  readonly dtype: string | null
-  /** GiB. */
-  readonly kvCacheSpace: string
-  readonly ompThreads: string
 }
 
 /** What is on this machine. */

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import type { StartSettings } from '../core/start-settings.ts'
 import { placeOf } from './address.ts'
 import { unlessSet, valueOf } from './flags.ts'
 import {
@@ -7,7 +8,6 @@ import {
   type StartInput,
   type Started,
   type StartIssue,
-  type StartSettings,
 } from './start-line.ts'
 
 /** What the operators' older world served when nobody said. */
