@@ -14,6 +14,11 @@ export type Ending =
   /** The client took nothing for minutes, and was cut off. */
   | 'client_stalled'
 
+/** Why the gate doubts what it saw: its own event loop did not run; the machine slept; it cannot ask,
+ *  for want of descriptors or a resolver. A closed set: it is a metric label. */
+export const DOUBT_CAUSES = ['stalled', 'slept', 'cannot_ask'] as const
+export type DoubtCause = (typeof DOUBT_CAUSES)[number]
+
 /**
  * Everything worth counting or logging, emitted after it happened, once. Observers switch over it
  * exhaustively. No prompt, no key, no body ever stands in an event.
@@ -36,6 +41,13 @@ export type GateEvent =
       readonly outcome: string
       readonly durationMs: number
       readonly tokens: number
+    }
+  /** The gate doubts itself: what it did not see meanwhile is held against nobody (design D4). */
+  | {
+      readonly type: 'doubted'
+      readonly why: DoubtCause
+      /** For how long it did not look; 0 where that is not known. */
+      readonly lostMs: number
     }
   /** The upstream that the next default request would go to is another one. */
   | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }

@@ -1,3 +1,4 @@
+import type { DoubtCause } from '../core/event.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { Clock } from '../runtime/clock.ts'
 
@@ -14,18 +15,23 @@ const OURS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOTFOUND', 'EAI
 
 /**
  * Watches how late our own timers are: a stalled event loop or a machine that slept makes every
- * upstream look silent. Calls `onDoubt` for each late look; the returned function stops it.
+ * upstream look silent. Calls `onDoubt` for each late look, with the time that was lost; the returned
+ * function stops it.
  */
-export function watchPunctuality(clock: Clock, onDoubt: () => void): () => void {
+export function watchPunctuality(
+  clock: Clock,
+  onDoubt: (why: DoubtCause, lostMs: number) => void,
+): () => void {
   let cancel: (() => void) | null = null
   const look = (): void => {
     const dueAt = clock.nowMs() + LOOK_EVERY_MS
     const wallDueAt = clock.wallMs() + LOOK_EVERY_MS
     cancel = clock.after(LOOK_EVERY_MS, () => {
-      const late = clock.nowMs() - dueAt > LATE_MS
-      const slept = clock.wallMs() - wallDueAt > LEAP_MS
+      const lateMs = clock.nowMs() - dueAt
+      const leapMs = clock.wallMs() - wallDueAt
       look()
-      if (late || slept) onDoubt()
+      if (lateMs > LATE_MS) onDoubt('stalled', lateMs)
+      else if (leapMs > LEAP_MS) onDoubt('slept', leapMs)
     })
   }
   look()

@@ -172,7 +172,10 @@ export class ProbeLoop {
     const { clock, store, emit } = this.#deps
     // Once per episode: one name that never resolves must not excuse all others for ever.
     const news = this.#last === null || !doubtsUs(this.#last)
-    if (doubtsUs(outcome) && news) store.apply({ type: 'doubt', at: clock.nowMs() })
+    if (doubtsUs(outcome) && news) {
+      store.apply({ type: 'doubt', at: clock.nowMs() })
+      emit({ type: 'doubted', why: 'cannot_ask', lostMs: 0 })
+    }
     this.#last = outcome
     this.#end(outcome)
     const tokens = outcome.kind === 'pass' ? outcome.tokens : 0

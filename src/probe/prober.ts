@@ -30,10 +30,11 @@ export class Prober {
 
   start(): void {
     if (this.#unsubscribe !== null) return
-    const { store, clock } = this.#deps
+    const { store, clock, emit } = this.#deps
     this.#unsubscribe = store.subscribe((now, before) => this.#changed(now, before))
-    this.#endWatch = watchPunctuality(clock, () => {
+    this.#endWatch = watchPunctuality(clock, (why, lostMs) => {
       store.apply({ type: 'doubt', at: clock.nowMs() })
+      emit({ type: 'doubted', why, lostMs })
     })
     this.sync()
     this.#planWake(store.current)

@@ -91,7 +91,7 @@ export class Instruments {
     }
     for (const upstream of upstreams) {
       for (const [name, { kind, labels }] of Object.entries(TABLE)) {
-        if (kind === 'counter' && labels.length === 1) {
+        if (kind === 'counter' && labels.length === 1 && labels[0] === 'upstream') {
           this.#add(name, { upstream }, 0)
         }
       }

@@ -129,6 +129,12 @@ export const METRICS = {
     help: 'Times the upstream for the next default request became another one.',
     advice: 'Warn on more than ten in an hour: an upstream flaps.',
   },
+  gengate_doubts_total: {
+    kind: 'counter',
+    labels: ['why'],
+    help: 'Times the gate doubted itself, so that what it did not see counts against nobody.',
+    advice: 'Warn on a steady rate of why="stalled": the gate does not get a processor.',
+  },
   gengate_engine_state: {
     kind: 'gauge',
     labels: ['upstream', 'state'],

@@ -1,4 +1,4 @@
-import type { GateEvent } from '../core/event.ts'
+import { DOUBT_CAUSES, type GateEvent } from '../core/event.ts'
 import { PROCESS_STATES } from '../core/process.ts'
 import { REASONS, type State } from '../core/reason.ts'
 import { Instruments, type Reading } from './instruments.ts'
@@ -37,6 +37,9 @@ export function createMetrics({ readView, version }: MetricsParts): Metrics {
   }
   instruments.gauge('gengate_config_last_reload_successful', () => [[{}, reloaded ? 1 : 0]])
   instruments.gauge('gengate_build_info', () => [[{ version, node: process.version }, 1]])
+
+  // Started at 0, so that `rate()` sees the first increase.
+  for (const why of DOUBT_CAUSES) instruments.add('gengate_doubts_total', { why }, 0)
 
   return {
     contentType: instruments.contentType,
@@ -125,6 +128,9 @@ function count(instruments: Instruments, event: GateEvent): void {
       return
     case 'failover':
       instruments.add('gengate_failovers_total', { upstream: event.from })
+      return
+    case 'doubted':
+      instruments.add('gengate_doubts_total', { why: event.why })
       return
     case 'held':
       instruments.add('gengate_holds_total', {})

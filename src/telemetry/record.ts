@@ -1,4 +1,4 @@
-import type { GateEvent } from '../core/event.ts'
+import type { DoubtCause, GateEvent } from '../core/event.ts'
 import type { ProcessStep } from '../core/process.ts'
 import { REASONS } from '../core/reason.ts'
 import { clip } from '../errors/body.ts'
@@ -43,6 +43,8 @@ export function recordOf(event: GateEvent): LogRecord | null {
         `${upstream}: probe ${outcome} after ${spoken(event.durationMs)}`
       return { level: 'debug', event: event.type, fields, sentence }
     }
+    case 'doubted':
+      return ofDoubt(event)
     case 'route_changed': {
       const [from, to] = [safe(event.from ?? 'nobody'), safe(event.to ?? 'nobody')]
       const fields = { from: event.from === null ? null : from, to: event.to === null ? null : to }
@@ -89,6 +91,15 @@ export function recordOf(event: GateEvent): LogRecord | null {
     case 'gap':
       return null
   }
+}
+
+/** A stall of the gate from here on is worth a line, ms. */
+const STALL_TOLD_MS = 1_000
+
+const DOUBTS: Readonly<Record<DoubtCause, (lost: string) => string>> = {
+  stalled: (lost) => `the gate did not get a processor for ${lost}`,
+  slept: (lost) => `the machine slept for ${lost}`,
+  cannot_ask: () => 'the gate cannot ask its upstreams: no descriptors or no resolver',
 }
 
 /** What an operator must see, and what is the normal course of an engine's life. */
@@ -145,6 +156,13 @@ function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogR
         ...(code === null ? [] : [code]),
       ].join('  '),
   }
+}
+
+function ofDoubt({ type, why, lostMs }: Extract<GateEvent, { type: 'doubted' }>): LogRecord {
+  const sentence = (): string => `${DOUBTS[why](spoken(lostMs))}; no upstream is blamed for it`
+  // A loaded machine is late all the time, and all of it is counted.
+  const level = why === 'stalled' && lostMs < STALL_TOLD_MS ? 'debug' : 'warn'
+  return { level, event: type, fields: { why, lost_ms: tenth(lostMs) }, sentence }
 }
 
 function ofReload(event: Extract<GateEvent, { type: 'config_reloaded' }>): LogRecord {

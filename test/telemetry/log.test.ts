@@ -46,6 +46,7 @@ const others: readonly GateEvent[] = [
   { type: 'probe_ended', upstream: 'a', outcome: 'pass', durationMs: 12, tokens: 1 },
   { type: 'route_changed', from: 'a', to: null },
   { type: 'failover', from: 'a', why: 'refused' },
+  { type: 'doubted', why: 'stalled', lostMs: 23_400 },
   { type: 'held', requestId: 'r1' },
   {
     type: 'refused',
@@ -103,11 +104,22 @@ t.test('formatLine() is a readable line on a terminal, coloured only when asked'
 
 t.test('every event is counted or logged, and levels tell what matters', async (t) => {
   const levels = others.map((event) => JSON.parse(formatLine(event, json) ?? '').level)
-  t.strictSame(levels, ['warn', 'debug', 'warn', 'warn', 'debug', 'info', 'error', 'error', 'warn'])
+  t.strictSame(levels, [
+    'warn',
+    'debug',
+    'warn',
+    'warn',
+    'warn',
+    'debug',
+    'info',
+    'error',
+    'error',
+    'warn',
+  ])
   t.equal(formatLine({ type: 'gap', upstream: 'a', gapMs: 1 }, json), null)
   t.equal(formatLine({ type: 'first_content', upstream: 'a', ttftMs: 1 }, json), null)
   t.match(formatLine(others[0] as GateEvent, tty), 'a: ok → wedged (silent for 8 s)')
-  t.match(formatLine(others[7] as GateEvent, tty), 'stays in force: GENGATE_PORT: no number; kept')
+  t.match(formatLine(others[8] as GateEvent, tty), 'stays in force: GENGATE_PORT: no number; kept')
   for (const event of others) t.notMatch(formatLine(event, json), 'canary', 'no query string')
 })
 
@@ -140,6 +152,6 @@ t.test('createLog() leaves out what is below its level', async (t) => {
   for (const event of others) log.observe(event)
   log.note('info', 'note', 'not shown')
   log.note('error', 'note', 'shown')
-  t.equal(lines.length, 7)
+  t.equal(lines.length, 8)
   t.match(JSON.parse(lines.at(-1) ?? ''), { level: 'error', event: 'note', message: 'shown' })
 })

@@ -60,6 +60,7 @@ t.test('createMetrics() counts every event under its frozen name, in seconds', a
   const metrics = createMetrics({ readView: () => view, version: '1.2.3' })
   for (const event of everything('a')) metrics.observe(event)
   metrics.observe({ type: 'held', requestId: 'r' })
+  metrics.observe({ type: 'doubted', why: 'slept', lostMs: 9 })
   metrics.observe({ type: 'route_changed', from: null, to: 'a' })
   metrics.observe({ type: 'refused', requestId: 'r', path: '/', status: 403, code: 'x' })
   metrics.observe({ type: 'bug', where: 'w', message: 'm' })
@@ -89,6 +90,7 @@ t.test('createMetrics() counts every event under its frozen name, in seconds', a
     'gengate_requests_total{upstream="-",code="403"}': 1,
     'gengate_midstream_failures_total{upstream="a"}': 1,
     'gengate_client_aborts_total{upstream="a",phase="before_commit"}': 1,
+    'gengate_doubts_total{why="slept"}': 1,
     gengate_holds_total: 1,
     gengate_route_changes_total: 1,
     gengate_bugs_total: 1,
