@@ -190,6 +190,7 @@ class Gate implements App {
       clock: this.#io.clock,
       emit: this.#emit,
       guard: (request) => checkRequest(request, this.#guard),
+      connectionsMax: () => this.#config.connectionsMax,
       proxied: pathsOutside(),
       proxy: (request, response, handed) => this.#proxy.handle(request, response, handed),
       upgrades: this.#realtime,

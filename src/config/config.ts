@@ -50,6 +50,8 @@ export interface Config {
   readonly commitDeadlineMs: number
   readonly holdMs: number
   readonly bodyMaxBytes: number
+  /** Client connections at once. */
+  readonly connectionsMax: number
   readonly drainMs: number
   readonly apiKeys: readonly string[]
   readonly trustedBind: boolean

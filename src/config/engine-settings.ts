@@ -1,11 +1,16 @@
 import { parseCommandLine } from './command-line.ts'
-import { parsedBy, type SettingRow, wholeNumber } from './types.ts'
+import { anyText, parsedBy, type SettingRow, wholeNumber } from './types.ts'
 
 const SECOND = 1_000
 const DAY = 86_400 * SECOND
 
-/** The settings of one upstream whose engine the gate is to own. */
+/** The settings of one upstream whose engine is started here. */
 export const ENGINE_FIELDS = {
+  GGUF: {
+    group: 'One upstream',
+    type: anyText,
+    doc: 'Path of the model file that `gengate run llamacpp` serves.',
+  },
   RUN: {
     group: 'One upstream',
     type: parsedBy(parseCommandLine),

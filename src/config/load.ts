@@ -71,6 +71,7 @@ export function loadConfig(input: LoadInput): ConfigResult {
     commitDeadlineMs: reading.global('GENGATE_COMMIT_DEADLINE_MS'),
     holdMs: reading.global('GENGATE_HOLD_MS'),
     bodyMaxBytes: reading.global('GENGATE_BODY_MAX_BYTES'),
+    connectionsMax: reading.global('GENGATE_CONNECTIONS_MAX'),
     drainMs: reading.global('GENGATE_DRAIN_MS'),
     apiKeys,
     trustedBind,

@@ -136,6 +136,13 @@ export const GLOBAL_SETTINGS = {
     default: '67108864',
     doc: 'Largest request body that is buffered (64 MiB). Uploads are streamed and not limited.',
   },
+  GENGATE_CONNECTIONS_MAX: {
+    group: 'Time and size',
+    type: wholeNumber(1, 1_000_000),
+    // Makes 10,000 descriptors; macOS gives a process 10,240 (`kern.maxfilesperproc`).
+    default: '5000',
+    doc: 'Client connections at once; further ones are answered 503. Each may need a second file descriptor, to an upstream: `ulimit -n` must be twice as much.',
+  },
   GENGATE_DRAIN_MS: {
     group: 'Time and size',
     type: wholeNumber(0, HOUR),
@@ -233,11 +240,6 @@ export const UPSTREAM_FIELDS = {
     group: 'One upstream',
     type: wholeNumber(1, 100_000),
     doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
-  },
-  GGUF: {
-    group: 'One upstream',
-    type: anyText,
-    doc: 'Path of the model file that `gengate run llamacpp` serves.',
   },
   ...ENGINE_FIELDS,
 } as const satisfies Record<string, SettingRow>

@@ -185,7 +185,7 @@ export const ERRORS = {
     status: 503,
     retry: 'after',
     message: 'This gate has as many connections as it takes.',
-    advice: 'Close connections that are not used; the gate takes 5000 at once.',
+    advice: 'Close connections that are not used, or raise GENGATE_CONNECTIONS_MAX.',
   },
   gate_draining: {
     status: 503,

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { CONNECTIONS_MAX, TURNED_AWAY_MAX } from './limits.ts'
+import { TURNED_AWAY_MAX } from './limits.ts'
 import { rawAnswer } from './raw-answer.ts'
 
 /** A client that was answered before its body was whole may finish sending within this. */
@@ -17,12 +17,12 @@ const LINGER_MS = 2_000
 export class Connections {
   readonly #clock: Pick<Clock, 'after'>
   readonly #answers = new Map<Socket, Set<ServerResponse>>()
-  readonly #max: number
+  readonly #max: () => number
   #turnedAway = 0
   #closing = false
 
-  /** `max`: connections at once. */
-  constructor(clock: Pick<Clock, 'after'>, max: number = CONNECTIONS_MAX) {
+  /** `max`: connections at once. Lowering it closes none. */
+  constructor(clock: Pick<Clock, 'after'>, max: () => number) {
     this.#clock = clock
     this.#max = max
   }
@@ -33,7 +33,7 @@ export class Connections {
     server.on('connection', (socket: Socket) => {
       // Accepted between the decision to close and the end of listening.
       if (this.#closing) return void socket.destroy()
-      if (this.#answers.size >= this.#max) return this.#turnAway(socket, full)
+      if (this.#answers.size >= this.#max()) return this.#turnAway(socket, full)
       this.#answers.set(socket, new Set())
       socket.once('close', () => this.#answers.delete(socket))
     })

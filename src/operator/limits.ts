@@ -7,10 +7,6 @@ export const HEADERS_MAX = 256
  *  All of them run at once, and hardly any client sends a second one before it has read the first. */
 export const PIPELINED_MAX = 16
 
-/** Connections at once; further ones are told 503. Each may need a second one, to an upstream: that
- *  makes 10,000 file descriptors, and macOS gives a process 10,240 (`kern.maxfilesperproc`). */
-export const CONNECTIONS_MAX = 5_000
-
 /** Of those that are turned away, so many at once are told why; the rest are closed without a word:
  *  to tell takes a file descriptor for a moment. */
 export const TURNED_AWAY_MAX = 100

@@ -44,8 +44,8 @@ export interface ServerParts extends OperatorParts {
     response: ServerResponse,
     handed: Handed,
   ) => void | Promise<void>
-  /** Connections at once; absent: the usual limit. */
-  readonly connectionsMax?: number
+  /** Client connections at once. */
+  readonly connectionsMax: () => number
   /** What takes the connections that become WebSockets; absent: none does. */
   readonly upgrades?: Upgrades
 }

@@ -32,6 +32,7 @@ t.test('the defaults are those that operators were promised', async (t) => {
     GENGATE_COMMIT_DEADLINE_MS: '8000',
     GENGATE_HOLD_MS: '2000',
     GENGATE_BODY_MAX_BYTES: String(64 * 1024 * 1024),
+    GENGATE_CONNECTIONS_MAX: '5000',
     GENGATE_DRAIN_MS: '30000',
     GENGATE_LOG_LEVEL: 'info',
   }

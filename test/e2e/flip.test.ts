@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect, Socket } from 'node:net'
 import t from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
@@ -69,4 +71,19 @@ t.test('a draining upstream gets nothing new', async (t) => {
   t.equal(gate.reason('a'), 'draining')
   const answer = await post(`${gate.url}/v1/chat/completions`, chatBody())
   t.equal(answer.headers.get('x-gengate-upstream'), 'b')
+})
+
+t.test('GENGATE_CONNECTIONS_MAX applies to the running gate, and closes nothing', async (t) => {
+  const gate = await startGate(t, { GENGATE_EMBEDDED: 'off' })
+  const open = Array.from({ length: 2 }, () => connect(gate.port, '127.0.0.1'))
+  t.teardown(() => open.forEach((socket) => socket.destroy()))
+  for (const socket of open) await once(socket, 'connect')
+  t.equal((await fetch(`${gate.url}/livez`, { headers: { connection: 'close' } })).status, 200)
+  gate.reload({ GENGATE_EMBEDDED: 'off', GENGATE_CONNECTIONS_MAX: '2' })
+  const refused = await fetch(`${gate.url}/livez`)
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { error: { code: 'too_many_connections' } })
+  const [first] = open
+  first?.write('GET /livez HTTP/1.1\r\nhost: a\r\n\r\n')
+  t.match(String((await once(first ?? new Socket(), 'data'))[0]), /^HTTP\/1\.1 200/)
 })

@@ -91,7 +91,7 @@ t.test('slow heads are closed within 12 s, with 408', async (t) => {
 })
 
 t.test('one connection more than the cap is told so and closed, the others live', async (t) => {
-  const { port, events } = await start(t, { connectionsMax: 2 })
+  const { port, events } = await start(t, { connectionsMax: () => 2 })
   const open = () =>
     new Promise<Socket>((resolve) => {
       const socket: Socket = connect(port, '127.0.0.1', () => resolve(socket))
@@ -128,7 +128,7 @@ t.test('one connection more than the cap is told so and closed, the others live'
 })
 
 t.test('who is turned away and never leaves is cut off', async (t) => {
-  const { port } = await start(t, { connectionsMax: 0 })
+  const { port } = await start(t, { connectionsMax: () => 0 })
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.resume()
   socket.on('error', () => {})

@@ -31,6 +31,7 @@ export async function start(t: Test, more: Partial<ServerParts> = {}): Promise<S
     clock: systemClock,
     emit: (event) => void events.push(event),
     guard: pass,
+    connectionsMax: () => 5_000,
     proxied: [],
     proxy: (_request, response, handed) => {
       response.writeHead(200, { 'x-request-id': handed.requestId })

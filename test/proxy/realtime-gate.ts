@@ -126,6 +126,7 @@ export async function realtimeGate(
     version: '1.2.3',
     clock: systemClock,
     emit,
+    connectionsMax: () => 5_000,
     guard: (request) => checkRequest(request, policy),
     proxy: (_request, response, handed) => {
       response.writeHead(200, { 'x-request-id': handed.requestId })
