@@ -43,8 +43,12 @@ export async function serve(deps: ServeDeps): Promise<number> {
   }
   const gate = await deps.createGate(result.config)
   const stop = stopSignal(deps)
+  let file = envFile
   const reload = (): void => {
-    if (!stop.heard()) gate.reload(deps.load().result)
+    if (stop.heard()) return
+    const now = deps.load()
+    gate.reload(now.envFile === null && file !== null ? goneFile(file) : now.result)
+    file ??= now.envFile
   }
   deps.onSignal('SIGHUP', reload)
   const bound = await bind(gate, result.config, deps)
@@ -66,6 +70,13 @@ export async function serve(deps: ServeDeps): Promise<number> {
  * launcher forwards must find its handler, or it would kill a gate that ends as it should.
  */
 const ECHO_MS = 100
+
+/** A file that is moved away for a moment must not reset the gate and end its engines. */
+function goneFile(path: string): ConfigResult {
+  const message =
+    'is gone. Put it back; an empty file in its place, or a restart, means the defaults.'
+  return { ok: false, issues: [{ name: path, message }] }
+}
 
 /** A file that appears later is seen as well. Stops by the returned function. */
 function watchFile({ envFile }: Config, reload: () => void, deps: ServeDeps): () => void {

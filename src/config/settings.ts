@@ -76,7 +76,7 @@ export const GLOBAL_SETTINGS = {
   GENGATE_MODELS: {
     group: 'Model names',
     type: parsedBy(parseModels),
-    doc: 'Stable names for clients: `public=upstream:name|upstream:name; …`. Unset: one group, `default`, of the one model of each upstream.',
+    doc: 'Stable names for clients: `public=upstream:name|upstream:name; …`. Unset: one group, `default`, of the one model of each upstream; each of their names means the whole group.',
   },
   OPENCLAW_VLLM_MODEL: {
     group: 'Model names',

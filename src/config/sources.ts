@@ -1,6 +1,7 @@
 import { parseEnv } from 'node:util'
 import type { ConfigIssue, Source } from './config.ts'
 import { isOurs } from './names.ts'
+import { quoted } from './parsed.ts'
 
 /** The environment, as `process.env` has it. */
 export type Env = Readonly<Record<string, string | undefined>>
@@ -57,7 +58,8 @@ export function gather(env: Env, file: EnvFile | null): Gathered {
     given.set(name, { text, source: 'env' })
   }
   if (given.has(ENV_FILE) && file === null) {
-    issues.push({ name: ENV_FILE, message: 'names a file that cannot be read.' })
+    const path = quoted(given.get(ENV_FILE)?.text ?? '')
+    issues.push({ name: ENV_FILE, message: `names ${path}, which cannot be read.` })
   }
   for (const name of file === null ? [] : linesWithoutValue(file.text)) {
     issues.push({ name, message: 'stands in the env file without a =. Write NAME=value.' })

@@ -61,7 +61,7 @@ t.test('settings come from the env file that --envfile or the environment names'
   t.match(await gengate('probe vllm_cpu', { GENGATE_ENV_FILE: 'my.env' }, files), { code: 0 })
   t.match(await gengate('config check --envfile none.env', {}, files), {
     code: 2,
-    err: /GENGATE_ENV_FILE names a file that cannot be read/,
+    err: /GENGATE_ENV_FILE names "none\.env", which cannot be read/,
   })
 })
 

@@ -15,6 +15,7 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
   const drained = Promise.withResolvers<void>()
   const watch: { change: () => void } = { change: () => undefined }
   let result: ConfigResult = resultOf(more.env)
+  let file: string | null = null
   const gate: Gate = {
     listen: more.listen ?? (async () => ({ host: '127.0.0.1', port: 8123 })),
     reload: (now) => done.push(['reload', now.ok]),
@@ -26,7 +27,7 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
   const deps: ServeDeps = {
     io,
     version: '1.2.3',
-    load: () => ({ result, envFile: null }),
+    load: () => ({ result, envFile: file }),
     createGate: async () => gate,
     findHolder: async () => ({ process: null, serves: { kind: 'silent' } }),
     watch(path, onChange) {
@@ -46,6 +47,7 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
     ended,
     signal: (name: string) => heard.get(name)?.(),
     becomes: (now: ConfigResult) => (result = now),
+    fileIs: (path: string | null) => (file = path),
     /** Lets the drain come to its end, and the process with it. */
     async end() {
       drained.resolve()
@@ -123,6 +125,26 @@ t.test('serve() reads everything anew at SIGHUP and when the file changes', asyn
     ['reload', true],
     ['reload', false],
   ])
+  run.signal('SIGTERM')
+  await run.end()
+})
+
+t.test('serve() keeps its settings when the env file is gone', async (t) => {
+  const run = start()
+  await settled()
+  run.watch.change()
+  run.fileIs('.env')
+  run.watch.change()
+  run.fileIs(null)
+  run.watch.change()
+  run.signal('SIGHUP')
+  run.fileIs('.env')
+  run.watch.change()
+  t.same(
+    run.done.slice(1).map(([, ok]) => ok),
+    [true, true, false, false, true],
+    'one that was never there is not missed',
+  )
   run.signal('SIGTERM')
   await run.end()
 })

@@ -141,7 +141,11 @@ async function traffic({ a, b, chat, gate }: World): Promise<void> {
   await post(chat, chatBody())
   await gate.untilReason('b', 'refused')
   assert.equal((await post(chat, chatBody())).status, 503)
+  // The gate, in this process, does not run for a while.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STALL_MS)
 }
+/** Later than the gate calls late, on top of the time until it looks. */
+const STALL_MS = 1_500
 
 async function ownedEngine({ env, gate, prometheus }: World): Promise<void> {
   const port = await freePort()
