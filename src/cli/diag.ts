@@ -1,4 +1,3 @@
-import type { Config } from '../config/config.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { ask, succeeded } from './ask.ts'
 import {
@@ -13,6 +12,7 @@ import {
 import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
+import type { Askable } from './load.ts'
 import type { ProbeOnce } from './probe.ts'
 import { type Targets, targetsOfNames } from './probe-targets.ts'
 
@@ -30,7 +30,7 @@ const PROBE_TIMEOUT_MS = 5_000
 
 /** Prints the lines of `diag`: the running gate's knowledge, or else what probes of our own find
  *  now. Exit 0 when eligible, else 1. */
-export async function diag(config: Config, deps: DiagDeps): Promise<number> {
+export async function diag(config: Askable, deps: DiagDeps): Promise<number> {
   const { io } = deps
   const { origin, apiKey } = ownGate(config)
   const answer = await askGate(origin, apiKey, io)
@@ -62,7 +62,7 @@ async function countModels(
  * it lists models; the reason is then that of the best upstream it has, else that of the first
  * one that the operator wants. Pure.
  */
-export function fromGate(status: GateStatus, models: number | null, config: Config): Diagnosis {
+export function fromGate(status: GateStatus, models: number | null, config: Askable): Diagnosis {
   const enabled = status.upstreams.filter(({ intent }) => intent === 'enabled')
   const proven = enabled.find(({ eligible }) => eligible)
   const servable = models !== null
@@ -89,7 +89,7 @@ export function fromGate(status: GateStatus, models: number | null, config: Conf
 }
 
 /** The diagnosis without a gate: only what clients really reach counts as eligible. */
-async function fromProbes(config: Config, deps: DiagDeps): Promise<Diagnosis> {
+async function fromProbes(config: Askable, deps: DiagDeps): Promise<Diagnosis> {
   const named = targetsOfNames([], config)
   const upstreams = named.ok ? named.targets : []
   const [client] = deps.clients.ok ? deps.clients.targets : []
@@ -125,6 +125,6 @@ async function fromProbes(config: Config, deps: DiagDeps): Promise<Diagnosis> {
 
 const NO_CONNECTION: ReadonlySet<string> = new Set(['refused', 'unreachable'])
 
-function keysOf(config: Config, name: string): readonly string[] {
+function keysOf(config: Askable, name: string): readonly string[] {
   return config.upstreams.find(({ spec }) => spec.name === name)?.apiKeyNames ?? []
 }

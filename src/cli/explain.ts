@@ -1,7 +1,6 @@
-import type { Config } from '../config/config.ts'
 import { explainDocument, explainLines } from './explain-lines.ts'
 import { explain, isServed } from './explanation.ts'
-import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
+import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
 import { type CliIo, EXIT, printJson } from './io.ts'
 
 /** Which request to explain, and how. */
@@ -13,7 +12,7 @@ export interface ExplainOptions {
 
 /** Says why the next request would go where it would go. Exit 0 when something would serve it. */
 export async function showExplanation(
-  config: Config,
+  config: GatePlace,
   { model, json }: ExplainOptions,
   io: CliIo,
 ): Promise<number> {

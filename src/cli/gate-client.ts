@@ -40,8 +40,11 @@ export async function askGate(
   return status === null ? { kind: 'other' } : { kind: 'status', status, document: reply.body }
 }
 
+/** The settings that say where a gate is, and what key it wants. */
+export type GatePlace = Pick<Config, 'host' | 'port' | 'apiKeys'>
+
 /** The gate that this configuration describes, and the key to ask it with. */
-export function ownGate(config: Config): { origin: string; apiKey: string | null } {
+export function ownGate(config: GatePlace): { origin: string; apiKey: string | null } {
   return { origin: originOf(config.host, config.port), apiKey: config.apiKeys[0] ?? null }
 }
 

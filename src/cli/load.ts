@@ -1,6 +1,9 @@
-import type { ConfigResult } from '../config/config.ts'
+import { readApiKeys } from '../config/access.ts'
+import type { Config, ConfigResult } from '../config/config.ts'
 import { type LoadInput, loadConfig } from '../config/load.ts'
+import { Reading } from '../config/reading.ts'
 import { type EnvFile, envFilePath, gather } from '../config/sources.ts'
+import { readList, readUpstream } from '../config/upstreams.ts'
 import type { CliIo } from './io.ts'
 import type { ConfigFlags } from './handlers.ts'
 
@@ -31,6 +34,40 @@ export function load(
     readFile: io.readFile,
   })
   return { result, envFile: file?.path ?? null }
+}
+
+/** As much of a configuration as a question to the running gate takes. */
+export type Askable = Pick<Config, 'host' | 'port' | 'apiKeys' | 'upstreams'>
+
+/** A mistake in one of these leaves open where the gate listens, or what key it wants. */
+const ADDRESS: ReadonlySet<string> = new Set([
+  'GENGATE_ENV_FILE',
+  'GENGATE_HOST',
+  'GENGATE_PORT',
+  'GENGATE_API_KEYS',
+  'GENGATE_API_KEYS_FILE',
+])
+
+/**
+ * The same of a configuration that is not valid as a whole: a running gate has kept its old one, and
+ * whoever asks it wants to know just then. Upstreams without a usable URL are left out. Null: its
+ * address or key cannot be told.
+ */
+export function askable(
+  io: Pick<CliIo, 'env' | 'readFile'>,
+  flags: ConfigFlags,
+  result: Extract<ConfigResult, { ok: false }>,
+): Askable | null {
+  if (result.issues.some(({ name }) => ADDRESS.has(name))) return null
+  const { env, file } = sources(io, flags)
+  const reading = new Reading(gather(env, file))
+  const listed = readList(reading, { upstreams: flags.upstream ?? [] })
+  return {
+    host: reading.global('GENGATE_HOST'),
+    port: reading.global('GENGATE_PORT'),
+    apiKeys: readApiKeys(reading, io.readFile),
+    upstreams: listed.flatMap((one) => readUpstream(reading, one, io.readFile) ?? []),
+  }
 }
 
 /** What `LOCAL_LLM_BACKEND` says, before anything is checked; null: nothing. */

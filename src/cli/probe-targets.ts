@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import { clientTarget, isBaseUrl, withoutV1 } from './client-url.ts'
-import { originOf } from './gate-client.ts'
+import { type GatePlace, originOf } from './gate-client.ts'
 import type { ProbeTarget } from './probe-artefact.ts'
 
 /** Whom to probe, or why that cannot be told. */
@@ -31,7 +31,7 @@ export function targetOfClients(env: Readonly<Record<string, string | undefined>
 }
 
 /** The gate's own listener, as a client sees it. Pure. */
-export function targetOfGate(config: Config): Targets {
+export function targetOfGate(config: GatePlace): Targets {
   return one({
     upstream: null,
     engine: 'openai',
@@ -42,7 +42,10 @@ export function targetOfGate(config: Config): Targets {
 }
 
 /** Configured upstreams by name; all of them when none is named. Pure. */
-export function targetsOfNames(names: readonly string[], config: Config): Targets {
+export function targetsOfNames(
+  names: readonly string[],
+  config: Pick<Config, 'upstreams'>,
+): Targets {
   const all = config.upstreams.map(({ spec, apiKey }): ProbeTarget => {
     const { name, engine, url, model } = spec
     return { upstream: name, engine, url, model, apiKey }

@@ -8,8 +8,8 @@ import { doctor } from './doctor.ts'
 import { showExplanation } from './explain.ts'
 import type { ConfigFlags, Handlers } from './handlers.ts'
 import { type CliIo, EXIT } from './io.ts'
-import { issueLines } from './issues.ts'
-import { load } from './load.ts'
+import { issueLines, issueWarnings } from './issues.ts'
+import { type Askable, askable, load } from './load.ts'
 import { findHolder } from './port-holder.ts'
 import { probe, type ProbeOnce } from './probe.ts'
 import { probeOnce } from './probe-once.ts'
@@ -61,35 +61,32 @@ function handlersOf(deps: RunDeps): Handlers {
       if (url !== undefined) return ask(targetOfUrl(url))
       const clients = names.length > 0 ? null : targetOfClients(io.env)
       if (clients !== null) return ask(clients)
-      return withConfig(io, flags, (config) =>
-        ask(names.length > 0 ? targetsOfNames(names, config) : targetOfGate(config)),
-      )
+      if (names.length === 0) return withGate(io, flags, (gate) => ask(targetOfGate(gate)))
+      return withConfig(io, flags, (config) => ask(targetsOfNames(names, config)))
     },
     diag: (flags) =>
-      withConfig(io, flags, (config) =>
-        diag(config, {
+      withGate(io, flags, (gate) =>
+        diag(gate, {
           io,
           probeOnce: once,
-          clients: targetOfClients(io.env) ?? targetOfGate(config),
+          clients: targetOfClients(io.env) ?? targetOfGate(gate),
         }),
       ),
     status: ({ json = false, verbose = false, watch: again, interval, ...flags }) =>
-      withConfig(io, flags, async (config) => {
-        if (again !== true) return showStatus(config, { json, verbose }, io)
+      withGate(io, flags, async (gate) => {
+        if (again !== true) return showStatus(gate, { json, verbose }, io)
         const eyes = verbose ? io : { clock }
-        const look = (signal: AbortSignal) => lookAtStatus(config, { ...eyes, signal })
+        const look = (signal: AbortSignal) => lookAtStatus(gate, { ...eyes, signal })
         const options = { json, intervalMs: interval * 1_000 }
         await watch(look, options, { io, redraw, stopped: stopped() })
         return EXIT.ok
       }),
     explain: (model, { json = false, ...flags }) =>
-      withConfig(io, flags, (config) =>
-        showExplanation(config, { model: model ?? null, json }, io),
-      ),
+      withGate(io, flags, (gate) => showExplanation(gate, { model: model ?? null, json }, io)),
     wait: ({ timeout, model, ...flags }) =>
-      withConfig(io, flags, (config) => {
+      withGate(io, flags, (gate) => {
         const options = { timeoutMs: timeout * 1_000, model: model ?? null }
-        return wait(config, options, { io, verbose: terminal.stderr })
+        return wait(gate, options, { io, verbose: terminal.stderr })
       }),
     doctor({ json, ...flags }) {
       return doctor({ json: json === true }, { ...deps, ...load(io, flags) })
@@ -146,4 +143,17 @@ async function withConfig(
   if (result.ok) return command(result.config)
   for (const line of issueLines(result.issues, envFile)) io.err(line)
   return EXIT.usage
+}
+
+/** The same for a command that asks the running gate: what does not say where that is only warns. */
+function withGate(
+  io: CliIo,
+  flags: ConfigFlags,
+  command: (gate: Askable) => Promise<number>,
+): Promise<number> {
+  const { result } = load(io, flags)
+  const gate = result.ok ? result.config : askable(io, flags, result)
+  if (gate === null) return withConfig(io, flags, command)
+  if (!result.ok) for (const line of issueWarnings(result.issues)) io.err(line)
+  return command(gate)
 }

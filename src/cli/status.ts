@@ -1,5 +1,4 @@
-import type { Config } from '../config/config.ts'
-import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
+import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { type Look, printLook } from './look.ts'
@@ -8,7 +7,7 @@ import { statusLines } from './status-table.ts'
 
 /** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
 export async function showStatus(
-  config: Config,
+  config: GatePlace,
   options: { readonly json: boolean; readonly verbose?: boolean },
   io: CliIo,
 ): Promise<number> {
@@ -19,7 +18,7 @@ export async function showStatus(
 
 /** One look at the running gate. With `readFile` also at the last words of the engines it owns. */
 export async function lookAtStatus(
-  config: Config,
+  config: GatePlace,
   io: Pick<CliIo, 'clock'> & Partial<Pick<CliIo, 'readFile'>> & { readonly signal?: AbortSignal },
 ): Promise<Look> {
   const { origin, apiKey } = ownGate(config)

@@ -1,8 +1,7 @@
-import type { Config } from '../config/config.ts'
 import { durationText } from '../core/explain.ts'
 import { sleep } from '../runtime/clock.ts'
 import { askText } from './ask.ts'
-import { GATE_LIMIT_MS, originOf } from './gate-client.ts'
+import { GATE_LIMIT_MS, type GatePlace, originOf } from './gate-client.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { readinessLook, type ReadinessLook } from './readiness-look.ts'
 
@@ -23,7 +22,7 @@ const PACE_MS = 500
 
 /** Waits until the gate is ready. Exit 0 when it is, 1 when it is not in time, and then says why. */
 export async function wait(
-  config: Config,
+  config: Pick<GatePlace, 'host' | 'port'>,
   { timeoutMs, model }: WaitOptions,
   { io, verbose }: WaitDeps,
 ): Promise<number> {
