@@ -2,6 +2,7 @@ import { isoTime } from '../runtime/clock.ts'
 import { legacyProbeReason, outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
 import { REASONS } from '../core/reason.ts'
 import type { EngineKind } from '../core/upstream.ts'
+import { type GateRefusal, refusalText } from './gate-refusal.ts'
 
 /** Whom a probe asks. */
 export interface ProbeTarget {
@@ -20,6 +21,8 @@ export interface ProbeFinding {
   /** Model names that it lists; null: the listing failed. */
   readonly models: readonly string[] | null
   readonly outcome: ProbeOutcome
+  /** A gate's own refusal, which says more than the outcome; absent: none came. */
+  readonly refusal?: GateRefusal
   /** When it ended, wall-clock ms. */
   readonly endedAtMs: number
 }
@@ -32,7 +35,7 @@ const ARTEFACT_VERSION = 1
  * theirs. No key stands in it. Pure.
  */
 export function probeArtefact(finding: ProbeFinding): Record<string, unknown> {
-  const { target, models, outcome } = finding
+  const { target, models, outcome, refusal } = finding
   const generates = outcome.kind === 'pass'
   return {
     version: ARTEFACT_VERSION,
@@ -44,13 +47,18 @@ export function probeArtefact(finding: ProbeFinding): Record<string, unknown> {
     inference_ok: generates,
     generation_probe_ok: generates,
     generation_probe_reason: legacyProbeReason(outcome),
-    error: generates ? null : whatFailed(outcome),
+    error: generates ? null : whatFailed(outcome, refusal),
     upstream: target.upstream,
     engine: target.engine,
     latency_ms: generates ? Math.round(outcome.latencyMs) : null,
     tokens: generates ? outcome.tokens : null,
-    outcome: outcomeLabel(outcome),
+    outcome: findingLabel(finding),
   }
+}
+
+/** The outcome in one word: a gate's own code where it refused, else that of the probe. Pure. */
+export function findingLabel({ outcome, refusal }: ProbeFinding): string {
+  return refusal?.code ?? outcomeLabel(outcome)
 }
 
 /** One artefact for the first, and all of them under `upstreams` when several were asked. Pure. */
@@ -61,18 +69,25 @@ export function probeDocument(findings: readonly ProbeFinding[]): Record<string,
 }
 
 /** One readable line: verdict, whom, where, what. Pure. */
-export function probeLine({ target, models, outcome }: ProbeFinding): string {
+export function probeLine({ target, models, outcome, refusal }: ProbeFinding): string {
   const name = target.upstream === null ? '' : `${target.upstream}  `
   const head = `${outcome.kind === 'pass' ? 'ok' : 'fail'}  ${name}${target.url}/v1  `
   if (outcome.kind !== 'pass')
-    return `${head}${whatFailed(outcome)} ${hintFor(outcome, target)}`.trimEnd()
+    return `${head}${whatFailed(outcome, refusal)} ${refusal === undefined ? hintFor(outcome, target) : GATE_HINT}`.trimEnd()
   const tokens = outcome.tokens === 1 ? '1 token' : `${outcome.tokens} tokens`
   const listed = models === null || models.length === 0 ? 'none listed' : models.join(', ')
   return `${head}generated ${tokens} in ${Math.round(outcome.latencyMs)} ms (models: ${listed})`
 }
 
-/** What went wrong, in one sentence. */
-function whatFailed(outcome: Exclude<ProbeOutcome, { kind: 'pass' }>): string {
+/** The gate's message has named the reasons already. */
+const GATE_HINT = '`gengate status` shows more.'
+
+/** What went wrong, in one sentence; a gate's own words where it refused. */
+function whatFailed(
+  outcome: Exclude<ProbeOutcome, { kind: 'pass' }>,
+  refusal: GateRefusal | undefined,
+): string {
+  if (refusal !== undefined) return refusalText(refusal)
   switch (outcome.kind) {
     case 'timeout':
       return `timeout: nothing was generated within ${outcome.limitMs / 1000} s.`

@@ -1,7 +1,9 @@
 import { listedModels } from '../engines/model-list.ts'
 import { type OnceCall, probeOnce as once } from '../probe/once.ts'
 import { fetchJson, runProbe } from '../probe/run.ts'
+import type { Wire } from '../probe/round.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { type GateRefusal, gateRefusal } from './gate-refusal.ts'
 import type { ProbeFinding, ProbeTarget } from './probe-artefact.ts'
 
 /** A server that generates lists its models at once; one that hangs here is probed all the same. */
@@ -33,8 +35,16 @@ export async function probeOnce(
     signal,
   }
   const asked = target.upstream === null && target.model === null ? await withFirst(call) : call
-  const { outcome, models } = await once(asked)
-  return { target, models, outcome, endedAtMs: clock.wallMs() }
+  let refusal: GateRefusal | null = null
+  const wire: Wire = {
+    get: fetchJson,
+    ...asked.wire,
+    probe: (probed) =>
+      runProbe({ ...probed, onRefusal: (status, body) => (refusal = gateRefusal(status, body)) }),
+  }
+  const { outcome, models } = await once({ ...asked, wire })
+  const found = { target, models, outcome, endedAtMs: clock.wallMs() }
+  return refusal === null || outcome.kind === 'pass' ? found : { ...found, refusal }
 }
 
 /** The same call with the first model that is listed, and that list instead of a second one. */

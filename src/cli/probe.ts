@@ -1,7 +1,12 @@
-import { outcomeLabel } from '../core/outcome.ts'
 import { type CliIo, EXIT, paint } from './io.ts'
 import { type Look, printLook } from './look.ts'
-import { probeDocument, type ProbeFinding, probeLine, type ProbeTarget } from './probe-artefact.ts'
+import {
+  findingLabel,
+  probeDocument,
+  type ProbeFinding,
+  probeLine,
+  type ProbeTarget,
+} from './probe-artefact.ts'
 import type { Targets } from './probe-targets.ts'
 import { watch, type WatchDeps } from './watch.ts'
 
@@ -54,7 +59,7 @@ function lookOf(findings: readonly ProbeFinding[], io: CliIo): Look {
     lines: findings.map((finding) => coloured(io, finding)),
     problems: [],
     document: probeDocument(findings),
-    key: JSON.stringify(findings.map(({ outcome, models }) => [outcomeLabel(outcome), models])),
+    key: JSON.stringify(findings.map((finding) => [findingLabel(finding), finding.models])),
   }
 }
 

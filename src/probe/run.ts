@@ -20,6 +20,9 @@ export interface ProbeCall {
   readonly signal: AbortSignal
   /** Called once, when the request really goes out. */
   readonly onSent: () => void
+  /** Called with the JSON of an answer other than 2xx, undefined where it is none; absent: nobody
+   *  wants its words. */
+  readonly onRefusal?: (status: number, body: unknown) => void
 }
 
 /** One GET. */
@@ -59,6 +62,9 @@ export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
     }
     const answer = await within(call, { target, path, body, onSent })
     if (answer === null) return { kind: 'timeout', limitMs }
+    if (answer.kind === 'answer' && (answer.status < 200 || answer.status > 299)) {
+      call.onRefusal?.(answer.status, parseJson(new TextDecoder().decode(answer.body)))
+    }
     return verdict(answer, { kind, quirks, latencyMs: clock.nowMs() - sentAt })
   } catch {
     return { kind: 'inconclusive', detail: 'bug' }

@@ -54,6 +54,27 @@ t.test('probeArtefact() has the fields that scripts read, and ours after them', 
   t.match(probeArtefact(unlisted), { healthy: false, models: [], inference_ok: true })
 })
 
+t.test('a gate that has nothing to serve with is not busy', async (t) => {
+  const message = 'No upstream can generate now. vllm_cpu: wedged for 12 s (Restart the engine.)'
+  const busy = { ...finding({ kind: 'busy', detail: 'http_503' }, null), models: null }
+  const empty = { ...busy, refusal: { code: 'no_eligible_upstream', message } } as const
+  const said = `no_eligible_upstream: the gate there has no upstream that generates. ${message}`
+  t.match(probeArtefact(empty), {
+    healthy: false,
+    generation_probe_ok: false,
+    generation_probe_reason: 'http_503',
+    error: said,
+    outcome: 'no_eligible_upstream',
+  })
+  t.equal(
+    probeLine(empty),
+    `fail  http://127.0.0.1:8001/v1  ${said} \`gengate status\` shows more.`,
+  )
+  const full = { ...busy, refusal: { code: 'queue_full', message: 'Full.' } } as const
+  t.match(probeLine(full), /queue_full: the gate there refuses\. Full\./)
+  t.match(probeLine(busy), /busy: /)
+})
+
 t.test('probeDocument() is one artefact, and lists all of several', async (t) => {
   const one = finding(pass)
   const two = finding({ kind: 'cold' }, 'ollama')

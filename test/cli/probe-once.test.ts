@@ -42,6 +42,33 @@ t.test('probeOnce() calls a server that lists and never generates a timeout', as
   })
 })
 
+t.test('probeOnce() keeps the words of a gate that refuses, and no engine is one', async (t) => {
+  const message = 'No upstream can generate now. vllm_cpu: wedged for 12 s'
+  const of = (code: unknown): Reply => [503, { error: { message, type: 'x', code } }]
+  const table: [list: Reply, answer: Reply, refusal: unknown][] = [
+    [
+      of('no_eligible_upstream'),
+      of('no_eligible_upstream'),
+      { code: 'no_eligible_upstream', message },
+    ],
+    [list, of('no_eligible_upstream'), { code: 'no_eligible_upstream', message }],
+    [list, of('queue_full'), { code: 'queue_full', message }],
+    [list, of('overloaded'), undefined],
+    [list, of(503), undefined],
+    [list, [429, { error: { message, code: 'queue_full' } }], undefined],
+    [of('no_eligible_upstream'), answer, undefined],
+  ]
+  for (const [list, generation, refusal] of table) {
+    const { url } = await jsonServer(t, {
+      'GET /v1/models': list,
+      'POST /v1/chat/completions': generation,
+      'POST /v1/completions': generation,
+    })
+    const found = await probeOnce(targetAt(url), 5_000, { clock: systemClock })
+    t.same(found.refusal, refusal, JSON.stringify(generation))
+  }
+})
+
 t.test('probeOnce() makes no configured Ollama load a model', async (t) => {
   const { url, seen } = await jsonServer(t, { 'GET /api/ps': [200, { models: [] }] })
   const target = targetAt(url, { upstream: 'ollama', engine: 'ollama', model: 'gemma' })
