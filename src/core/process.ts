@@ -73,7 +73,8 @@ export interface ProcessStatus {
   readonly restartsLastHour: number
   readonly lastEnd: { readonly cause: EndCause; readonly at: number; readonly how: string } | null
   readonly nextStartAt: number | null
-  /** Path of the file with its output; null: none can be written. */
+  /** Path of the file with the output of the newest process, also when that has ended; null: none
+   *  was started, or none can be written. */
   readonly log: string | null
   /** What it waits for and what to do, in a sentence, or ''. */
   readonly note: string

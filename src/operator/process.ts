@@ -19,7 +19,7 @@ export interface ProcessDocument {
     readonly how: string
   } | null
   readonly next_start_at: string | null
-  /** Path of the file with its output. */
+  /** Path of the file with its output, or with that of the process that ended last. */
   readonly log: string | null
   readonly note: string
 }

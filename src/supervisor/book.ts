@@ -17,6 +17,8 @@ export class Book {
   trafficAt = Number.NEGATIVE_INFINITY
   restarts = 0
   lastEnd: ProcessStatus['lastEnd'] = null
+  /** Path of the file with the output of the newest process, also when that has ended. */
+  log: string | null = null
   /** Who keeps it from being started, or ''. */
   blockedBy = ''
 
@@ -27,10 +29,12 @@ export class Book {
     return gaveUp
   }
 
-  /** A process was started; answers what the one before ended by, if this is a restart. */
-  started(): EndCause | null {
+  /** A process was started that writes to `log`; answers what the one before ended by, if this is a
+   *  restart. */
+  started(log: string | null): EndCause | null {
     const cause = this.lastEnd?.cause ?? null
     this.readyAt = null
+    this.log = log
     if (cause === null || NO_RESTART.has(cause)) return null
     this.restarts++
     return cause

@@ -200,7 +200,7 @@ export class Owner {
     this.#process = process
     this.#started = plan
     this.#become({ kind: 'up', startedAt: clock.nowMs() })
-    const cause = this.#book.started()
+    const cause = this.#book.started(process.log)
     this.#telling.phase(plan.idleStopMs === null ? 'starting' : 'waking')
     this.#telling.step('started', cause, startText(plan, process))
   }

@@ -83,7 +83,7 @@ export function statusOf(now: Situation, own: OwnStory): ProcessStatus {
     restartsLastHour: countedAt(now.history, now.nowMs).length,
     lastEnd: book.lastEnd,
     nextStartAt: state === 'backing_off' ? now.history.notBefore : null,
-    log: process?.log ?? null,
+    log: book.log,
     note: noteOf(state, own.name, book),
   }
 }

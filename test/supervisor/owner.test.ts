@@ -117,6 +117,7 @@ t.test(
       pid: null,
       note: /SIGHUP/,
       lastEnd: { cause: 'exited', how: 'exit code 3' },
+      log: '/state/a.log',
     })
     t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
     t.match(bench.events.at(-2), {
@@ -331,7 +332,8 @@ t.test('on demand: a start that fails is not repeated until somebody asks again'
   await bench.clock.advance(0)
   bench.machine.last.die()
   t.equal(bench.entry.reason, 'refused')
-  t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off')
+  const lastWords = { state: 'backing_off', pid: null, log: '/state/a.log' }
+  t.match(bench.supervisor.statusOf('a'), lastWords)
   await bench.clock.advance(600_000)
   t.equal(bench.machine.starts.length, 1)
   t.equal(bench.supervisor.statusOf('a')?.state, 'asleep')
