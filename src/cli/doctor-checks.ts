@@ -91,8 +91,15 @@ export interface UpstreamLook {
   readonly status: number
   readonly errorCode: string | null
   readonly models: readonly string[] | null
+  /** Is it an engine that the gate starts (`_RUN`)? */
+  readonly run: boolean
   /** Does its address lead back to this gate, or does a gengate answer there? */
   readonly loops: boolean
+}
+
+/** Does nothing listen there because no gate has started it yet? Silence is another matter. */
+function sleeps({ run, errorCode, loops }: UpstreamLook): boolean {
+  return run && !loops && errorCode === 'ECONNREFUSED'
 }
 
 /** Reachable, lists models, and no loop? An unused default that refuses is only worth a warning:
@@ -106,6 +113,9 @@ export function upstreamCheck(look: UpstreamLook): Check {
       what: `${who} is this gate itself`,
       todo: `move the engine to its own port and set ${prefix}_URL`,
     }
+  }
+  if (sleeps(look)) {
+    return { level: 'ok', what: `${who} does not run; the gate starts it (${prefix}_RUN)` }
   }
   if (look.errorCode !== null) {
     const todo = `start the engine, or set ${prefix}_URL`
@@ -130,6 +140,11 @@ export function anyUpstreamCheck(looks: readonly UpstreamLook[], embedded: boole
   const answering = looks.filter(({ errorCode, loops }) => errorCode === null && !loops).length
   if (answering > 0)
     return { level: 'ok', what: `${answering} of ${looks.length} upstreams answer` }
+  const started = looks.filter(sleeps).map(({ name }) => name)
+  if (started.length > 0) {
+    const what = `no upstream answers yet; the gate starts ${started.join(', ')}`
+    return { level: 'ok', what, todo: 'start the gate: gengate serve' }
+  }
   if (embedded) {
     return {
       level: 'warn',

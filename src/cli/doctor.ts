@@ -18,9 +18,11 @@ import {
   upstreamCheck,
   type UpstreamLook,
 } from './doctor-checks.ts'
+import { gateCheck, gateUpstreamChecks } from './doctor-gate.ts'
+import { askGate, type GateAnswer, originOf, ownGate } from './gate-client.ts'
 import { type CliIo, EXIT, paint, printJson } from './io.ts'
 import type { Loaded } from './load.ts'
-import { describeHolder } from './port-advice.ts'
+import { describeHolder, describeProcess } from './port-advice.ts'
 import { findHolder, identify } from './port-holder.ts'
 
 const MODELS_LIMIT_MS = 2_000
@@ -53,9 +55,11 @@ async function allChecks(deps: DoctorDeps): Promise<Check[]> {
     return [...first, ...wrong]
   }
   const { config } = result
-  const [port, looks, addresses] = await Promise.all([
-    portCheck(config, io),
-    Promise.all(config.upstreams.map(({ spec, apiKey }) => look(spec, apiKey, { config, io }))),
+  const { origin, apiKey } = ownGate(config)
+  const answer = await askGate(origin, apiKey, io)
+  const [port, upstreams, addresses] = await Promise.all([
+    portCheck(config, answer, io),
+    answer.kind === 'status' ? gateUpstreamChecks(answer.status) : lookedAt(config, io),
     lookup('localhost', { all: true, order: 'verbatim' }).catch(() => []),
   ])
   return [
@@ -67,10 +71,16 @@ async function allChecks(deps: DoctorDeps): Promise<Check[]> {
       addresses.map(({ address }) => address),
       config.host,
     ),
-    ...looks.map(upstreamCheck),
-    anyUpstreamCheck(looks, config.embedded.mode !== 'off' && llamaInstalled()),
+    ...upstreams,
     embeddedCheck(llamaInstalled(), config.embedded.mode),
   ]
+}
+
+/** The upstreams as this machine sees them, where no gate tells. */
+async function lookedAt(config: Config, io: CliIo): Promise<Check[]> {
+  const looks = await Promise.all(config.upstreams.map((one) => look(one, { config, io })))
+  const embedded = config.embedded.mode !== 'off' && llamaInstalled()
+  return [...looks.map(upstreamCheck), anyUpstreamCheck(looks, embedded)]
 }
 
 function fileCheck(envFile: string | null, config: Config): Check {
@@ -85,8 +95,16 @@ function fileCheck(envFile: string | null, config: Config): Check {
   return { level: 'ok', what }
 }
 
-/** Free, or held by this gate, or by somebody else? */
-async function portCheck({ host, port }: Config, { clock }: CliIo): Promise<Check> {
+/** Held by this gate, or free, or held by somebody else? */
+async function portCheck(
+  { host, port }: Config,
+  answer: GateAnswer,
+  { clock }: CliIo,
+): Promise<Check> {
+  if (answer.kind === 'status' || answer.kind === 'unauthorized') {
+    const by = describeProcess(await findHolder(host, port, clock))
+    return gateCheck(originOf(host, port), answer, by)
+  }
   const code = await tryBind(host, port)
   if (code === null) return { level: 'ok', what: `port ${port} on ${host} is free` }
   if (code !== 'EADDRINUSE') {
@@ -94,7 +112,6 @@ async function portCheck({ host, port }: Config, { clock }: CliIo): Promise<Chec
   }
   const holder = await findHolder(host, port, clock)
   const what = `port ${port} on ${host} is held by ${describeHolder(holder)}`
-  if (holder.serves.kind === 'gengate') return { level: 'ok', what }
   return { level: 'fail', what, todo: '`gengate serve` prints the ways out' }
 }
 
@@ -108,8 +125,7 @@ function tryBind(host: string, port: number): Promise<string | null> {
 }
 
 async function look(
-  { name, url }: Pick<Config['upstreams'][number]['spec'], 'name' | 'url'>,
-  apiKey: string | null,
+  { spec: { name, url }, apiKey, run }: Config['upstreams'][number],
   { config, io }: { readonly config: Config; readonly io: CliIo },
 ): Promise<UpstreamLook> {
   const { clock } = io
@@ -121,6 +137,7 @@ async function look(
     status: reply.status,
     errorCode: reply.errorCode,
     models: succeeded(reply) ? listedModels(reply.body) : null,
+    run: run !== null,
     loops: own && (reply.errorCode !== null || (await identify(url, clock)).kind === 'gengate'),
   }
 }

@@ -10,9 +10,8 @@ export interface TakenPort {
 
 /** Who holds the port, in words. Pure. */
 export function describeHolder(holder: Holder): string {
-  const { process, serves } = holder
-  const pid = process === null || process.pid === null ? '' : `, pid ${process.pid}`
-  const by = process === null ? 'an unknown process' : `${process.name}${pid}`
+  const { serves } = holder
+  const by = describeProcess(holder)
   switch (serves.kind) {
     case 'gengate':
       return `another gengate${version(serves.version)} (${by})`
@@ -25,6 +24,12 @@ export function describeHolder(holder: Holder): string {
     case 'silent':
       return by
   }
+}
+
+/** The process that holds it, in words. Pure. */
+export function describeProcess({ process }: Pick<Holder, 'process'>): string {
+  if (process === null) return 'an unknown process'
+  return process.pid === null ? process.name : `${process.name}, pid ${process.pid}`
 }
 
 /** What to print when `serve` cannot have its port: who has it, and each way out. Pure. */

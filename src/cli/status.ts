@@ -1,5 +1,5 @@
 import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
-import type { GateStatus } from './gate-status.ts'
+import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { type Look, printLook } from './look.ts'
 import { type EngineStatus, tailLines } from './process-status.ts'
@@ -42,11 +42,14 @@ export async function lookAtStatus(
 /** Does the document show something servable (design D5): eligible, cold on demand, suspect, or
  *  unproven where nobody probes? Pure. */
 export function showsServable({ upstreams }: GateStatus): boolean {
-  return upstreams.some(({ eligible, state, cold, probe, process }) => {
-    if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
-    if (state === 'cold') return cold === 'on_demand'
-    return state === 'unknown' && probe === 'passive'
-  })
+  return upstreams.some(isServable)
+}
+
+/** The same of one upstream. Pure. */
+export function isServable({ eligible, state, cold, probe, process }: UpstreamStatus): boolean {
+  if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
+  if (state === 'cold') return cold === 'on_demand'
+  return state === 'unknown' && probe === 'passive'
 }
 
 /** Load and ages move all the time; the rest is news. */

@@ -19,6 +19,7 @@ const look: UpstreamLook = {
   status: 200,
   errorCode: null,
   models: ['tiny'],
+  run: false,
   loops: false,
 }
 
@@ -52,6 +53,13 @@ t.test('each check says ok, warns or fails, and then says what to do', async (t)
       upstreamCheck({ ...look, status: 0, errorCode: 'ECONNREFUSED', models: null }),
       /^warn .*\(ECONNREFUSED\) — start the engine/,
     ],
+    [
+      upstreamCheck({ ...look, run: true, errorCode: 'ECONNREFUSED', models: null }),
+      /^ok .*the gate starts it \(GENGATE_VLLM_CPU_RUN\)/,
+    ],
+    [upstreamCheck({ ...look, run: true, errorCode: 'ETIMEDOUT', models: null }), /^warn/],
+    [anyUpstreamCheck([{ ...look, run: true, errorCode: 'ECONNREFUSED' }], false), /^ok .*starts/],
+    [anyUpstreamCheck([{ ...look, run: true, errorCode: 'ETIMEDOUT' }], false), /^fail/],
     [upstreamCheck({ ...look, status: 401, models: null }), /^fail .*key.*_VLLM_CPU_API_KEY/],
     [upstreamCheck({ ...look, status: 404, models: null }), /^warn .*status 404/],
     [anyUpstreamCheck([look], false), /^ok .*1 of 1/],

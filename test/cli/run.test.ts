@@ -103,6 +103,62 @@ t.test('doctor fails on what must be mended, and says what', async (t) => {
   t.match(JSON.parse(invalid.out).checks.at(-1), { level: 'fail', what: /GENGATE_HOLD_MS/ })
 })
 
+/** An upstream as a gate shows it. */
+const row = (name: string, more: object) => ({ name, url: 'http://127.0.0.1:1', ...more })
+
+t.test('doctor takes from a running gate what that gate knows', async (t) => {
+  const asleep = row('mine', {
+    state: 'ejected',
+    process: { state: 'stopped', start_on_demand: true },
+  })
+  const wedged = row('other', { state: 'ejected', reason: 'wedged', hint: 'Restart the engine.' })
+  const table: [upstreams: object[], code: number, lines: RegExp[]][] = [
+    [[asleep, wedged], 0, [/^ok .*mine at .* sleeps; .*on demand$/m, /^ok .*1 of 2 upstreams$/m]],
+    [
+      [wedged],
+      1,
+      [/^warn {2}other at .*\(wedged\) — Restart the engine\.$/m, /^fail .*the gate has/m],
+    ],
+    [
+      [row('mine', { state: 'eligible', eligible: true, reason: 'ok' })],
+      0,
+      [/^ok .*eligible \(ok\)$/m],
+    ],
+    [[row('mine', { intent: 'disabled' }), asleep], 0, [/^ok .* is disabled$/m]],
+  ]
+  const key = 'gate-key-of-some-length'
+  for (const [upstreams, code, lines] of table) {
+    const { port, seen } = await jsonServer(t, {
+      'GET /gate/status': [200, { version: '9.8.7', uptime_s: 1, upstreams }],
+    })
+    const env = { GENGATE_PORT: String(port), GENGATE_API_KEYS: key }
+    const { code: ended, out } = await gengate('doctor', env)
+    t.equal(ended, code, out)
+    for (const line of lines) t.match(out, line)
+    t.match(
+      out,
+      new RegExp(`^ok {4}this gate runs at http://127\\.0\\.0\\.1:${port}: gengate 9`, 'm'),
+    )
+    t.notMatch(out, /another gengate|ollama|gate-key/, 'nothing is guessed')
+    t.equal(seen[0]?.authorization, `Bearer ${key}`)
+  }
+  const locked: Reply = [401, { error: { code: 'invalid_api_key' } }]
+  const { port } = await jsonServer(t, { 'GET /gate/status': locked })
+  t.match((await gengate('doctor', { GENGATE_PORT: String(port) })).out, /^warn .*another API key/m)
+})
+
+t.test('doctor leaves an engine that sleeps to the gate that starts it', async (t) => {
+  const env = {
+    GENGATE_PORT: '0',
+    GENGATE_UPSTREAMS: 'ollama',
+    GENGATE_OLLAMA_URL: 'http://127.0.0.1:1',
+    GENGATE_OLLAMA_RUN: 'ollama serve',
+  }
+  const { code, out } = await gengate('doctor', env)
+  t.equal(code, 0, out)
+  t.match(out, /^ok .*the gate starts it \(GENGATE_OLLAMA_RUN\)$/m)
+})
+
 t.test('serve ends with 2 on wrong settings, status and diag as well', async (t) => {
   for (const line of ['', 'serve', 'status', 'diag', 'probe']) {
     const { code, out, err } = await gengate(line, { GENGATE_PORT: 'x' })
@@ -117,7 +173,7 @@ t.test('serve ends with 2 on wrong settings, status and diag as well', async (t)
 t.test(
   'a wrong setting that says nothing of the address only warns who asks the gate',
   async (t) => {
-    const row = {
+    const eligible = {
       name: 'vllm_cpu',
       intent: 'enabled',
       eligible: true,
@@ -128,7 +184,7 @@ t.test(
     const key = 'gate-key-of-some-length'
     const { port, seen } = await jsonServer(t, {
       ...engine,
-      'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams: [row] }],
+      'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams: [eligible] }],
     })
     const env = { GENGATE_API_KEYS: key, GENGATE_VLLM_CPU_API_KEY: 'very-secret' }
     const files = { '.env': `GENGATE_PORT=${port}\nGENGATE_FOO_BAR=1\nGENGATE_OLLAMA_URL=nonsense` }
