@@ -40,10 +40,11 @@ export function portAdvice({ host, port }: TakenPort, holder: Holder): string[] 
   ]
 }
 
-/** What to print when an engine cannot have its port. It is not ours to stop what holds it. Pure. */
+/** What to print when an engine cannot have its port. It is not ours to stop what holds it. `probe`:
+ *  whom `gengate probe` is to ask there. Pure. */
 export function enginePortAdvice(
   engine: Runnable,
-  { host, port }: TakenPort,
+  { host, port, probe }: TakenPort & { readonly probe: string },
   holder: Holder,
 ): string[] {
   const other = port + 10
@@ -55,7 +56,7 @@ export function enginePortAdvice(
   const running = holder.serves.kind === 'vllm' || holder.serves.kind === 'openai'
   return [
     `gengate: port ${port} on ${host} is taken by ${describeHolder(holder)}.`,
-    ...(running ? [`If that is the engine, it runs already: gengate probe ${engine}`] : []),
+    ...(running ? [`If that is the engine, it runs already: gengate probe ${probe}`] : []),
     `${stop}, or take another port: ${move}`,
   ]
 }

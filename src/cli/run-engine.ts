@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts'
+import type { Config, ConfigResult } from '../config/config.ts'
 import { originOf, urlName } from '../launch/address.ts'
 import { type ChildDeps, type EngineEnd, startEngine } from '../launch/child.ts'
 import { hintFor } from '../launch/hints.ts'
@@ -7,6 +7,7 @@ import { printLine } from '../launch/print-line.ts'
 import { withoutSecrets } from '../launch/flags.ts'
 import { isRunnable, RUNNABLE, type Runnable, type StartLine } from '../launch/start-line.ts'
 import { startLine } from '../launch/start.ts'
+import { leadsTo } from './client-url.ts'
 import type { RunFlags } from './handlers.ts'
 import { type CliIo, EXIT, printJson } from './io.ts'
 import { issueLines } from './issues.ts'
@@ -61,7 +62,7 @@ export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<nu
   if (!started.ok) return tell(io, started.issue)
   const { line } = started
   if (flags.dryRun === true) return dryRun(line, flags, io)
-  const problem = await notReady(line, deps)
+  const problem = await notReady(line, flags, deps)
   if (problem !== null) return problem
   if (flags.heal === true) return deps.healed(line, own)
   if (flags.gate === true) return deps.withGate(line, own)
@@ -119,13 +120,15 @@ function dryRun(line: StartLine, flags: RunFlags, io: CliIo): number {
 /** Looks at what would make the start fail; null: nothing, else the exit code. */
 async function notReady(
   line: StartLine,
+  flags: RunFlags,
   { io, findHolder }: RunEngineDeps,
 ): Promise<number | null> {
   const { host, port, engine } = line
   const code = await portProblem(host, port, io.clock)
   if (code === 'EADDRINUSE') {
     const holder = await findHolder(new URL(originOf(line)).hostname, port)
-    for (const text of enginePortAdvice(engine, { host, port }, holder)) io.err(text)
+    const probe = probeArgument(line, load(io, flags).result)
+    for (const text of enginePortAdvice(engine, { host, port, probe }, holder)) io.err(text)
     return EXIT.failed
   }
   if (code !== null) {
@@ -135,6 +138,15 @@ async function notReady(
   if (engine !== 'vllm_metal') return null
   const issue = await metalIssue(line.command, io.env)
   return issue === null ? null : tell(io, issue)
+}
+
+/** How `gengate probe` finds this engine: by name only where an upstream of that name is there. */
+function probeArgument(line: StartLine, result: ConfigResult): string {
+  const { engine, port } = line
+  const host = new URL(originOf(line)).hostname
+  const upstreams = result.ok ? result.config.upstreams : []
+  const known = upstreams.some(({ spec }) => spec.name === engine && leadsTo(spec.url, host, port))
+  return known ? engine : `--url ${originOf(line)}`
 }
 
 /** Says what is started, how, and what to know about it. */

@@ -49,7 +49,9 @@ t.test('listenAdvice() says what to set for each way in which binding fails', as
 
 /** Advice for an engine whose port is taken. */
 function text(holder: Holder, engine: Parameters<typeof enginePortAdvice>[0]): string {
-  return enginePortAdvice(engine, { host: '127.0.0.1', port: 8001 }, holder).join('\n')
+  return enginePortAdvice(engine, { host: '127.0.0.1', port: 8001, probe: engine }, holder).join(
+    '\n',
+  )
 }
 
 t.test('enginePortAdvice() says who holds the port of an engine, and never stops it', async (t) => {

@@ -4,6 +4,7 @@ import t from 'tap'
 import { join } from 'node:path'
 import { run as runLine } from '../../src/cli/run.ts'
 import { fakeEngines } from '../bin/fake-engines.ts'
+import { jsonServer } from './json-server.ts'
 import { recordedIo } from './recorded-io.ts'
 
 /** Runs `gengate run …`; `settings` is the env file. */
@@ -69,4 +70,18 @@ t.test('an address that this machine has not ends with 1', async (t) => {
   const { code, err } = await run(['vllm_cpu'], { ...env, VLLM_HOST: '192.0.2.1' })
   t.equal(code, 1)
   t.match(err, /cannot listen on 192\.0\.2\.1 port 8001 \(EADDRNOTAVAIL\)/)
+})
+
+t.test('a taken port is probed by name only where that is configured to be there', async (t) => {
+  const { env, home } = fakeEngines(t)
+  const { port, url } = await jsonServer(t, { 'GET /v1/models': [200, { data: [{ id: 'tiny' }] }] })
+  const own = { ...env, GENGATE_LLAMACPP_GGUF: join(home, 'model.gguf'), GENGATE_LLAMACPP_URL: url }
+  const probe = `it runs already: gengate probe`
+  const unlisted = await run(['llamacpp'], own)
+  t.equal(unlisted.code, 1)
+  t.match(unlisted.err, `${probe} --url http://127.0.0.1:${port}\n`)
+  const listed = await run(['llamacpp'], { ...own, GENGATE_UPSTREAMS: 'llamacpp' })
+  t.match(listed.err, `${probe} llamacpp\n`)
+  const elsewhere = await run(['vllm_cpu'], { ...env, VLLM_PORT: String(port) })
+  t.match(elsewhere.err, `${probe} --url http://127.0.0.1:${port}\n`)
 })
