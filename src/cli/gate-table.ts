@@ -40,6 +40,9 @@ function specOf(upstream: UpstreamStatus): UpstreamSpec {
   return { ...spec, quietIntervalMs: 0 }
 }
 
+/** A request may wait for its start. */
+const WAKING = { phase: 'waking', at: 0, heard: null } as const
+
 /** The entry with what the status says of it. */
 function shown(entry: Entry, upstream: UpstreamStatus): Entry {
   const { proven, modelsListed, models, admittedAt } = upstream
@@ -49,7 +52,7 @@ function shown(entry: Entry, upstream: UpstreamStatus): Entry {
       ...NO_FACTS,
       passAt: proven ? 0 : null,
       models: modelsListed ? models : null,
-      process: upstream.process?.startOnDemand === true ? { phase: 'waking', at: 0 } : null,
+      process: upstream.process?.startOnDemand === true ? WAKING : null,
     },
     reason: evidenceReason(upstream),
     admittedAt: admittedAt === null ? null : parseIso(admittedAt),

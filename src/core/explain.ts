@@ -1,19 +1,13 @@
+import { processHint } from './process-hint.ts'
 import { REASONS } from './reason.ts'
 import { nextProbeAt } from './schedule.ts'
 import { type Entry, type RoutingTable, shownReason } from './table.ts'
 
-/** Of an engine that the gate owns. Its output may hold secrets, so that only its operator sees it. */
-const EXITED_HINT =
-  'Its process, which this gate had started, has ended. `gengate status --verbose` shows its last words.'
-
-const ENDING_HINT = 'Its engine is about to be ended by this gate: it finishes what runs.'
-
 /** What the reason of an upstream means and what to do, with its own variable names. Pure. */
-export function hintOf(entry: Entry): string {
-  const phase = entry.facts.process?.phase
-  if (phase === 'exited' && shownReason(entry) === 'refused') return EXITED_HINT
-  if (phase === 'draining' && entry.spec.intent === 'enabled') return ENDING_HINT
-  return REASONS[shownReason(entry)].hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
+export function hintOf(entry: Entry, nowMs: number): string {
+  const reason = shownReason(entry)
+  const own = processHint(entry, reason, nowMs)
+  return own ?? REASONS[reason].hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
 }
 
 /**
@@ -25,7 +19,7 @@ export function reasonsText(table: RoutingTable, nowMs: number): string {
   return table.entries
     .map((entry) => {
       const lasted = durationText(nowMs - entry.since)
-      return `${entry.spec.name}: ${shownReason(entry)} for ${lasted} (${hintOf(entry)})`
+      return `${entry.spec.name}: ${shownReason(entry)} for ${lasted} (${hintOf(entry, nowMs)})`
     })
     .join('; ')
 }

@@ -171,7 +171,8 @@ function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): 
   const first = afterFirstProbe(now, outcome, { ...was, process })
   if (first !== null) return first
   const judged = afterAnyProbe(now, outcome, was, at)
-  return provesProcess(outcome) ? { ...judged, process: { phase: 'running', at } } : judged
+  const phase = provesProcess(outcome) ? ({ phase: 'running', at } as const) : process
+  return { ...judged, process: { ...phase, heard: null } }
 }
 
 function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {

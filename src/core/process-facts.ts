@@ -17,7 +17,7 @@ export function afterTurn(was: Facts, phase: ProcessPhase | null, at: number): F
     const failure = isUnproven(was.process) ? null : was.failure
     return { ...was, process: null, failure, wantedAt: null }
   }
-  const now: Facts = { ...was, process: { phase, at } }
+  const now: Facts = { ...was, process: { phase, at, heard: null } }
   const reason = REASON_OF[phase]
   if (reason === undefined) return now
   return {
@@ -48,8 +48,9 @@ export function afterFirstProbe(
   // It was sent to the process before this one.
   if (was.sentAt !== null && was.sentAt < at) return unheard
   if (outcome.kind !== 'fail') return null
-  const early = outcome.reason === 'refused' || outcome.reason === 'unreachable'
-  return early || outcome.reason === 'loading' ? unheard : null
+  const { reason } = outcome
+  if (reason !== 'refused' && reason !== 'unreachable' && reason !== 'loading') return null
+  return { ...unheard, process: { ...was.process, heard: reason } }
 }
 
 /** Has this probe shown that the process is up: it generated, or says that its model is on disk? */

@@ -9,6 +9,8 @@ export type ProcessPhase = 'asleep' | 'waking' | 'starting' | 'running' | 'drain
 export interface OwnedProcess {
   readonly phase: ProcessPhase
   readonly at: number
+  /** What the newest probe heard of it before it first generated; null: nothing that tells. */
+  readonly heard: 'refused' | 'unreachable' | 'loading' | null
 }
 
 /** Phases in which nothing but a generation of this very process can make it eligible: what an

@@ -69,8 +69,8 @@ function lineOf(entry: Entry, nowMs: number): string {
       return `[+]${name} ok`
     case 'on_demand':
     case 'last':
-      return `[+]${name} ${reason}: ${hintOf(entry)}`
+      return `[+]${name} ${reason}: ${hintOf(entry, nowMs)}`
     case 'no':
-      return `[-]${name} ${reason} for ${durationText(nowMs - entry.since)}: ${hintOf(entry)}`
+      return `[-]${name} ${reason} for ${durationText(nowMs - entry.since)}: ${hintOf(entry, nowMs)}`
   }
 }

@@ -155,7 +155,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     state: stateOf(entry),
     reason: shownReason(entry),
     since: isoTime(wallMs - (nowMs - entry.since)),
-    hint: hintOf(entry),
+    hint: hintOf(entry, nowMs),
     last_generation_at: iso(lastProofAt(facts)),
     admitted_at: iso(entry.admittedAt),
     // One that is due is sent now, not in the past.

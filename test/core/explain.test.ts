@@ -55,7 +55,7 @@ t.test('reasonsText() names every upstream, its reason, how long, and what to do
       'ollama: draining for 13 s (The operator set it to draining.)',
   )
   const [entry] = table.entries
-  t.notMatch(entry === undefined ? '' : hintOf(entry), '<NAME>')
+  t.notMatch(entry === undefined ? '' : hintOf(entry, 0), '<NAME>')
   t.match(reasonsText(tableOf([]), 0), 'No upstream is configured')
 })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hintOf } from '../../src/core/explain.ts'
+import { hintOf, reasonsText } from '../../src/core/explain.ts'
 import type { FailReason } from '../../src/core/outcome.ts'
 import type { ProcessPhase } from '../../src/core/process.ts'
 import { decide } from '../../src/core/route.ts'
@@ -37,6 +37,26 @@ t.test('after a restart an engine is eligible only when it has generated', async
   t.equal(w.entry('a').facts.process?.phase, 'running')
   w.tell('a', { type: 'live_failure', at: w.now, failure: 'refused' })
   t.equal(w.reason('a'), 'refused', 'from then on it is judged as any other')
+})
+
+t.test('what is said of an engine that starts is what was heard of it', async (t) => {
+  const w = turn(one().at(1_000), 'starting')
+  const hint = (): string => hintOf(w.entry('a'), w.now)
+  t.match(hint(), /has started its engine/)
+  fail(w.at(2_000).sent('a'), 'refused')
+  t.equal(w.reason('a'), 'loading')
+  t.equal(hint(), 'Its process runs, but nothing listens at http://127.0.0.1:9 yet.')
+  t.match(reasonsText(w.table, w.now), /nothing listens at/, 'clients are told the same')
+  w.at(61_500)
+  t.match(hint(), /nothing listens .* GENGATE_A_RUN names another port .* GENGATE_A_URL/)
+  fail(w.at(62_000).sent('a'), 'unreachable')
+  t.match(hint(), /nothing answers at/)
+  fail(w.at(63_000).sent('a'), 'loading')
+  t.match(hint(), /says that it is loading its model/)
+  const busy = { kind: 'busy', detail: '' } as const
+  w.at(64_000).sent('a').tell('a', { type: 'probe_ended', at: w.now, outcome: busy })
+  t.match(hint(), /has started its engine/, 'it answered, and said something else')
+  t.match(hintOf(turn(w, 'starting').pass('a').entry('a'), w.now), /generated a token/)
 })
 
 t.test('a probe that was sent to the process before does not prove the new one', async (t) => {
@@ -84,7 +104,7 @@ t.test('a sleeping engine is cold, is not probed, and serves on demand', async (
   turn(w.at(3_000), 'exited')
   t.equal(servesOf(w.entry('a')), 'no')
   t.equal(w.entry('a').facts.wantedAt, null, 'the next request asks anew')
-  t.match(hintOf(w.entry('a')), /gengate status --verbose/)
+  t.match(hintOf(w.entry('a'), w.now), /gengate status --verbose/)
 })
 
 t.test('an engine that starts all by itself holds nobody', async (t) => {
@@ -99,7 +119,7 @@ t.test('an engine that is about to be ended drains, which readers see at once', 
   t.ok(w.table.generation > generation)
   t.equal(shownReason(w.entry('a')), 'draining')
   t.equal(servesOf(w.entry('a')), 'no')
-  t.match(hintOf(w.entry('a')), /about to be ended by this gate/)
+  t.match(hintOf(w.entry('a'), w.now), /about to be ended by this gate/)
   t.equal(nextProbeAt(w.table, w.entry('a'), w.now, 0), Infinity, 'a probe could hold up its end')
   turn(w, null)
   t.equal(shownReason(w.entry('a')), 'ok', 'owned no longer: evidence alone counts')
