@@ -12,7 +12,7 @@ export function hintOf(entry: Entry, nowMs: number): string {
 
 /**
  * Why the gate cannot serve, in one line for clients and operators:
- * `vllm_cpu: wedged for 12 s (Restart the engine.); ollama: refused for 3 min (…)`. Pure.
+ * `vllm_cpu: wedged for 12 s (It accepts requests …); ollama: refused for 3 min (…)`. Pure.
  */
 export function reasonsText(table: RoutingTable, nowMs: number): string {
   if (table.entries.length === 0) return 'No upstream is configured.'

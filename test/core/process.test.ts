@@ -107,6 +107,20 @@ t.test('a sleeping engine is cold, is not probed, and serves on demand', async (
   t.match(hintOf(w.entry('a'), w.now), /gengate status --verbose/)
 })
 
+const wedge = (w: World): World => w.pass('a').at(1_000).sent('a').at(120_000)
+
+t.test('what the gate restarts itself nobody is told to restart', async (t) => {
+  const stranger = wedge(one())
+  t.equal(stranger.reason('a'), 'wedged')
+  t.match(hintOf(stranger.entry('a'), stranger.now), /Restart the engine\./)
+  const owned = wedge(turn(one(), 'starting'))
+  t.equal(owned.reason('a'), 'wedged')
+  t.match(hintOf(owned.entry('a'), owned.now), /This gate, which started it, restarts it\./)
+  t.match(reasonsText(owned.table, owned.now), /restarts it/, 'clients are told the same')
+  const failing = fail(turn(one(), 'starting').pass('a').at(1_000).sent('a'), 'http_5xx')
+  t.match(hintOf(failing.entry('a'), failing.now), /this gate restarts it/)
+})
+
 t.test('an engine that starts all by itself holds nobody', async (t) => {
   const w = turn(one(), 'starting')
   t.equal(servesOf(w.entry('a')), 'no')
