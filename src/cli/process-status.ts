@@ -11,6 +11,7 @@ export interface EngineStatus {
   readonly program: string
   readonly startOnDemand: boolean
   readonly restarts: number
+  /** Ends in the last hour that count towards the cap. */
   readonly restartsLastHour: number
   readonly lastEnd: {
     readonly reason: string
@@ -68,15 +69,20 @@ export function processLine(engine: EngineStatus, wallMs: number): string {
     ...(engine.nextStartAt === null
       ? []
       : [`next start in ${durationText(parseIso(engine.nextStartAt) - wallMs)}`]),
-    ...(engine.restarts === 0
-      ? []
-      : [`${engine.restarts} restarts, ${engine.restartsLastHour} in the last hour`]),
+    ...counted(engine.restarts, 'restart', ''),
+    ...counted(engine.restartsLastHour, 'failure', ' in the last hour'),
     ...(lastEnd === null
       ? []
       : [`last end ${ago(lastEnd.at)} ago: ${lastEnd.reason} (${lastEnd.how})`]),
     ...(engine.note === '' ? [] : [engine.note]),
   ]
   return parts.join('; ')
+}
+
+/** Restarts and failures are two things: an end that the operator wanted is no failure, and the last
+ *  failure may have no restart yet. */
+function counted(count: number, what: string, when: string): string[] {
+  return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}${when}`]
 }
 
 /** Lines of an engine's output that are shown. */

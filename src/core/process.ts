@@ -70,7 +70,8 @@ export interface ProcessStatus {
   /** The name of the program, without its folder. */
   readonly program: string
   readonly onDemand: boolean
-  /** Restarts since the gate began, and those of the last hour that count towards the cap. */
+  /** Restarts since the gate began, and ends of the last hour that count towards the cap: the newest
+   *  may have no restart yet, and a restart that was wanted has no such end. */
   readonly restarts: number
   readonly restartsLastHour: number
   readonly lastEnd: { readonly cause: EndCause; readonly at: number; readonly how: string } | null

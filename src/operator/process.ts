@@ -12,6 +12,7 @@ export interface ProcessDocument {
   /** Would, or does, a request wait for its start? */
   readonly start_on_demand: boolean
   readonly restarts: number
+  /** Ends in the last hour that count towards the cap of restarts. */
   readonly restarts_last_hour: number
   readonly last_end: {
     readonly reason: string

@@ -35,17 +35,22 @@ const parsed = (over: object = {}): EngineStatus => {
 t.test('processLine() says what the engine does, why, and what comes next', async (t) => {
   t.equal(
     processLine(parsed(), WALL),
-    'engine backing off for 10 s; next start in 8 s; 3 restarts, 2 in the last hour; last end 10 s ago: wedged (SIGKILL)',
+    'engine backing off for 10 s; next start in 8 s; 3 restarts; 2 failures in the last hour; last end 10 s ago: wedged (SIGKILL)',
   )
   const well = {
     state: 'running',
     pid: 42,
     restarts: 0,
+    restarts_last_hour: 0,
     last_end: null,
     next_start_at: null,
     note: 'x',
   }
   t.equal(processLine(parsed(well), WALL), 'engine running for 10 s; llama-server, pid 42; x')
+  const first = processLine(parsed({ ...well, restarts_last_hour: 1 }), WALL)
+  t.match(first, /pid 42; 1 failure in the last hour; x$/, 'before its restart')
+  const wanted = processLine(parsed({ ...well, restarts: 1 }), WALL)
+  t.match(wanted, /pid 42; 1 restart; x$/, 'by a changed line')
 })
 
 t.test('parseProcess() takes what is there, and null where the gate owns nothing', async (t) => {
