@@ -2,6 +2,7 @@ import { configToJson, printConfig } from '../config/print.ts'
 import { type CliIo, EXIT, printJson } from './io.ts'
 import { issueLines } from './issues.ts'
 import type { Loaded } from './load.ts'
+import { programsOf, runNotes } from './run-notes.ts'
 
 /** What the `config` commands need of their surroundings. */
 export interface ConfigDeps extends Loaded {
@@ -19,6 +20,7 @@ export function configCheck(options: { readonly json: boolean }, deps: ConfigDep
     for (const name of result.config.shadowed) {
       io.err(`${name} in ${deps.envFile} has no effect: the environment sets it too.`)
     }
+    for (const note of runNotes(result.config, programsOf(io))) io.err(`note: ${note}`)
   } else {
     for (const line of issueLines(result.issues, deps.envFile)) io.err(line)
   }

@@ -34,13 +34,13 @@ export function processHint({ spec, facts }: Entry, shown: Reason, nowMs: number
 /** Only what the newest probe heard is told: an engine that nobody could ask has said nothing. */
 function startingHint(
   { heard, at }: OwnedProcess,
-  { url, name }: Entry['spec'],
+  { name }: Entry['spec'],
   nowMs: number,
 ): string | null {
   if (heard === 'loading') return null
   if (heard === null) return 'This gate has started its engine. It joins when it generates.'
   const found = heard === 'refused' ? 'nothing listens' : 'nothing answers'
-  const now = `Its process runs, but ${found} at ${url} yet.`
+  const now = `Its process runs, but ${found} at its address yet.`
   if (nowMs - at < LISTENS_LATE_MS) return now
   const variable = `GENGATE_${name.toUpperCase()}`
   return (

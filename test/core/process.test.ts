@@ -45,7 +45,7 @@ t.test('what is said of an engine that starts is what was heard of it', async (t
   t.match(hint(), /has started its engine/)
   fail(w.at(2_000).sent('a'), 'refused')
   t.equal(w.reason('a'), 'loading')
-  t.equal(hint(), 'Its process runs, but nothing listens at http://127.0.0.1:9 yet.')
+  t.equal(hint(), 'Its process runs, but nothing listens at its address yet.')
   t.match(reasonsText(w.table, w.now), /nothing listens at/, 'clients are told the same')
   w.at(61_500)
   t.match(hint(), /nothing listens .* GENGATE_A_RUN names another port .* GENGATE_A_URL/)

@@ -1,0 +1,50 @@
+import type { Config, UpstreamConfig } from '../config/config.ts'
+import type { CommandLine } from '../config/command-line.ts'
+import { variableOf } from '../config/names.ts'
+import { thisMachine } from '../launch/preflight.ts'
+import type { CliIo } from './io.ts'
+
+/** The path of a program with this environment; null: there is none. */
+export type FindProgram = (nameOrPath: string, env: CommandLine['env']) => string | null
+
+/** Finds programs as the gate would: on the PATH of the line itself, else on that of `io`. */
+export function programsOf(io: Pick<CliIo, 'env'>): FindProgram {
+  return (name, env) => thisMachine({ ...io.env, ...env }).program(name)
+}
+
+/**
+ * What is probably wrong with the engines that the gate is to start, a sentence each. Notes and no
+ * errors: a program may be installed later, and a wrapper may map one port to another. Of a command
+ * line nothing is repeated but the program's name and the port, since it may hold keys. Pure but for
+ * `find`.
+ */
+export function runNotes(config: Pick<Config, 'upstreams'>, find: FindProgram): string[] {
+  return config.upstreams.flatMap((upstream) => [
+    ...programNote(upstream, find),
+    ...portNote(upstream),
+  ])
+}
+
+function programNote({ spec, run }: UpstreamConfig, find: FindProgram): string[] {
+  if (run === null || find(run.command, run.env) !== null) return []
+  const program = run.command.split('/').at(-1) ?? ''
+  return [`${variableOf(spec.name, 'RUN')}: there is no program ${program} to start.`]
+}
+
+function portNote({ spec, run }: UpstreamConfig): string[] {
+  const port = run === null ? null : portOf(run.args)
+  const { port: wanted } = new URL(spec.url)
+  if (port === null || wanted === '' || port === wanted) return []
+  const [line, url] = [variableOf(spec.name, 'RUN'), variableOf(spec.name, 'URL')]
+  return [`${line} has --port ${port}, and the gate looks at port ${wanted} (${url}).`]
+}
+
+/** The port that an engine is told by `--port N` or `--port=N`, which all of them know. */
+function portOf(args: readonly string[]): string | null {
+  let port: string | null = null
+  for (const [index, word] of args.entries()) {
+    const given = word === '--port' ? args[index + 1] : /^--port=(.*)$/s.exec(word)?.[1]
+    if (given !== undefined && /^\d{1,5}$/.test(given)) port = given
+  }
+  return port
+}
