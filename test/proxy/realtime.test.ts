@@ -379,6 +379,11 @@ t.test('close() tells both sides 1001 and ends, even if one never answers', asyn
   const mute = new RawClient(gate.port).send(handshake())
   t.equal((await mute.answer())?.status, 101)
   await until(() => upstream.sockets.length === 2)
+  // The gate may have yet to read that the upstream has accepted: what was sent has passed both.
+  const passed = upstream.sockets.map((one) => once(one, 'message'))
+  socket.send('x')
+  mute.send(Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0x78]))
+  await Promise.all(passed)
   const heard = upstream.sockets.map(closed)
   const client = closed(socket)
   const from = performance.now()
