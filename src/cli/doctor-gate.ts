@@ -48,7 +48,7 @@ function rowCheck(row: UpstreamStatus): Check {
   if (row.intent !== 'enabled') return { level: 'ok', what: `${who} is ${row.intent}` }
   const what = `${who} is ${row.state} (${row.reason})`
   if (row.process?.startOnDemand === true) {
-    return { level: 'ok', what: `${who} sleeps; the gate starts it on demand` }
+    return { level: 'ok', what: `${who} does not run yet; the gate starts it on demand` }
   }
   if (row.eligible || (isServable(row) && row.state !== 'suspect')) return { level: 'ok', what }
   return row.hint === '' ? { level: 'warn', what } : { level: 'warn', what, todo: row.hint }
