@@ -113,7 +113,11 @@ t.test('doctor takes from a running gate what that gate knows', async (t) => {
   })
   const wedged = row('other', { state: 'ejected', reason: 'wedged', hint: 'Restart the engine.' })
   const table: [upstreams: object[], code: number, lines: RegExp[]][] = [
-    [[asleep, wedged], 0, [/^ok .*mine at .* does not run yet; .*on demand$/m, /^ok .*1 of 2 upstreams$/m]],
+    [
+      [asleep, wedged],
+      0,
+      [/^ok .*mine at .* does not run yet; .*on demand$/m, /^ok .*1 of 2 upstreams$/m],
+    ],
     [
       [wedged],
       1,
