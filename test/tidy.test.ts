@@ -18,13 +18,6 @@ const sources = files.filter((name) => name.startsWith('src/') && name.endsWith(
 const tests = files.filter((name) => name.startsWith('test/') && name.endsWith('.ts'))
 const pages = files.filter((name) => name.endsWith('.md') && !name.includes('fixtures'))
 
-t.test('no source file is longer than 250 lines, and none as a test longer than 500', async (t) => {
-  for (const name of [...sources, ...tests]) {
-    const max = name.startsWith('src/') ? 250 : 500
-    t.ok(text(name).split('\n').length - 1 <= max, name)
-  }
-})
-
 t.test('every source file is loaded by a test of its room, or by one end to end', async (t) => {
   const imported = new Set(
     tests.flatMap((name) =>

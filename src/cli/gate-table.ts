@@ -1,4 +1,5 @@
 import { NO_FACTS } from '../core/facts.ts'
+import { plainModel } from '../core/listed-model.ts'
 import type { EvidenceReason } from '../core/reason.ts'
 import {
   emptyTable,
@@ -37,7 +38,7 @@ export function tableOf(status: GateStatus): RoutingTable {
 function specOf(upstream: UpstreamStatus): UpstreamSpec {
   const { name, engine, url, model, intent, probe, cold, maxConcurrency } = upstream
   const spec = { name, engine, url, model, intent, probe, cold, maxConcurrency }
-  return { ...spec, quietIntervalMs: 0 }
+  return { ...spec, swaps: 'auto', streamEnd: 'auto', quietIntervalMs: 0 }
 }
 
 /** A request may wait for its start. */
@@ -51,7 +52,7 @@ function shown(entry: Entry, upstream: UpstreamStatus): Entry {
     facts: {
       ...NO_FACTS,
       passAt: proven ? 0 : null,
-      models: modelsListed ? models : null,
+      models: modelsListed ? models.map(plainModel) : null,
       process: upstream.process?.startOnDemand === true ? WAKING : null,
     },
     reason: evidenceReason(upstream),

@@ -1,4 +1,5 @@
-import { type FieldName, GLOBAL_SETTINGS, type GlobalName, UPSTREAM_FIELDS } from './settings.ts'
+import { GLOBAL_SETTINGS, type GlobalName } from './settings.ts'
+import { type FieldName, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { SettingRow } from './types.ts'
 
 /** What the name of a variable means. */

@@ -8,14 +8,8 @@ import {
   unknownMessage,
   variableOf,
 } from './names.ts'
-import {
-  type FieldName,
-  type FieldValue,
-  GLOBAL_SETTINGS,
-  type GlobalName,
-  type GlobalValue,
-  UPSTREAM_FIELDS,
-} from './settings.ts'
+import { GLOBAL_SETTINGS, type GlobalName, type GlobalValue } from './settings.ts'
+import { type FieldName, type FieldValue, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { Gathered, Given } from './sources.ts'
 import { readAs, type RowValue, type SettingRow } from './types.ts'
 

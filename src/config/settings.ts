@@ -1,7 +1,5 @@
-import { ENGINE_KINDS } from '../core/upstream.ts'
 import { parseHost } from './address.ts'
-import { ENGINE_FIELDS } from './engine-settings.ts'
-import { parseKey, parseKeyList } from './keys.ts'
+import { parseKeyList } from './keys.ts'
 import {
   parseEmbedded,
   parseHostNames,
@@ -19,7 +17,6 @@ import {
   wholeNumber,
   yesOrNo,
 } from './types.ts'
-import { parseUpstreamUrl } from './upstream-url.ts'
 
 const SECOND = 1_000
 const HOUR = 3_600 * SECOND
@@ -186,63 +183,3 @@ export const GLOBAL_SETTINGS = {
 
 export type GlobalName = keyof typeof GLOBAL_SETTINGS
 export type GlobalValue<Name extends GlobalName> = RowValue<(typeof GLOBAL_SETTINGS)[Name]>
-
-/** The settings of one upstream, `GENGATE_<NAME>_<FIELD>`. */
-export const UPSTREAM_FIELDS = {
-  URL: {
-    group: 'One upstream',
-    type: parsedBy(parseUpstreamUrl),
-    derived: 'by name and engine, see below',
-    doc: 'Base URL, with or without `/v1`. The port must be written for `http`.',
-  },
-  ENGINE: {
-    group: 'One upstream',
-    type: oneOf(ENGINE_KINDS),
-    derived: 'from the name, else `openai`',
-    doc: `What runs there: ${ENGINE_KINDS.map((kind) => `\`${kind}\``).join(', ')}.`,
-  },
-  MODEL: {
-    group: 'One upstream',
-    type: anyText,
-    derived: 'discovered',
-    doc: 'The model to use, by the name that the upstream knows. Discovered where exactly one is served.',
-  },
-  API_KEY: {
-    group: 'One upstream',
-    type: parsedBy(parseKey),
-    secret: true,
-    doc: 'Key that is sent to this upstream only.',
-  },
-  API_KEY_FILE: {
-    group: 'One upstream',
-    type: anyText,
-    doc: 'File that holds that key.',
-  },
-  ADMIN: {
-    group: 'One upstream',
-    type: oneOf(['enabled', 'draining', 'disabled']),
-    default: 'enabled',
-    doc: '`enabled`; `draining`: no new requests, running ones finish; `disabled`: not used and not probed.',
-  },
-  PROBE: {
-    group: 'One upstream',
-    type: oneOf(['active', 'passive', 'off']),
-    default: 'active',
-    doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
-  },
-  COLD: {
-    group: 'One upstream',
-    type: oneOf(['on_demand', 'never']),
-    default: 'on_demand',
-    doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
-  },
-  MAX_CONCURRENCY: {
-    group: 'One upstream',
-    type: wholeNumber(1, 100_000),
-    doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
-  },
-  ...ENGINE_FIELDS,
-} as const satisfies Record<string, SettingRow>
-
-export type FieldName = keyof typeof UPSTREAM_FIELDS
-export type FieldValue<Field extends FieldName> = RowValue<(typeof UPSTREAM_FIELDS)[Field]>

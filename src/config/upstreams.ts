@@ -88,6 +88,8 @@ export function readUpstream(
     intent: reading.field(name, 'ADMIN'),
     probe: reading.field(name, 'PROBE'),
     cold: reading.field(name, 'COLD'),
+    swaps: reading.field(name, 'SWAPS'),
+    streamEnd: reading.field(name, 'STREAM_END'),
     maxConcurrency: reading.field(name, 'MAX_CONCURRENCY'),
     quietIntervalMs: Math.max(quietMs, quirksOf(engine).quietIntervalMs),
   }

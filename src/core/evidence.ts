@@ -1,3 +1,4 @@
+import type { ListedModel } from './listed-model.ts'
 import type { FailReason, ProbeOutcome } from './outcome.ts'
 import type { ProcessPhase } from './process.ts'
 
@@ -68,8 +69,10 @@ export type Evidence =
       readonly at: number
       readonly reason: Extract<FailReason, 'unauthorized' | 'model_not_found'>
     }
-  /** The model names it lists; an empty list is a list. */
-  | { readonly type: 'models'; readonly at: number; readonly models: readonly string[] }
+  /** The models it lists; an empty list is a list. */
+  | { readonly type: 'models'; readonly at: number; readonly models: readonly ListedModel[] }
+  /** The names it says are in memory; null: it does not tell. */
+  | { readonly type: 'loaded'; readonly at: number; readonly names: readonly string[] | null }
   /** What the gate does with the process of this engine; null: it does not own it. */
   | { readonly type: 'process'; readonly at: number; readonly phase: ProcessPhase | null }
   /** A request waits for that process to be started. */

@@ -1,4 +1,5 @@
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
+import type { ListedModel } from './listed-model.ts'
 import type { ProbeOutcome } from './outcome.ts'
 import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
 import { isUnproven, type OwnedProcess } from './process.ts'
@@ -42,8 +43,10 @@ export interface Facts {
   readonly ttfts: readonly TtftSample[]
   readonly longestGapMs: number
   readonly longestUnaryMs: number
-  /** Model names it lists; null: never answered. */
-  readonly models: readonly string[] | null
+  /** Models it lists; null: never answered. */
+  readonly models: readonly ListedModel[] | null
+  /** Names that it says are in memory; null: it does not tell, or never answered. */
+  readonly loaded: readonly string[] | null
   /** Passes still owed before an ejected upstream is admitted. */
   readonly owed: number
   /** The engine's process, where the gate owns it. */
@@ -68,6 +71,7 @@ export const NO_FACTS: Facts = {
   longestGapMs: 0,
   longestUnaryMs: 0,
   models: null,
+  loaded: null,
   owed: 0,
   process: null,
   wantedAt: null,
@@ -135,6 +139,8 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       }
     case 'models':
       return { ...was, models: evidence.models }
+    case 'loaded':
+      return { ...was, loaded: evidence.names }
     case 'process':
       return afterTurn(was, evidence.phase, evidence.at)
     case 'wanted':

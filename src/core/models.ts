@@ -1,4 +1,5 @@
 import { lastProofAt } from './facts.ts'
+import { idsOf } from './listed-model.ts'
 import { needsStart } from './process.ts'
 import type { Entry, RoutingTable } from './table.ts'
 
@@ -14,7 +15,7 @@ export interface Member {
 /** The one model that stands for this upstream: the operator's, or the only one it serves. */
 export function chosenModel({ spec, facts }: Entry): string | null {
   if (spec.model !== null) return spec.model
-  return facts.models?.length === 1 ? (facts.models[0] ?? null) : null
+  return facts.models?.length === 1 ? (facts.models[0]?.id ?? null) : null
 }
 
 /**
@@ -42,7 +43,7 @@ function membersOfDefault(table: RoutingTable, wanted: string | null): Member[] 
   return table.entries.flatMap((entry) => {
     const model = chosenModel(entry)
     if (model !== null) return [{ entry, model: model === wanted ? null : model }]
-    const listsIt = wanted !== null && entry.facts.models?.includes(wanted) === true
+    const listsIt = wanted !== null && lists(entry, wanted)
     return listsIt || mayKnowAny(entry) ? [{ entry, model: null }] : []
   })
 }
@@ -55,11 +56,16 @@ function mayKnowAny({ spec, facts }: Entry): boolean {
   return lastProofAt(facts) !== null || spec.probe !== 'active'
 }
 
+/** Does it list this name? */
+export function lists({ facts }: Entry, name: string): boolean {
+  return facts.models?.some(({ id }) => id === name) === true
+}
+
 /** Upstreams that list the name themselves, or that list nothing at all. */
 function membersByListing(table: RoutingTable, wanted: string | null): Member[] | null {
   if (wanted === null) return null
   const members = table.entries
-    .filter((entry) => entry.facts.models?.includes(wanted) === true || mayKnowAny(entry))
+    .filter((entry) => lists(entry, wanted) || mayKnowAny(entry))
     .map((entry): Member => ({ entry, model: null }))
   return members.length > 0 ? members : null
 }
@@ -76,7 +82,7 @@ export function knownModels(table: RoutingTable, accepts: (entry: Entry) => bool
       .map((group) => group.public)
   }
   const chosen = entries.flatMap((entry) => chosenModel(entry) ?? [])
-  const discovered = entries.flatMap((entry) => entry.facts.models ?? [])
+  const discovered = entries.flatMap((entry) => idsOf(entry.facts.models) ?? [])
   const any = entries.length > 0 ? [DEFAULT_MODEL] : []
   return [...new Set([...any, ...chosen, ...discovered])]
 }

@@ -7,6 +7,7 @@ export const ENGINE_KINDS = [
   'mlx',
   'sglang',
   'lmstudio',
+  'llamaswap',
   'openai',
   'embedded',
 ] as const
@@ -20,6 +21,14 @@ export type ProbeMode = 'active' | 'passive' | 'off'
 
 /** May a client's request load a model that is not in memory? */
 export type ColdPolicy = 'on_demand' | 'never'
+
+/** May a plain upstream load, evict or swap the models that it lists? `auto`: it lists several and the
+ *  operator chose none. */
+export type SwapPolicy = 'auto' | 'yes' | 'no'
+
+/** What ends a stream there: a finish reason for every choice, `[DONE]`, or (`auto`) what its streams
+ *  have shown. */
+export type StreamEnd = 'auto' | 'finish_reason' | 'done'
 
 /**
  * One LLM server we may forward to, as the operator configured it. Plain values and no secret, so
@@ -36,6 +45,8 @@ export interface UpstreamSpec {
   readonly intent: Intent
   readonly probe: ProbeMode
   readonly cold: ColdPolicy
+  readonly swaps: SwapPolicy
+  readonly streamEnd: StreamEnd
   /** Requests in flight at most; null: no cap of ours. */
   readonly maxConcurrency: number | null
   /** Milliseconds between two generation probes while no client is active, at least (an engine

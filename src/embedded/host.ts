@@ -95,6 +95,8 @@ function specOf(url: string, model: string): UpstreamSpec {
     probe: 'active',
     cold: 'on_demand',
     maxConcurrency: null,
+    swaps: 'auto',
+    streamEnd: 'auto',
     quietIntervalMs: 0,
   }
 }

@@ -2,6 +2,7 @@ import { ROUTE_NAMES, type RouteName } from '../core/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { embedded } from './embedded.ts'
 import { llamacpp } from './llamacpp.ts'
+import { llamaswap } from './llamaswap.ts'
 import { lmstudio } from './lmstudio.ts'
 import { mlx } from './mlx.ts'
 import { ollama } from './ollama.ts'
@@ -20,6 +21,7 @@ export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
   mlx,
   sglang,
   lmstudio,
+  llamaswap,
   openai,
   embedded,
 }

@@ -1,5 +1,6 @@
 import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/facts.ts'
+import { idsOf } from '../core/listed-model.ts'
 import { knownModels } from '../core/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
 import type { ProcessStatus } from '../core/process.ts'
@@ -161,7 +162,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     // One that is due is sent now, not in the past.
     next_probe_at: iso(Math.max(probeAt, nowMs)),
     in_flight: context.inFlight(spec.name),
-    models: facts.models ?? (spec.model === null ? [] : [spec.model]),
+    models: idsOf(facts.models) ?? (spec.model === null ? [] : [spec.model]),
     models_listed: facts.models !== null,
     model: spec.model,
     probe: spec.probe,

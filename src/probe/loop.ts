@@ -1,5 +1,6 @@
 import type { Evidence } from '../core/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
+import { plainModel } from '../core/listed-model.ts'
 import { outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
 import { PROBE_LIMIT_MS, probeDeadlineMs } from '../core/policy.ts'
 import type { Entry, RoutingTable } from '../core/table.ts'
@@ -66,7 +67,8 @@ export class ProbeLoop {
     this.#listing = new Listing({
       clock: deps.clock,
       get: deps.wire.get,
-      onModels: (models) => this.#apply({ type: 'models', at: deps.clock.nowMs(), models }),
+      onModels: (models) =>
+        this.#apply({ type: 'models', at: deps.clock.nowMs(), models: models.map(plainModel) }),
     })
   }
 

@@ -1,3 +1,4 @@
+import { plainModel } from '../../src/core/listed-model.ts'
 import fc from 'fast-check'
 import t from 'tap'
 import { explain, isServed } from '../../src/cli/explanation.ts'
@@ -98,7 +99,7 @@ t.test('explain() tells the tiers apart, and a cold one that may not be loaded',
   const cold = { kind: 'cold' } as const
   const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
   for (const name of ['a', 'b']) {
-    world.tell(name, { type: 'models', at: world.now, models: ['m'] })
+    world.tell(name, { type: 'models', at: world.now, models: ['m'].map(plainModel) })
     world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
   }
   const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
@@ -184,7 +185,7 @@ t.test('explain() lists the known names for one that nobody knows', async (t) =>
     .pass('a')
     .pass('b')
   const models = Array.from({ length: 22 }, (_, index) => `m${index}`)
-  world.tell('a', { type: 'models', at: world.now, models })
+  world.tell('a', { type: 'models', at: world.now, models: models.map(plainModel) })
   world.tell('b', { type: 'models', at: world.now, models: [] })
   const { lines, document, text } = told(world, 'nonsense')
   t.equal(lines[0], 'A request for "nonsense" gets 404: no upstream knows the model.')
@@ -260,7 +261,7 @@ holds(
         else if (what === 'refused') fail(world, name)
         else if (what === 'wait') world.at(at + 1_500)
         else if (what === 'lists') {
-          world.tell(name, { type: 'models', at, models: ['m1', 'm3'] })
+          world.tell(name, { type: 'models', at, models: ['m1', 'm3'].map(plainModel) })
         } else if (what === 'lists_none') world.tell(name, { type: 'models', at, models: [] })
         else if (what === 'live')
           world.tell(name, { type: 'live_failure', at, failure: 'http_5xx' })

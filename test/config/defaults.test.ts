@@ -16,6 +16,7 @@ t.test('engineOf() reads the kind from the front of the name', async (t) => {
     ['mlx_', 'mlx'],
     ['sglang', 'sglang'],
     ['lmstudio', 'lmstudio'],
+    ['llamaswap', 'llamaswap'],
     ['ollamas', 'openai'],
     ['my_ollama', 'openai'],
     ['big', 'openai'],
@@ -29,6 +30,7 @@ t.test('defaultUrl() follows the name, else the engine', async (t) => {
     ...ports,
     mlx: 8080,
     lmstudio: 1234,
+    llamaswap: 8080,
     sglang: 30000,
   })) {
     t.equal(defaultUrl(name, engineOf(name)), `http://127.0.0.1:${port}`, name)
@@ -43,6 +45,7 @@ t.test('nameFor() takes the engine of the port, if its name is free', async (t) 
   t.equal(nameFor('http://box:11434', new Set()), 'ollama')
   t.equal(nameFor('http://box:8080', new Set()), 'llamacpp')
   t.equal(nameFor('http://box:8080', new Set(['llamacpp'])), 'mlx')
-  t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx'])), 'upstream_1')
+  t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx'])), 'llamaswap')
+  t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx', 'llamaswap'])), 'upstream_1')
   t.equal(nameFor('https://box', new Set(['upstream_1', 'upstream_2'])), 'upstream_3')
 })

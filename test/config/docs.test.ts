@@ -3,7 +3,8 @@ import t from 'tap'
 import { defaultUrl, engineOf } from '../../src/config/defaults.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { meaningOf } from '../../src/config/names.ts'
-import { GLOBAL_SETTINGS, UPSTREAM_FIELDS } from '../../src/config/settings.ts'
+import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
+import { UPSTREAM_FIELDS } from '../../src/config/upstream-settings.ts'
 import { GROUPS, type SettingRow } from '../../src/config/types.ts'
 
 const DOCS = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')

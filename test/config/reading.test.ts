@@ -52,7 +52,7 @@ t.test('Reading.settings() shows secrets as (set) and leaves out what is unset',
       { name, value: '(set)', source: 'env' },
     )
   }
-  t.match(settings.at(-5), { name: 'GENGATE_A_URL', value: 'http://box:1', source: 'flag' })
+  t.match(settings.at(-7), { name: 'GENGATE_A_URL', value: 'http://box:1', source: 'flag' })
   t.equal(reading.isDefault('GENGATE_A_URL'), false)
   t.equal(reading.isDefault('GENGATE_B_URL'), true)
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { GLOBAL_SETTINGS, UPSTREAM_FIELDS } from '../../src/config/settings.ts'
+import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
+import { UPSTREAM_FIELDS } from '../../src/config/upstream-settings.ts'
 import { GROUPS, readAs, type SettingRow } from '../../src/config/types.ts'
 
 const ROWS: [string, SettingRow][] = Object.entries({ ...GLOBAL_SETTINGS, ...UPSTREAM_FIELDS })

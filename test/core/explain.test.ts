@@ -11,6 +11,8 @@ const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec => (
   intent: 'enabled',
   probe: 'active',
   cold: 'on_demand',
+  swaps: 'auto',
+  streamEnd: 'auto',
   maxConcurrency: null,
   quietIntervalMs: 0,
   ...more,

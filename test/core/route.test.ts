@@ -1,3 +1,4 @@
+import { plainModel } from '../../src/core/listed-model.ts'
 import t from 'tap'
 import { changesBetween, defaultUpstream } from '../../src/core/changes.ts'
 import { knownModels } from '../../src/core/models.ts'
@@ -8,7 +9,7 @@ import { spec, tableConfig, World } from '../support/world.ts'
 const idle = () => 0
 const ask = (model: string | null = null, tried: string[] = []) => ({ model, tried })
 const models = (world: World, name: string, ...names: string[]) =>
-  world.tell(name, { type: 'models', at: world.now, models: names })
+  world.tell(name, { type: 'models', at: world.now, models: names.map(plainModel) })
 const specs = (...over: Partial<ReturnType<typeof spec>>[]): Partial<TableConfig> => ({
   specs: over.map((one, i) =>
     spec({ name: 'abc'[i] ?? 'z', url: `http://127.0.0.1:${i + 9}`, ...one }),

@@ -24,6 +24,7 @@ t.test('ENGINES default ports are those of the settings table', async (t) => {
     mlx: 8080,
     sglang: 30_000,
     lmstudio: 1234,
+    llamaswap: 8080,
     openai: null,
     embedded: null,
   })

@@ -1,3 +1,4 @@
+import { plainModel } from '../../src/core/listed-model.ts'
 import t from 'tap'
 import { modelAnswer, modelsAnswer } from '../../src/operator/models.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
@@ -24,7 +25,7 @@ const world = (): World =>
 
 t.test('modelsAnswer() lists what servable upstreams have, in the OpenAI shape', async (t) => {
   const two = world().pass('a').pass('b')
-  two.tell('a', { type: 'models', at: 0, models: ['llama', 'qwen'] })
+  two.tell('a', { type: 'models', at: 0, models: ['llama', 'qwen'].map(plainModel) })
   const { status, body, headers } = modelsAnswer(two.table, context)
   t.equal(status, 200)
   t.equal(headers['content-type'], 'application/json')
@@ -74,9 +75,9 @@ t.test('modelAnswer() knows ids with slashes, and lists the known for others', a
     param: 'model',
     message: /Known: default, gengate\/toy\.$/,
   })
-  two.tell('a', { type: 'models', at: 0, models: ['llama'] })
+  two.tell('a', { type: 'models', at: 0, models: ['llama'].map(plainModel) })
   t.equal(modelAnswer(two.table, 'llama', context).status, 503, 'known, not servable now')
   const many = Array.from({ length: 50 }, (_, i) => `m${i}`)
-  two.tell('a', { type: 'models', at: 0, models: many })
+  two.tell('a', { type: 'models', at: 0, models: many.map(plainModel) })
   t.match(modelAnswer(two.table, 'gpt-9', context).body, /m0, .* and 32 more/)
 })

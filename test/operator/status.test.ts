@@ -1,3 +1,4 @@
+import { plainModel } from '../../src/core/listed-model.ts'
 import t from 'tap'
 import { statusOf } from '../../src/operator/status.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
@@ -121,7 +122,7 @@ t.test('statusOf() shows everything that routing looks at', async (t) => {
   const groups = [{ public: 'small', members: [{ upstream: 'a', model: 'm2' }] }]
   const specs = [spec({ name: 'a', probe: 'passive', cold: 'never', maxConcurrency: 2 })]
   const world = new World(tableConfig({ specs, routing: 'least_busy', models: groups }))
-  world.at(10).tell('a', { type: 'models', at: 10, models: ['m1', 'm2'] })
+  world.at(10).tell('a', { type: 'models', at: 10, models: ['m1', 'm2'].map(plainModel) })
   t.match(statusOf(world.table, context(20)), {
     policy: 'least_busy',
     groups,

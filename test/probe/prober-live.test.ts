@@ -61,7 +61,10 @@ t.test('Prober never loads a model of an Ollama', async (t) => {
   await pause(1_000)
   t.equal(up.coldLoads, 0)
   t.equal(up.generations.length, 0)
-  t.strictSame(store.current.entries[0]?.facts.models, ['a', 'b'])
+  t.strictSame(
+    store.current.entries[0]?.facts.models?.map(({ id }) => id),
+    ['a', 'b'],
+  )
   up.options.loaded = ['b:latest']
   t.ok(await until(() => reason() === 'ok', 3_000), 'once a client loaded it')
 })

@@ -8,7 +8,10 @@ scene('Prober probes at once and admits after one pass', [spec()], async (t, it)
   t.strictSame(it.events, [
     { type: 'probe_ended', upstream: 'a', outcome: 'pass', durationMs: 20, tokens: 1 },
   ])
-  t.strictSame(it.entry()?.facts.models, ['m'])
+  t.strictSame(
+    it.entry()?.facts.models?.map(({ id }) => id),
+    ['m'],
+  )
 })
 
 scene('Prober has one probe in flight per upstream, whatever happens', [spec()], async (t, it) => {
@@ -155,10 +158,16 @@ scene(
   [spec({ probe: 'passive' }), spec({ name: 'b', probe: 'off' })],
   async (t, it) => {
     await it.clock.advance(0)
-    t.strictSame(it.entry('b')?.facts.models, ['m'])
+    t.strictSame(
+      it.entry('b')?.facts.models?.map(({ id }) => id),
+      ['m'],
+    )
     it.wire.answer = () => models('m', 'n')
     await it.clock.advance(61_000)
-    t.strictSame(it.entry()?.facts.models, ['m', 'n'])
+    t.strictSame(
+      it.entry()?.facts.models?.map(({ id }) => id),
+      ['m', 'n'],
+    )
     t.equal(it.wire.probes.length, 0)
     t.equal(it.wire.gets.length, 4)
   },

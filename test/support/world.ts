@@ -19,6 +19,8 @@ export function spec(over: Partial<UpstreamSpec> = {}): UpstreamSpec {
     intent: 'enabled',
     probe: 'active',
     cold: 'on_demand',
+    swaps: 'auto',
+    streamEnd: 'auto',
     maxConcurrency: null,
     quietIntervalMs: 0,
     ...over,

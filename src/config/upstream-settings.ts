@@ -1,0 +1,96 @@
+import { ENGINE_KINDS } from '../core/upstream.ts'
+import { parseCommandLine } from './command-line.ts'
+import { parseKey } from './keys.ts'
+import { anyText, oneOf, parsedBy, type RowValue, type SettingRow, wholeNumber } from './types.ts'
+import { parseUpstreamUrl } from './upstream-url.ts'
+
+const SECOND = 1_000
+const DAY = 86_400 * SECOND
+
+/** The settings of one upstream, `GENGATE_<NAME>_<FIELD>`. */
+export const UPSTREAM_FIELDS = {
+  URL: {
+    group: 'One upstream',
+    type: parsedBy(parseUpstreamUrl),
+    derived: 'by name and engine, see below',
+    doc: 'Base URL, with or without `/v1`. The port must be written for `http`.',
+  },
+  ENGINE: {
+    group: 'One upstream',
+    type: oneOf(ENGINE_KINDS),
+    derived: 'from the name, else `openai`',
+    doc: `What runs there: ${ENGINE_KINDS.map((kind) => `\`${kind}\``).join(', ')}.`,
+  },
+  MODEL: {
+    group: 'One upstream',
+    type: anyText,
+    derived: 'discovered',
+    doc: 'The model to use, by the name that the upstream knows. Discovered where exactly one is served.',
+  },
+  API_KEY: {
+    group: 'One upstream',
+    type: parsedBy(parseKey),
+    secret: true,
+    doc: 'Key that is sent to this upstream only.',
+  },
+  API_KEY_FILE: {
+    group: 'One upstream',
+    type: anyText,
+    doc: 'File that holds that key.',
+  },
+  ADMIN: {
+    group: 'One upstream',
+    type: oneOf(['enabled', 'draining', 'disabled']),
+    default: 'enabled',
+    doc: '`enabled`; `draining`: no new requests, running ones finish; `disabled`: not used and not probed.',
+  },
+  PROBE: {
+    group: 'One upstream',
+    type: oneOf(['active', 'passive', 'off']),
+    default: 'active',
+    doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
+  },
+  COLD: {
+    group: 'One upstream',
+    type: oneOf(['on_demand', 'never']),
+    default: 'on_demand',
+    doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
+  },
+  SWAPS: {
+    group: 'One upstream',
+    type: oneOf(['auto', 'yes', 'no']),
+    default: 'auto',
+    doc: 'May a server of kind `openai` load or swap the models that it lists? `auto`: if it lists several and `_MODEL` is unset. `yes`, `no`: it does, it does not.',
+  },
+  STREAM_END: {
+    group: 'One upstream',
+    type: oneOf(['auto', 'finish_reason', 'done']),
+    default: 'auto',
+    doc: 'What ends its streams: `finish_reason`, a reason for every choice; `done`, `[DONE]` alone; `auto`, for `openai` and `llamaswap`: `[DONE]` until one of its streams has carried a reason, for all other engines a reason.',
+  },
+  MAX_CONCURRENCY: {
+    group: 'One upstream',
+    type: wholeNumber(1, 100_000),
+    doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
+  },
+  GGUF: {
+    group: 'One upstream',
+    type: anyText,
+    doc: 'Path of the model file that `gengate run llamacpp` serves.',
+  },
+  RUN: {
+    group: 'One upstream',
+    type: parsedBy(parseCommandLine),
+    // Engines take keys as arguments.
+    secret: true,
+    doc: 'Command line of its engine: the gate starts it and restarts it when it is dead or wedged (`docs/supervisor.md`). Words as in a shell, `NAME=value` in front sets variables, but no shell runs. Unset: the engine is not the business of the gate.',
+  },
+  IDLE_STOP_MS: {
+    group: 'One upstream',
+    type: wholeNumber(SECOND, 7 * DAY),
+    doc: 'Start that engine at the first request that needs it, and stop it after so long without one. Needs `_RUN`. Unset: it runs all the time.',
+  },
+} as const satisfies Record<string, SettingRow>
+
+export type FieldName = keyof typeof UPSTREAM_FIELDS
+export type FieldValue<Field extends FieldName> = RowValue<(typeof UPSTREAM_FIELDS)[Field]>

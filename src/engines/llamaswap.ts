@@ -1,0 +1,34 @@
+import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
+import { names } from './model-list.ts'
+import type { Quirks } from './quirks.ts'
+
+/**
+ * llama-swap: a proxy that starts a server of its own for the model that a request names, and ends
+ * the one before. From its source (`proxy/proxymanager.go` of mostlygeek/llama-swap), not seen live.
+ */
+export const llamaswap: Quirks = {
+  kind: 'llamaswap',
+  defaultPort: 8080,
+  probes: ['chat', 'completions', 'embeddings'],
+  loadedQuery: { path: '/running', loaded: readyModels },
+  // 400 "missing or invalid 'model' key".
+  modelOptional: false,
+  listsUnloaded: true,
+  routes: ['chat', 'completions', 'embeddings', 'responses', 'messages', 'rerank'],
+  work: null,
+  quietIntervalMs: 0,
+  neverProbe: () => false,
+  isLoading: (status, body) => status === 503 && namesLoading(body),
+  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
+  isFailure: () => false,
+}
+
+/** The models whose server is ready; those that start or stop are not in memory yet, or any more. */
+function readyModels(body: unknown): readonly string[] | null {
+  if (!isRecord(body) || !Array.isArray(body['running'])) return null
+  const running: unknown[] = body['running']
+  return names(
+    running.filter((one) => isRecord(one) && one['state'] === 'ready'),
+    'model',
+  )
+}
