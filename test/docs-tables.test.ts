@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { REASONS } from '../src/core/reason.ts'
 import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
@@ -50,5 +50,25 @@ t.test(
     const used = new Set(text.match(/gengate_\w+/g))
     for (const name of used) t.ok(Object.hasOwn(METRICS, name), name)
     t.ok(used.size >= Object.keys(METRICS).length)
+  },
+)
+
+t.test(
+  'each row of docs/faults.md and docs/bad-input.md is named once and shown by a test',
+  async (t) => {
+    const rows = [...read('faults.md').split('\n'), ...read('bad-input.md').split('\n')].filter(
+      (line) => line.startsWith('| `'),
+    )
+    const names = rows.map((line) => line.split('`')[1] ?? '')
+    t.equal(new Set(names).size, names.length)
+    for (const line of rows) {
+      const cells = line.split(/(?<!\\)\|/)
+      t.equal(cells.length, 6, line)
+      const files = cells[4]?.match(/`test\/[\w./-]+`/g) ?? []
+      t.ok(files.length > 0, line)
+      for (const file of files) {
+        t.ok(existsSync(new URL(`../${file.slice(1, -1)}`, import.meta.url)), file)
+      }
+    }
   },
 )
