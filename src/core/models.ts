@@ -1,5 +1,6 @@
 import { lastProofAt } from './facts.ts'
 import { idsOf } from './listed-model.ts'
+import { listedAs, sameModel } from './model-name.ts'
 import { needsStart } from './process.ts'
 import type { Entry, RoutingTable } from './table.ts'
 
@@ -30,7 +31,7 @@ export function membersFor(table: RoutingTable, wanted: string | null): Member[]
     if (group === undefined) return null
     return group.members.flatMap(({ upstream, model }) => {
       const entry = table.entries.find((candidate) => candidate.spec.name === upstream)
-      return entry === undefined ? [] : [{ entry, model: model === wanted ? null : model }]
+      return entry === undefined ? [] : [memberAs(entry, model, wanted)]
     })
   }
   return membersOfDefault(table, wanted) ?? membersByListing(table, wanted)
@@ -39,10 +40,10 @@ export function membersFor(table: RoutingTable, wanted: string | null): Member[]
 /** Members of `default`, when that is what the request asks for. */
 function membersOfDefault(table: RoutingTable, wanted: string | null): Member[] | null {
   const any = wanted === null || wanted === '' || wanted === DEFAULT_MODEL
-  if (!any && !table.entries.some((entry) => chosenModel(entry) === wanted)) return null
+  if (!any && !table.entries.some((entry) => isChosen(entry, wanted))) return null
   return table.entries.flatMap((entry) => {
     const model = chosenModel(entry)
-    if (model !== null) return [{ entry, model: model === wanted ? null : model }]
+    if (model !== null) return [memberAs(entry, model, wanted)]
     const listsIt = wanted !== null && lists(entry, wanted)
     return listsIt || mayKnowAny(entry) ? [{ entry, model: null }] : []
   })
@@ -56,9 +57,21 @@ function mayKnowAny({ spec, facts }: Entry): boolean {
   return lastProofAt(facts) !== null || spec.probe !== 'active'
 }
 
-/** Does it list this name? */
-export function lists({ facts }: Entry, name: string): boolean {
-  return facts.models?.some(({ id }) => id === name) === true
+/** Does it list this name, or one that its engine takes as equal? */
+export function lists({ spec, facts }: Entry, name: string): boolean {
+  return listedAs(spec.engine, facts.models, name) !== null
+}
+
+/** The body stays as the client wrote it where the engine takes that name for this model. */
+function memberAs(entry: Entry, model: string, wanted: string | null): Member {
+  const same = wanted !== null && sameModel(entry.spec.engine, model, wanted)
+  return { entry, model: same ? null : model }
+}
+
+/** Is this name the one that stands for the upstream? */
+export function isChosen(entry: Entry, name: string): boolean {
+  const model = chosenModel(entry)
+  return model !== null && sameModel(entry.spec.engine, model, name)
 }
 
 /** Upstreams that list the name themselves, or that list nothing at all. */

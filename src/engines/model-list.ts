@@ -28,12 +28,3 @@ export function names(items: readonly unknown[], key: string): readonly string[]
   }
   return [...found]
 }
-
-/** The same model? Ollama names `gemma` and `gemma:latest` alike. Pure. */
-export function sameModel(a: string, b: string): boolean {
-  return bare(a) === bare(b)
-}
-
-function bare(name: string): string {
-  return name.endsWith(':latest') ? name.slice(0, -':latest'.length) : name
-}

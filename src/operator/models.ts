@@ -1,5 +1,5 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { chosenModel, DEFAULT_MODEL, knownModels, lists } from '../core/models.ts'
+import { DEFAULT_MODEL, isChosen, knownModels, lists } from '../core/models.ts'
 import { isServable, isStarting } from '../core/route.ts'
 import { type RoutingTable, servesOf } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
@@ -59,7 +59,7 @@ function ownerOf(table: RoutingTable, id: string): string {
   if (table.config.models !== null || id === DEFAULT_MODEL) return 'gengate'
   const entry = table.entries.find(
     (candidate) =>
-      servesOf(candidate) !== 'no' && (chosenModel(candidate) === id || lists(candidate, id)),
+      servesOf(candidate) !== 'no' && (isChosen(candidate, id) || lists(candidate, id)),
   )
   return entry?.spec.engine ?? 'gengate'
 }

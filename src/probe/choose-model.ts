@@ -1,4 +1,4 @@
-import { sameModel } from '../engines/model-list.ts'
+import { sameModel } from '../core/model-name.ts'
 import type { Quirks } from '../engines/quirks.ts'
 
 /** What is known when a model is chosen. */
@@ -35,7 +35,7 @@ function choose(known: ModelKnowledge): ModelChoice {
   const { configured, loaded } = known
   if (loaded !== null) {
     if (configured === null) return firstOf(loaded)
-    const isLoaded = loaded.some((name) => sameModel(name, configured))
+    const isLoaded = loaded.some((name) => sameModel(known.quirks.kind, name, configured))
     return isLoaded ? { kind: 'probe', model: configured } : { kind: 'cold' }
   }
   if (configured !== null) return { kind: 'probe', model: configured }

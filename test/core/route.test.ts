@@ -205,3 +205,28 @@ t.test('changesBetween() tells each change once, and the new default route', asy
   t.match(events[1], { from: 'a', to: 'b' })
   t.strictSame(changesBetween(w.table, w.table, 10), [])
 })
+
+t.test('a bare name goes to the Ollama that lists it as :latest', async (t) => {
+  const w = world(specs({ engine: 'ollama' }, { engine: 'vllm' }))
+    .pass('a')
+    .pass('b')
+  models(w, 'a', 'gemma:latest', 'qwen3:8b')
+  models(w, 'b', 'big')
+  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:=')
+  t.equal(to(decide(w.table, ask('library/Gemma'), idle)), 'a:=', 'written as the client did')
+  t.equal(to(decide(w.table, ask('gemma:2b'), idle)), 'unknown_model')
+  t.equal(to(decide(w.table, ask('big:latest'), idle)), 'unknown_model', 'vLLM has no tags')
+})
+
+t.test('a configured name is written only where the engine takes it for another', async (t) => {
+  const member = { upstream: 'a', model: 'gemma:latest' }
+  const w = world({
+    ...specs({ engine: 'ollama' }),
+    models: [
+      { public: 'gemma', members: [member] },
+      { public: 'fast', members: [member] },
+    ],
+  }).pass('a')
+  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:=')
+  t.equal(to(decide(w.table, ask('fast'), idle)), 'a:gemma:latest')
+})

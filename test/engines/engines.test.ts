@@ -2,7 +2,7 @@ import t from 'tap'
 import { ENGINE_KINDS } from '../../src/core/upstream.ts'
 import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
 import { ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
-import { listedModels, sameModel } from '../../src/engines/model-list.ts'
+import { listedModels } from '../../src/engines/model-list.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
 
@@ -101,11 +101,6 @@ t.test('listedModels() survives nonsense and keeps a bounded number of names', a
   )
   const data = Array.from({ length: 5_000 }, (_, index) => ({ id: `m${index}` }))
   t.equal(listedModels({ data })?.length, 1_000)
-})
-
-t.test('sameModel() takes a name without tag for :latest', async (t) => {
-  t.ok(sameModel('gemma', 'gemma:latest'))
-  t.notOk(sameModel('gemma', 'gemma:2b'))
 })
 
 t.test('probeRequest() asks for max_tokens and nothing that an engine refuses', async (t) => {
