@@ -1,5 +1,9 @@
-#!/usr/bin/env node
+#!/bin/sh
+':' //; exec node -- "$0" "$@"
 'use strict'
+// A shell reads the second line and leaves the rest to Node, which reads it as a string and a comment.
+// The `--` is what it is for: without one Node (20 to 26) takes `--env-file` for its own wherever it
+// stands, and ends with 9 where that file is missing.
 // Runs on any Node since 10: ES5 and one `import()`, which old Nodes parse and never reach. Nothing
 // of ours is loaded before the version is known.
 // A Node that is too old dies on a `.ts` entry, or on `using`, before our sources can speak.
@@ -59,7 +63,7 @@ var MARK = '_GENGATE_LAUNCHED'
 
 /** Runs this very file again with another Node, and ends as that one ends. */
 function relaunch(node) {
-  var args = process.execArgv.concat([__filename], process.argv.slice(2))
+  var args = process.execArgv.concat(['--', __filename], process.argv.slice(2))
   var env = Object.assign({}, process.env)
   env[MARK] = '1'
   // The channel carries nothing: its end tells the other process of our own, even by SIGKILL.

@@ -145,9 +145,9 @@ function add(parent: Command, name: keyof typeof EXAMPLES, summary: string): Com
 }
 
 /**
- * One that reads the configuration. Node itself looks for `--env-file` among a program's arguments,
- * and ends with 9 where that file is missing (seen with 20.20 and 26.10): hence the other spelling,
- * which the help shows first.
+ * One that reads the configuration. The launcher keeps Node from taking `--env-file` for its own; who
+ * starts it by `node bin/gengate.cjs` has Node looking for that file first, and Node ends with 9 where
+ * it is missing (seen with 20.20 and 26.10). The other spelling is gengate's alone.
  */
 function addConfigured(parent: Command, name: keyof typeof EXAMPLES, summary: string): Command {
   return add(parent, name, summary).option(

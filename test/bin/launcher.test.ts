@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -163,6 +163,23 @@ t.test(
     }
   },
 )
+
+t.test('an --env-file that is missing is told by gengate, with 2, and not by Node', async (t) => {
+  const folders = [dirname(process.execPath), ...(oldNode === undefined ? [] : [dirname(oldNode)])]
+  for (const folder of folders) {
+    const PATH = `${folder}${delimiter}${process.env['PATH'] ?? ''}`
+    const file = install(t, { bundled: true })
+    const shell = (command: string) =>
+      spawnSync('/bin/sh', ['-c', command], { encoding: 'utf8', cwd: root, env: { ...env, PATH } })
+    for (const flag of ['--env-file none', '--env-file=none']) {
+      const given = JSON.stringify(['args', ...flag.split(' ')])
+      t.match(shell(`${file} args ${flag}`), { status: 0, stdout: given }, `${folder} ${flag}`)
+    }
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+    const started = shell(`${scripts.start} --env-file none`)
+    t.match(started, { status: 2, stderr: /"none", which cannot be read/ }, `npm start, ${folder}`)
+  }
+})
 
 t.test('the launcher starts the sources of a checkout where nothing is compiled', async (t) => {
   const home = t.testdir({ src: { 'main.ts': 'const ran: string = "sources"\nconsole.log(ran)' } })

@@ -45,7 +45,7 @@ t.test('user: the image ends as a number that is not root', async (t) => {
 
 t.test('start: entry point and command are exec forms of the launcher', async (t) => {
   const entry = execForm(lastOf(final, 'ENTRYPOINT'))
-  t.strictSame(entry, ['node', '/app/bin/gengate.cjs'])
+  t.strictSame(entry, ['node', '--', '/app/bin/gengate.cjs'])
   t.ok(existsSync(new URL('../../bin/gengate.cjs', import.meta.url)))
   t.strictSame(execForm(lastOf(final, 'CMD')), ['serve'])
   t.equal(lastOf(final, 'STOPSIGNAL'), 'SIGTERM')
