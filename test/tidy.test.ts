@@ -91,3 +91,13 @@ t.test('every file that a page or a script names exists', async (t) => {
     }
   }
 })
+
+t.test('.ci/run runs what README.md says under Tests, word for word', async (t) => {
+  const [, told] = /^Tests: `([^`]+)`/m.exec(text('README.md')) ?? []
+  t.ok(told)
+  const lines = text('.ci/run').split('\n')
+  t.ok(
+    lines.some((line) => line.trim() === told),
+    told,
+  )
+})
