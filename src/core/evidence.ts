@@ -1,4 +1,4 @@
-import type { ListedModel } from './listed-model.ts'
+import type { ListedModel, OtherWork } from './listed-model.ts'
 import type { FailReason, ProbeOutcome } from './outcome.ts'
 import type { ProcessPhase } from './process.ts'
 
@@ -14,15 +14,18 @@ export interface FlightItem {
   readonly maxTokens: number | null
 }
 
-/** What the data plane has in flight at one upstream. */
+/** What the data plane has in flight at one upstream. Only generations say how generation gets on. */
 export interface Flight {
+  /** Requests of every kind. */
   readonly inFlight: number
-  /** Requests without content yet. */
+  /** Generations without content yet. */
   readonly waiting: number
-  /** The request sent last, or null when nothing is in flight. */
+  /** The generation sent last, or null when none is in flight. */
   readonly newest: FlightItem | null
-  /** Every request whose silence can excuse a silent probe: those in flight, oldest first, ≤ 16. */
+  /** Every generation whose silence can excuse a silent probe: those in flight, oldest first, ≤ 16. */
   readonly items: readonly FlightItem[]
+  /** The oldest request of each other kind of work that waits; absent: none does. */
+  readonly others?: Readonly<Partial<Record<OtherWork, FlightItem>>>
 }
 
 export const NO_FLIGHT: Flight = { inFlight: 0, waiting: 0, newest: null, items: [] }
@@ -53,13 +56,22 @@ export type Evidence =
       readonly ttftMs: number
       readonly bytes: number
     }
-  /** An answer ended properly. `tookMs` from sending to the end. */
+  /** A generation ended properly. `tookMs` from sending to the end. */
   | {
       readonly type: 'finished'
       readonly at: number
       readonly streamed: boolean
       readonly tookMs: number
     }
+  /** Other work was done: it proves that kind, and no generation. `tookMs` from sending to the end. */
+  | {
+      readonly type: 'work_done'
+      readonly at: number
+      readonly work: OtherWork
+      readonly tookMs: number
+    }
+  /** Other work failed there, while its connections may be well. */
+  | { readonly type: 'work_failed'; readonly at: number; readonly work: OtherWork }
   | { readonly type: 'flight'; readonly at: number; readonly flight: Flight }
   | { readonly type: 'live_failure'; readonly at: number; readonly failure: LiveFailure }
   /** A live 429 or 503: neutral. */

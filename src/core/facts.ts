@@ -1,5 +1,5 @@
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
-import type { ListedModel } from './listed-model.ts'
+import type { ListedModel, OtherWork } from './listed-model.ts'
 import type { ProbeOutcome } from './outcome.ts'
 import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
 import { isUnproven, type OwnedProcess } from './process.ts'
@@ -14,6 +14,15 @@ export interface TtftSample {
   readonly bytes: number
   readonly ms: number
 }
+
+/** What its traffic has shown of one kind of work other than generation. Times are monotonic ms. */
+export interface WorkFacts {
+  readonly doneAt: number | null
+  readonly failedAt: number | null
+  readonly longestMs: number
+}
+
+const NO_WORK: WorkFacts = { doneAt: null, failedAt: null, longestMs: 0 }
 
 /**
  * What we remember of one upstream: evidence folded into the few facts that `judge` needs. All
@@ -38,6 +47,7 @@ export interface Facts {
   readonly flight: Flight
   /** Since when, and until when so far, clients have used this very upstream. */
   readonly used: { readonly since: number; readonly at: number } | null
+  readonly works: Readonly<Record<OtherWork, WorkFacts>>
   /** Latencies of the last passes, newest last. */
   readonly latenciesMs: readonly number[]
   readonly ttfts: readonly TtftSample[]
@@ -66,6 +76,7 @@ export const NO_FACTS: Facts = {
   liveFailureAt: null,
   flight: NO_FLIGHT,
   used: null,
+  works: { embedding: NO_WORK, rerank: NO_WORK },
   latenciesMs: [],
   ttfts: [],
   longestGapMs: 0,
@@ -118,6 +129,12 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         ...was,
         ttfts: [...was.ttfts, { bytes: evidence.bytes, ms: evidence.ttftMs }].slice(-TTFTS_MAX),
       }
+    case 'work_done': {
+      const longestMs = Math.max(was.works[evidence.work].longestMs, evidence.tookMs)
+      return withWork(was, evidence.work, { doneAt: evidence.at, failedAt: null, longestMs })
+    }
+    case 'work_failed':
+      return withWork(was, evidence.work, { failedAt: evidence.at })
     case 'flight':
       return {
         ...was,
@@ -146,6 +163,10 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'wanted':
       return { ...was, wantedAt: evidence.at }
   }
+}
+
+function withWork(was: Facts, work: OtherWork, now: Partial<WorkFacts>): Facts {
+  return { ...was, works: { ...was.works, [work]: { ...was.works[work], ...now } } }
 }
 
 /** Has a client used this very upstream within the last minute? */

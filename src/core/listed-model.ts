@@ -1,5 +1,8 @@
 /** What a model is for. A proof of one kind of work proves no other. */
-export type Work = 'generation' | 'embedding' | 'rerank'
+export type Work = 'generation' | OtherWork
+
+/** Work that is proven by traffic of its own kind alone, or by a probe that embeds. */
+export type OtherWork = 'embedding' | 'rerank'
 
 /** One model that an upstream lists. Plain value. */
 export interface ListedModel {

@@ -1,4 +1,5 @@
 import { knownModels } from '../core/models.ts'
+import { workOf } from '../core/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
 import type { RoutingTable } from '../core/table.ts'
 import { enginesWith, noRouteText } from '../engines/index.ts'
@@ -31,10 +32,8 @@ export interface Beginning {
 export function begin(next: Forward, pool: Pool, to: Beginning): Running {
   const { deps, asked, writer, onFirstContent } = to
   const { spec, epoch } = next.entry
-  // What nobody judges is only counted: its silence says nothing.
-  const judged = asked.lane.api !== null
   const item = flightItem(asked, deps.clock.nowMs())
-  const lease = deps.leases.take(spec.name, epoch, item, judged)
+  const lease = deps.leases.take(spec.name, epoch, item, workOf(asked.lane.route))
   const sink = new ClientSink({
     deps,
     lease,

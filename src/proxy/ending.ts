@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Evidence, LiveFailure } from '../core/evidence.ts'
+import type { Work } from '../core/listed-model.ts'
 import type { RouteDecision } from '../core/route.ts'
 import type { StatusAction } from '../core/status.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
@@ -40,31 +41,42 @@ export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
 /** Upstreams that may see one request: one that fails twice is rather at fault itself (D18). */
 export const SENT_MAX = 2
 
-/** What an ending teaches about the upstream; null: nothing. Pure. */
+/** What an ending teaches about the upstream; null: nothing. An answer proves its own kind of work,
+ *  and a failure of it speaks against that kind alone, unless nobody could be reached. Pure. */
 export function evidenceOf(
   ending: AttemptEnding,
   what: {
     readonly at: number
     readonly sentAt: number
     readonly streamed: boolean
+    readonly work: Work | null
   },
 ): Evidence | null {
-  const { at } = what
+  const { at, work, sentAt, streamed } = what
   switch (ending.kind) {
     case 'aborted':
     case 'passed':
       return null
-    case 'finished':
-      return { type: 'finished', at, streamed: what.streamed, tookMs: at - what.sentAt }
+    case 'finished': {
+      const tookMs = at - sentAt
+      if (work === 'generation') return { type: 'finished', at, streamed, tookMs }
+      return work === null ? null : { type: 'work_done', at, work, tookMs }
+    }
     case 'cut':
-      return { type: 'live_failure', at, failure: 'truncated' }
+      return evidenceOfFailure('truncated', at, work)
     case 'failed':
-      return evidenceOfFailure(ending.why, at)
+      return evidenceOfFailure(ending.why, at, work)
   }
 }
 
-function evidenceOfFailure(why: Failed['why'], at: number): Evidence | null {
+/** Failures that tell of the whole server, whatever was asked of it. */
+const OF_ALL: readonly Failed['why'][] = ['refused', 'unreachable', 'unauthorized']
+
+function evidenceOfFailure(why: Failed['why'], at: number, work: Work | null): Evidence | null {
   if (why === 'ours') return null
+  if (work !== 'generation' && !OF_ALL.includes(why)) {
+    return work === null || why === 'busy' ? null : { type: 'work_failed', at, work }
+  }
   if (why === 'busy') return { type: 'live_busy', at }
   if (why === 'unauthorized' || why === 'model_not_found') {
     return { type: 'live_misconfigured', at, reason: why }

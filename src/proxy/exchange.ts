@@ -127,10 +127,8 @@ export class Exchange {
   #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
     const { sentAt, streamed } = lease.item
     const at = this.#deps.clock.nowMs()
-    const evidence = evidenceOf(ending, { at, sentAt, streamed })
-    // A finished answer that nobody judged proves no generation.
-    const proves = ending.kind !== 'finished' || this.#asked.lane.api !== null
-    if (evidence !== null && proves) report(this.#deps, lease, evidence)
+    const evidence = evidenceOf(ending, { at, sentAt, streamed, work: lease.work })
+    if (evidence !== null) report(this.#deps, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
         return null

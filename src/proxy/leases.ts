@@ -1,10 +1,13 @@
 import type { Flight, FlightItem } from '../core/evidence.ts'
+import type { OtherWork, Work } from '../core/listed-model.ts'
 
 /** What one exchange holds at one upstream while its attempt runs. Released exactly once. */
 export interface Lease {
   readonly upstream: string
   readonly epoch: number
   readonly item: FlightItem
+  /** What its answer proves; null: nothing of a model's work. */
+  readonly work: Work | null
   /** Content came at `atMs`; the item is replaced, so that snapshots stay as they were. */
   contentAt(atMs: number): void
   /** Notes a gap between two tokens; the longest of all streams of the upstream when it is time to
@@ -32,20 +35,20 @@ interface Group {
 class Held implements Lease {
   readonly upstream: string
   readonly epoch: number
-  readonly watched: boolean
+  readonly work: Work | null
   readonly #group: Group
   readonly #freed: ReadonlySet<() => void>
   readonly #item: FlightItem
   #contentAt: number | null
 
   constructor(
-    what: Pick<Lease, 'upstream' | 'epoch' | 'item'> & { readonly watched: boolean },
+    what: Pick<Lease, 'upstream' | 'epoch' | 'item' | 'work'>,
     group: Group,
     freed: ReadonlySet<() => void>,
   ) {
     this.upstream = what.upstream
     this.epoch = what.epoch
-    this.watched = what.watched
+    this.work = what.work
     this.#item = what.item
     this.#contentAt = what.item.contentAt
     this.#group = group
@@ -89,10 +92,10 @@ export class Leases {
   readonly #held = new Map<string, Group>()
   readonly #freed = new Set<() => void>()
 
-  /** `watched`: its silence is evidence. What is not judged by its content is only counted. */
-  take(upstream: string, epoch: number, item: FlightItem, watched = true): Lease {
+  /** Its silence is evidence about its own kind of work; what is none is only counted. */
+  take(upstream: string, epoch: number, item: FlightItem, work: Work | null = 'generation'): Lease {
     const group = this.#groupOf(upstream, epoch)
-    const held = new Held({ upstream, epoch, item, watched }, group, this.#freed)
+    const held = new Held({ upstream, epoch, item, work }, group, this.#freed)
     group.held.add(held)
     return held
   }
@@ -120,10 +123,16 @@ export class Leases {
       return { inFlight: 0, waiting: 0, newest: null, items: [] }
     }
     const items: FlightItem[] = []
+    const others: Partial<Record<OtherWork, FlightItem>> = {}
     let waiting = 0
     let last: Held | null = null
     for (const held of group.held) {
-      if (!held.watched) continue
+      const { work } = held
+      if (work === null) continue
+      if (work !== 'generation') {
+        if (!held.begun) others[work] ??= held.item
+        continue
+      }
       if (items.length < ITEMS_MAX) items.push(held.item)
       if (!held.begun) waiting++
       last = held
@@ -133,6 +142,7 @@ export class Leases {
       waiting,
       newest: last?.item ?? null,
       items,
+      ...(Object.keys(others).length === 0 ? {} : { others }),
     }
   }
 

@@ -61,7 +61,7 @@ export class RealtimeSession {
     this.#beganAt = deps.clock.nowMs()
     // Counted only: silence on a socket says nothing.
     const item = { ...SILENT, sentAt: this.#beganAt }
-    this.#lease = deps.leases.take(about.upstream, about.epoch, item, false)
+    this.#lease = deps.leases.take(about.upstream, about.epoch, item, null)
     deps.store.apply({ type: 'client_active', at: this.#beganAt })
     this.#client.once('close', () => {
       if (this.#attached) return

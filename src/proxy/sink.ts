@@ -63,7 +63,9 @@ export class ClientSink implements AttemptSink {
     const { deps, lease } = this.#in
     this.#firstAt = at
     const { sentAt, bytes } = lease.item
-    report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes })
+    if (lease.work === 'generation') {
+      report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes })
+    }
     this.#in.onFirstContent(at)
   }
 
@@ -71,6 +73,7 @@ export class ClientSink implements AttemptSink {
     const { deps, lease } = this.#in
     const gapMs = at - this.#lastAt
     deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
+    if (lease.work !== 'generation') return
     if (at - this.#firstAt < ESTABLISHED_MS && this.#events < ESTABLISHED_EVENTS) return
     const longestMs = lease.progress(at, gapMs)
     if (longestMs !== null) report(deps, lease, { type: 'progress', at, gapMs: longestMs })

@@ -12,7 +12,7 @@ import {
 import { World } from '../support/world.ts'
 
 const answer = (status: number, body = '{}') => ({ status, headers: {}, body: Buffer.from(body) })
-const what = { at: 10, sentAt: 3, streamed: true }
+const what = { at: 10, sentAt: 3, streamed: true, work: 'generation' } as const
 const code = (value: string) => Object.assign(new Error('x'), { code: value })
 
 t.test('failedByStatus() keeps the answer to pass on, but not one about our own key', async (t) => {
@@ -52,6 +52,25 @@ t.test('evidenceOf() teaches what each ending is worth', async (t) => {
   })
   t.equal(evidenceOf(stalled('a', 5), what), null, 'our own decision is no evidence')
 })
+
+t.test(
+  'evidenceOf() lets an embedding speak of embeddings, and a count of tokens of nothing',
+  async (t) => {
+    const embedding = { ...what, work: 'embedding' } as const
+    const none = { ...what, work: null }
+    const finished = { kind: 'finished' } as const
+    t.match(evidenceOf(finished, embedding), { type: 'work_done', work: 'embedding', tookMs: 7 })
+    t.equal(evidenceOf(finished, none), null)
+    const broken = failedByStatus('suspect', answer(500)) as Failed
+    t.match(evidenceOf(broken, embedding), { type: 'work_failed', work: 'embedding' })
+    t.equal(evidenceOf(broken, none), null)
+    t.equal(evidenceOf(failedByStatus('busy', answer(503)) as Failed, embedding), null)
+    const refused = failedByTransport(code('ECONNREFUSED'))
+    for (const one of [embedding, none]) {
+      t.match(evidenceOf(refused, one), { type: 'live_failure', failure: 'refused' })
+    }
+  },
+)
 
 t.test(
   'mayFollow() stops after two upstreams, and moves a refusal only to an eligible one',

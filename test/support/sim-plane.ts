@@ -154,7 +154,7 @@ export class SimExchange {
     lease.release()
     const at = proxy.clock.nowMs()
     const { sentAt, streamed } = lease.item
-    const evidence = evidenceOf(ending, { at, sentAt, streamed })
+    const evidence = evidenceOf(ending, { at, sentAt, streamed, work: lease.work })
     if (evidence !== null) report(proxy, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
