@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { REASONS } from '../src/core/reason.ts'
 import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
+import { FILE_HEADERS, REQUEST_ALLOWED } from '../src/proxy/headers.ts'
 import { METRICS, type MetricSpec } from '../src/telemetry/metric-table.ts'
 
 // Goal: docs and tables say the same, both ways. Method: read the Markdown tables and compare rows.
@@ -52,6 +53,14 @@ t.test(
     t.ok(used.size >= Object.keys(METRICS).length)
   },
 )
+
+t.test('docs/clients.md names every header that goes on to an upstream', async (t) => {
+  const section = /## Headers that go on[^]*?\n## /.exec(read('clients.md'))?.[0] ?? ''
+  const rows = section.split('\n').filter((line) => line.includes('| goes on'))
+  const named = rows.flatMap((line) => line.split('|')[1]?.match(/[\w*-]+/g) ?? [])
+  const prefixes = ['openai-*', 'anthropic-*', 'x-stainless-*']
+  t.same(named.toSorted(), [...REQUEST_ALLOWED, ...FILE_HEADERS, ...prefixes].toSorted())
+})
 
 t.test(
   'each row of docs/faults.md and docs/bad-input.md is named once and shown by a test',

@@ -24,6 +24,7 @@ import { type CliIo, EXIT, paint, printJson } from './io.ts'
 import type { Loaded } from './load.ts'
 import { describeHolder, describeProcess } from './port-advice.ts'
 import { findHolder, identify } from './port-holder.ts'
+import { pageNotes } from './run-notes.ts'
 
 const MODELS_LIMIT_MS = 2_000
 
@@ -66,6 +67,7 @@ async function allChecks(deps: DoctorDeps): Promise<Check[]> {
     ...first,
     fileCheck(envFile, config),
     port,
+    ...pageNotes(config).map((what): Check => ({ level: 'warn', what })),
     clientUrlCheck(io.env, config),
     localhostCheck(
       addresses.map(({ address }) => address),

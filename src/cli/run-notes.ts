@@ -13,16 +13,28 @@ export function programsOf(io: Pick<CliIo, 'env'>): FindProgram {
 }
 
 /**
- * What is probably wrong with the engines that the gate is to start, a sentence each. Notes and no
- * errors: a program may be installed later, and a wrapper may map one port to another. Of a command
- * line nothing is repeated but the program's name and the port, since it may hold keys. Pure but for
- * `find`.
+ * What is probably wrong with the engines that the gate is to start, or with whom it lets in, a
+ * sentence each. Notes and no errors: a program may be installed later, and a wrapper may map one
+ * port to another. Of a command line nothing is repeated but the program's name and the port, since
+ * it may hold keys. Pure but for `find`.
  */
-export function runNotes(config: Pick<Config, 'upstreams'>, find: FindProgram): string[] {
-  return config.upstreams.flatMap((upstream) => [
+export function runNotes(
+  config: Pick<Config, 'upstreams' | 'allowedOrigins' | 'apiKeys'>,
+  find: FindProgram,
+): string[] {
+  const ofUpstreams = config.upstreams.flatMap((upstream) => [
     ...programNote(upstream, find),
     ...portNote(upstream),
   ])
+  return [...pageNotes(config), ...ofUpstreams]
+}
+
+/** Is the gate open to every web page there is? Pure. */
+export function pageNotes(config: Pick<Config, 'allowedOrigins' | 'apiKeys'>): string[] {
+  if (config.apiKeys.length > 0 || !config.allowedOrigins.includes('null')) return []
+  return [
+    'GENGATE_ALLOWED_ORIGINS has null, which any web page can send: set GENGATE_API_KEYS, or leave it out.',
+  ]
 }
 
 function programNote({ spec, run }: UpstreamConfig, find: FindProgram): string[] {

@@ -110,6 +110,8 @@ export function parseHostNames(text: string): Parsed<readonly string[]> {
 export function parseOrigins(text: string): Parsed<readonly string[]> {
   return parseEntries(text, (entry) => {
     const origin = entry.toLowerCase().replace(/\/$/, '')
+    // Pages without an origin: files and sandboxed frames.
+    if (origin === 'null') return origin
     // Browser extensions and desktop shells have origins of other schemes than http.
     if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\\\s*]+$/.test(origin)) {
       return { wrong: 'an origin is written as in https://chat.example:3000; * is not possible.' }

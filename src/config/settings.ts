@@ -171,7 +171,7 @@ export const GLOBAL_SETTINGS = {
   GENGATE_ALLOWED_ORIGINS: {
     group: 'Access',
     type: parsedBy(parseOrigins),
-    doc: 'Origins of web pages that may send requests, as in `http://localhost:3000`. Unset: none.',
+    doc: 'Origins of web pages that may send requests, as in `http://localhost:3000`. `null` names pages without an origin (files, sandboxed frames) and holds under `/v1/` only: any web page can make itself one, so set `GENGATE_API_KEYS` with it. Unset: none.',
   },
   GENGATE_LOG_LEVEL: {
     group: 'Logs',

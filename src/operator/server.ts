@@ -52,8 +52,8 @@ export function buildServer(parts: ServerParts): GateServer {
     // All that is not upgraded is an ordinary request, and its bytes are no tunnel.
     http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => front.mayUpgrade(request) },
     routerOptions: {
-      // Paths mean what they say: guards, routes and forwarder must agree on them.
-      ignoreTrailingSlash: false,
+      // Guards, routes and forwarder must agree on paths; the guards take a slash off known ones.
+      ignoreTrailingSlash: true,
       ignoreDuplicateSlashes: false,
       caseSensitive: true,
       // Longer than any request line.

@@ -9,9 +9,9 @@ const HEADERS_ALLOWED = 'authorization, content-type, x-api-key'
 /** Longest list of header names that is answered as it was asked: the SDKs ask for a dozen. */
 const ASKED_MAX = 1024
 
-/** May pages of this origin ask? `null`, what sandboxed pages and files send, never may. */
+/** May pages of this origin ask? `null`, what sandboxed pages and files send, is one by name only. */
 export function isOriginAllowed(origin: string, policy: GuardPolicy): boolean {
-  return origin !== 'null' && policy.origins.includes(origin)
+  return policy.origins.includes(origin)
 }
 
 /** Headers that let a page of an allowed origin read an answer; none for anybody else. */
@@ -42,6 +42,10 @@ export function preflightHeaders(
     'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE, OPTIONS',
     'access-control-allow-headers': plain ? asked : HEADERS_ALLOWED,
     'access-control-max-age': '600',
-    vary: 'Origin, Access-Control-Request-Headers',
+    // A page on a public address asks for leave to reach this machine (Chromium).
+    ...(headers['access-control-request-private-network'] === 'true'
+      ? { 'access-control-allow-private-network': 'true' }
+      : {}),
+    vary: 'Origin, Access-Control-Request-Headers, Access-Control-Request-Private-Network',
   }
 }

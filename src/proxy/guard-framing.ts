@@ -54,7 +54,8 @@ function codingFault(coding: string): Refusal | null {
     return bad('Transfer-Encoding must end in chunked, once.')
   }
   if (codings.length === 1) return null
-  return refuse('unsupported_transfer_coding')
+  // Where its body ends is unknown.
+  return refuse('unsupported_transfer_coding', '', { connection: 'close' })
 }
 
 function bad(detail: string): Refusal {

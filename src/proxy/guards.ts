@@ -6,7 +6,7 @@ import { hasValidKey, needsKey } from './guard-key.ts'
 import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
 import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
 import { viaOf } from './headers.ts'
-import { allowOf, isMethodAllowed, isUpload, laneOf } from './lanes.ts'
+import { allowOf, isMethodAllowed, knownPath, laneOf } from './lanes.ts'
 import { canonicalPath } from './path.ts'
 
 export { corsHeaders } from './guard-cors.ts'
@@ -50,7 +50,7 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
   if (!open && !(isOurs(headers.host) && isOurs(target.authority))) {
     return refuse('host_not_allowed')
   }
-  if (isForeign(headers, policy)) return refuse('origin_not_allowed')
+  if (isForeign(headers, path, policy)) return refuse('origin_not_allowed')
   if (method === 'OPTIONS')
     return { ok: true, path, query, cors: preflightHeaders(headers, policy) }
   const cors = corsHeaders(headers.origin, policy)
@@ -82,11 +82,13 @@ function targetOf({ method, url = '' }: GuardedRequest): GuardTarget | null {
 
 function within(rawUrl: string, authority: string | undefined): GuardTarget | null {
   const target = canonicalPath(rawUrl)
-  return target === null ? null : { path: target.path, query: target.query, authority }
+  return target === null ? null : { path: knownPath(target.path), query: target.query, authority }
 }
 
 /** Does a web page that the operator did not allow ask? */
-function isForeign(headers: IncomingHttpHeaders, policy: GuardPolicy): boolean {
+function isForeign(headers: IncomingHttpHeaders, path: string, policy: GuardPolicy): boolean {
+  // Every page can make itself one without an origin: it never sees what the operator sees.
+  if (headers.origin === 'null' && !path.startsWith('/v1/')) return true
   if (headers.origin !== undefined) return !isOriginAllowed(headers.origin, policy)
   const site = headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
@@ -119,21 +121,15 @@ function accessFault(
 }
 
 /** JSON in UTF-8 and nothing else where a body is read: it makes browsers ask first. */
-const JSON_TYPE = /^application\/json *(?:; *charset=(?:utf-8|"utf-8") *)?$/i
+const JSON_TYPE =
+  /^application\/json[ \t]*(?:;[ \t]*(?:charset=(?:utf-?8|"utf-?8")[ \t]*;?[ \t]*)?)?$/i
 
 function contentFault({ headers, method = '' }: GuardedRequest, path: string): Refusal | null {
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     return refuse('unsupported_content_encoding')
   }
-  const lane = laneOf(method, path)
-  if (lane === null || isUpload(path)) return null
-  const type = headers['content-type']
-  // A request without a body needs no type for it.
-  if (lane.body === 'streamed' && !announcesBody(headers)) return null
-  return JSON_TYPE.test(type ?? '') ? null : refuse('unsupported_media_type')
-}
-
-function announcesBody(headers: IncomingHttpHeaders): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+  // Elsewhere a form or a file may come, and pages that nobody allowed have been refused by now.
+  if (laneOf(method, path)?.body !== 'buffered') return null
+  return JSON_TYPE.test(headers['content-type'] ?? '') ? null : refuse('unsupported_media_type')
 }

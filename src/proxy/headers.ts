@@ -16,15 +16,28 @@ export interface ResponseOptions {
   readonly stripLength: boolean
 }
 
-/** Client headers that reach an upstream; a list of what may, since nobody can list what may not. */
-const REQUEST_ALLOWED: ReadonlySet<string> = new Set([
+/** Client headers that reach an upstream; a list of what may, since nobody can list what may not.
+ *  docs/clients.md says why, and what stays behind. */
+export const REQUEST_ALLOWED: ReadonlySet<string> = new Set([
   'accept',
   'accept-language',
   'baggage',
   'content-type',
+  'idempotency-key',
   'traceparent',
   'tracestate',
   'user-agent',
+  'x-client-request-id',
+  'x-session-id',
+])
+/** Those that go on where there is no body: parts and copies of files, which only a GET knows. */
+export const FILE_HEADERS: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
 ])
 const REQUEST_ALLOWED_PREFIXES = /^(?:openai|anthropic|x-stainless)-[\w!#$%&'*+.^`|~-]*$/
 
@@ -79,7 +92,7 @@ export function requestHeaders(
   const named = connectionNames(incoming['connection'])
   const out: Record<string, string> = {}
   for (const name of Object.keys(incoming)) {
-    if (!isRequestAllowed(name) || named.has(name)) continue
+    if (!isRequestAllowed(name, extra.hasBody) || named.has(name)) continue
     if (name === 'content-type' && !extra.hasBody) continue
     const value = incoming[name]
     if (typeof value === 'string' && VALUE.test(value)) out[name] = value
@@ -151,8 +164,9 @@ function connectionNames(value: string | string[] | undefined): ReadonlySet<stri
 }
 const NO_NAMES: ReadonlySet<string> = new Set()
 
-function isRequestAllowed(name: string): boolean {
-  return REQUEST_ALLOWED.has(name) || REQUEST_ALLOWED_PREFIXES.test(name)
+function isRequestAllowed(name: string, hasBody: boolean): boolean {
+  if (REQUEST_ALLOWED.has(name) || REQUEST_ALLOWED_PREFIXES.test(name)) return true
+  return !hasBody && FILE_HEADERS.has(name)
 }
 
 function isResponseStripped(name: string): boolean {

@@ -57,12 +57,23 @@ export function pathsOutside(): string[] {
   return LANES.flatMap(({ path }) => (path === null || path.startsWith('/v1/') ? [] : [path]))
 }
 
-/** The only routes whose bodies may be something other than JSON. */
-const UPLOADS = /^\/v1\/(?:audio\/|images\/|files(?:\/|$)|uploads(?:\/|$))/
+/** Routes that the gate answers itself or upgrades, as far as they are known by one path. */
+const OWN: ReadonlySet<string> = new Set([
+  '/livez',
+  '/readyz',
+  '/health',
+  '/metrics',
+  '/gate/status',
+  '/v1/models',
+  '/v1/realtime',
+])
 
-/** May the body of this canonical path be of any type? */
-export function isUpload(path: string): boolean {
-  return UPLOADS.test(path)
+/** The canonical path without a slash after it, where that names a route; else as it is: unknown
+ *  routes are the upstream's to read. Pure. */
+export function knownPath(path: string): string {
+  if (!path.endsWith('/')) return path
+  const route = path.slice(0, -1)
+  return BY_PATH.has(route) || OWN.has(route) ? route : path
 }
 
 /** Methods that have a meaning on some route; the others are refused everywhere. */
@@ -70,7 +81,7 @@ const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 /** What `Allow` says of a canonical path, whether its route exists or not. */
 export function allowOf(path: string): string {
-  return BY_PATH.has(path) && !path.startsWith('/v1/') ? 'POST, OPTIONS' : METHODS
+  return BY_PATH.has(path) ? 'POST, OPTIONS' : METHODS
 }
 
 /** Is this method one of those that `allowOf` lists? */

@@ -30,6 +30,16 @@ t.test('runNotes() names a program that is not there, without its folder', async
   ])
 })
 
+t.test('runNotes() tells that any page can be one without an origin', async (t) => {
+  const note = [
+    'GENGATE_ALLOWED_ORIGINS has null, which any web page can send: set GENGATE_API_KEYS, or leave it out.',
+  ]
+  const allowed = { GENGATE_ALLOWED_ORIGINS: 'null' }
+  t.same(notesOf('engine', allowed), note)
+  t.same(notesOf('engine', { ...allowed, GENGATE_API_KEYS: 'k' }), [], 'a page has no key')
+  t.same(notesOf('engine', { GENGATE_ALLOWED_ORIGINS: 'https://null' }), [])
+})
+
 t.test('programsOf() looks on the PATH of the line first', async (t) => {
   const find = programsOf({ env: { PATH: '/nowhere' } })
   t.equal(find('sh', {}), null)

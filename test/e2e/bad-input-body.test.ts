@@ -48,11 +48,9 @@ refuses(t, pair, [
     'application/json; charset=utf-16',
     'application/json; charset=utf-8; charset=latin1',
     'application/json; x=y',
-    'application/json;',
     'application/json, text/plain',
     'text/plain, application/json',
     'application/json\ta',
-    'application/json\t; charset=utf-8',
     'application/json<script>',
     'application/json/extra',
     'application/jsonx',
@@ -276,6 +274,10 @@ t.test('B25 spellings of application/json in UTF-8 are served', async (t) => {
     'application/json;charset=utf-8',
     'application/json ; charset=UTF-8',
     'application/json; charset="utf-8"',
+    'application/json;',
+    'application/json;charset=utf8',
+    'application/json\t; charset=utf-8',
+    'application/json;\tcharset=utf-8',
   ])
     t.equal((await passed(chat({ type: `Content-Type: ${value}`, body: `{${M}}` }))).body, `{${M}}`)
 })
@@ -352,15 +354,14 @@ t.test(
     const client = new RawClient(pair.gate.port)
     const other = 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
     for (const [status, send] of [
-      [415, request('GET', '/v1/models', { body: other })],
+      [200, request('GET', '/v1/models', { body: other })],
       [200, request('GET', '/v1/models', { body: other, lines: [JSON_LINE] })],
       // These are the upstream's to answer, and it does not know them.
       [
         404,
         `${request('DELETE', '/v1/files/x', { lines: ['Transfer-Encoding: chunked'] })}5\r\nhello\r\n0\r\n\r\n`,
       ],
-      [415, request('GET', CHAT, { body: GOOD })],
-      [404, request('GET', CHAT, { body: GOOD, lines: [JSON_LINE] })],
+      [405, request('GET', CHAT, { body: GOOD })],
       [405, request('GET', '/tokenize', { body: GOOD, lines: [JSON_LINE] })],
     ] as const) {
       client.send(send)
@@ -375,7 +376,7 @@ t.test(
     }
     client.send(request('HEAD', CHAT))
     const answer = await client.answer({ head: true })
-    t.match(answer, { status: 404, headers: { 'x-gengate-upstream': 'a' } }, 'the upstream answers')
+    t.match(answer, { status: 405, headers: { allow: 'POST, OPTIONS' } })
     t.ok(await client.isUsable(), 'no body came')
     client.destroy()
   },

@@ -33,9 +33,9 @@ const foreign = (line: string, path: string, type: string): Row => ({
   code: 'origin_not_allowed',
   after,
 })
-const typed = (path: string, type: string | null, method = 'POST'): Row => ({
-  name: `B24 ${method} ${path} with ${type ?? 'no type'}`,
-  send: request(method, path, { lines: type === null ? [] : [type], body: FORM }),
+const typed = (path: string, type: string | null): Row => ({
+  name: `B24 ${path} with ${type ?? 'no type'}`,
+  send: request('POST', path, { lines: type === null ? [] : [type], body: FORM }),
   status: 415,
   code: 'unsupported_media_type',
   after,
@@ -58,7 +58,7 @@ refuses(t, pair, [
     name: 'B23 a page links to a file as if it were a picture',
     send: get('/v1/files/x/content', ['Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors']),
   },
-  ...['/v1/whatever', '/v1/audio', '/v1/responses/x/cancel', '/v1/messages', '/tokenize'].flatMap(
+  ...['/v1/chat/completions', '/v1/chat/completions/', '/v1/messages', '/tokenize'].flatMap(
     (path) =>
       [
         MULTIPART,
@@ -66,9 +66,6 @@ refuses(t, pair, [
         'Content-Type: application/x-www-form-urlencoded',
         null,
       ].map((type) => typed(path, type)),
-  ),
-  ...['GET', 'PUT', 'PATCH', 'DELETE'].map((method) =>
-    typed('/v1/whatever', 'Content-Type: text/plain', method),
   ),
   ...LANES.flatMap((path) =>
     [`${path}/../../metrics`, `${path}/%2e%2e/x`, `${path}/..%2fx`, `${path}/..;/x`, `${path}//x`]
@@ -169,7 +166,7 @@ t.test('B28 paths that are no lane are paths like any other, with one spelling',
   for (const [target, url] of [
     ['/v1/@evil.example', '/v1/@evil.example'],
     ['/v1/CHAT/completions', '/v1/CHAT/completions'],
-    ['/v1/chat/completions/', '/v1/chat/completions/'],
+    ['/v1/whatever/', '/v1/whatever/'],
     ['/v1/chat/completions%3bx=1', '/v1/chat/completions;x=1'],
     ['/v1/chat/completions%20', '/v1/chat/completions%20'],
     ['/v1/', '/v1/'],
@@ -188,12 +185,13 @@ t.test('B28 paths that are no lane are paths like any other, with one spelling',
 })
 
 t.test('B24 an upload without Origin goes on byte for byte, whatever its type', async (t) => {
-  const seen = arrivals(pair, [AUDIO])
+  const paths = [AUDIO, '/v1/whatever', '/v1/videos']
+  const seen = arrivals(pair, paths)
   const chunks = `5\r\n${FORM.slice(0, 5)}\r\n${(FORM.length - 5).toString(16)}\r\n${FORM.slice(5)}\r\n0\r\n\r\n`
   for (const type of [MULTIPART, 'Content-Type: audio/wav', 'Content-Type: text/plain', null]) {
     const lines = type === null ? [] : [type]
     for (const send of [
-      request('POST', AUDIO, { lines, body: FORM }),
+      ...paths.map((path) => request('POST', path, { lines, body: FORM })),
       request('POST', AUDIO, { lines: [...lines, CHUNKED] }) + chunks,
     ]) {
       const client = new RawClient(pair.gate.port).send(send)

@@ -98,6 +98,17 @@ t.test(
   },
 )
 
+t.test('a part of a file: Range goes on, and 206 comes back', async (t) => {
+  const head = { ...JSON_TYPE, 'content-range': 'bytes 0-1/9', 'content-length': '2', etag: '"e"' }
+  const two = await over(t, says(206, head, 'ab'))
+  const headers = { range: 'bytes=0-1', 'if-range': '"e"' }
+  const answer = await fetch(`${two.gate.url}${PATH}`, { headers })
+  t.equal(answer.status, 206)
+  t.equal(answer.headers.get('content-range'), 'bytes 0-1/9')
+  t.equal(await answer.text(), 'ab')
+  t.match(forwarded(two.a, PATH)[0]?.headers, headers)
+})
+
 t.test(
   'answer headers: its own come back, those of the hop and of the browser do not',
   async (t) => {

@@ -16,9 +16,6 @@ t.test('checkRequest B22, B23: web pages that nobody allowed', async (t) => {
     t.equal(codeOf({ headers: allowed }), 'ok')
   }
   for (const site of ['none', 'same-origin']) t.equal(codeWith('Sec-Fetch-Site', site), 'ok')
-  const sandboxed = guardPolicy({ ...SETTINGS, origins: ['null'] })
-  const headers = [['Origin', 'null']] as const
-  t.equal(codeOf({ headers, policy: sandboxed }), 'origin_not_allowed')
   const health = { method: 'GET', url: '/readyz', headers: [['Origin', 'https://evil.example']] }
   t.equal(codeOf(health as never), 'origin_not_allowed', 'pages may not even ask for health')
 })
@@ -62,16 +59,47 @@ t.test('checkRequest: 24 combinations of host, origin, type and method', async (
       }
     }
   }
-  // A GET of a route that has none is the upstream's to answer, under the same guards.
   t.strictSame(passed, [
     'localhost:8000 null application/json POST',
-    'localhost:8000 null application/json GET',
-    'localhost:8000 null text/plain GET',
     `localhost:8000 ${APP} application/json POST`,
-    `localhost:8000 ${APP} application/json GET`,
-    `localhost:8000 ${APP} text/plain GET`,
   ])
 })
+
+t.test('checkRequest: pages without an origin may ask under /v1 where null is named', async (t) => {
+  const policy = guardPolicy({ ...SETTINGS, origins: ['null'] })
+  const headers = [
+    ['Origin', 'null'],
+    ['Sec-Fetch-Site', 'cross-site'],
+  ] as const
+  t.match(ask({ headers, policy }), { ok: true, cors: { 'access-control-allow-origin': 'null' } })
+  t.equal(codeOf({ method: 'GET', url: '/v1/models', headers, policy }), 'ok')
+  for (const url of ['/gate/status', '/metrics', '/readyz', '/rerank', '/', '/v1']) {
+    for (const method of ['GET', 'OPTIONS']) {
+      t.equal(codeOf({ method, url, headers, policy }), 'origin_not_allowed', `${method} ${url}`)
+    }
+  }
+  t.equal(codeOf({ headers }), 'origin_not_allowed', 'by name alone')
+})
+
+t.test(
+  'a preflight from a public page to this machine is answered for allowed origins',
+  async (t) => {
+    const asks = ['Access-Control-Request-Private-Network', 'true'] as const
+    const name = 'access-control-allow-private-network'
+    const allow = (
+      origin: string,
+      more: readonly (readonly [string, string])[] = [asks],
+    ): unknown => {
+      const result = ask({ method: 'OPTIONS', headers: [['Origin', origin], ...more] })
+      return result.ok ? result.cors[name] : result.code
+    }
+    t.equal(allow(APP), 'true')
+    t.equal(allow(APP, []), undefined, 'not unless it is asked for')
+    t.equal(allow('https://evil.example'), 'origin_not_allowed')
+    const plain = ask({ headers: [['Origin', APP], asks] })
+    t.notOk(plain.ok && plain.cors[name], 'in preflights only')
+  },
+)
 
 function preflight(origin: string | null, asked: string | null = null): GuardResult {
   return ask({

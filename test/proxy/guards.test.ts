@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { checkRequest } from '../../src/proxy/guards.ts'
-import { ask, codeOf, codeWith, OPEN } from '../support/guard-ask.ts'
+import { checkRequest, guardPolicy } from '../../src/proxy/guards.ts'
+import { ask, codeOf, codeWith, OPEN, SETTINGS } from '../support/guard-ask.ts'
 
 t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
   t.strictSame(ask({ url: '/%761/chat/completions?a=1' }), {
@@ -17,17 +17,22 @@ t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
 
 t.test('checkRequest B20: methods', async (t) => {
   const allow = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
-  for (const url of ['/v1/chat/completions', '/v1/whatever', '/v1/files/x', '/metrics']) {
+  for (const url of ['/v1/whatever', '/v1/files/x', '/metrics']) {
     for (const method of ['TRACE', 'CONNECT', 'QUERY', 'PROPFIND', 'X', 'post', '']) {
       const refusal = { code: 'method_not_allowed', headers: { allow } }
       t.match(ask({ method, url }), refusal, `${method} ${url}`)
     }
   }
   for (const method of ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE']) {
-    for (const url of ['/v1/models', '/v1/chat/completions', '/v1/whatever', '/v1/files/x']) {
+    for (const url of ['/v1/models', '/v1/responses/x', '/v1/whatever', '/v1/files/x']) {
       t.equal(codeOf({ method, url }), 'ok', `${method} ${url} is the upstream's to answer`)
     }
-    for (const url of ['/rerank', '/v2/rerank', '/tokenize', '/classify']) {
+    for (const url of [
+      '/v1/chat/completions',
+      '/v1/chat/completions/',
+      '/v1/messages',
+      '/rerank',
+    ]) {
       const refusal = { code: 'method_not_allowed', headers: { allow: 'POST, OPTIONS' } }
       t.match(ask({ method, url }), refusal, `${method} ${url} has no lane`)
     }
@@ -71,14 +76,21 @@ const JSON_TYPES = [
   'application/json;charset=UTF-8',
   'application/json; charset="utf-8"',
   'application/json ; charset=utf-8',
+  'application/json;',
+  'application/json; ',
+  'application/json; charset=utf-8;',
+  'application/json;charset=utf8',
+  'application/json; charset="UTF8"',
+  'application/json;\tcharset=utf-8',
+  'application/json\t;\tcharset=utf-8\t',
 ]
 const OTHER_TYPES = `|text/plain|application/x-www-form-urlencoded|multipart/form-data; boundary=x
 |application/json;charset=latin1|application/json; charset=utf-16|application/json;x=y|*/*|text/json
 |application/json; charset=utf-8; charset=latin1|application/json;charset=utf-8;boundary=x
-|application/json\t|\tapplication/json| application/json|application/json\ta|application/json\0
+|\tapplication/json| application/json|application/json\ta|application/json\0
 |"application/json"|application/json, text/plain|application/json,|application/json<script>
-|application/json/extra|application/jsonp|application/json+x|application/ld+json|application/json;
-|application/json; charset=|__proto__|constructor|application/json;charset=utf8
+|application/json/extra|application/jsonp|application/json+x|application/ld+json|application/json;;
+|application/json; charset=|__proto__|constructor|application/json;charset=utf88|application/json;charset="utf-8
 |application/json; charset='utf-8'`
 
 t.test('checkRequest B24, B25: the content type, in every spelling', async (t) => {
@@ -103,34 +115,48 @@ const typed = (url: string, type: string | null, method = 'POST'): string =>
     ],
   })
 
-const bare = (...headers: (readonly [string, string])[]): string =>
-  codeOf({ url: '/v1/responses/x/cancel', headers: [['Content-Type', null], ...headers] })
-
-t.test('checkRequest B24: other types come in on upload routes only', async (t) => {
-  for (const url of ['/v1/audio/transcriptions', '/v1/files', '/v1/uploads/x/parts']) {
-    for (const type of [MULTIPART, 'application/octet-stream', 'text/plain', null]) {
-      t.equal(typed(url, type), 'ok', `${url} ${type}`)
+t.test(
+  'checkRequest B24: JSON alone where a generation is asked for, any type elsewhere',
+  async (t) => {
+    const types = [MULTIPART, 'application/octet-stream', 'text/plain', '', null]
+    const passed = [
+      '/v1/audio/transcriptions',
+      '/v1/files',
+      '/v1/uploads/x/parts',
+      '/v1/images/edits',
+    ]
+    for (const url of [...passed, '/v1/whatever', '/v1/videos', '/v1/responses/x/cancel']) {
+      for (const type of types) t.equal(typed(url, type), 'ok', `${url} ${type}`)
     }
-  }
-  const json = ['/v1/whatever', '/v1/audio', '/v1/chat/completions/x', '/v1/responses/x/cancel']
-  for (const url of [...json, '/v1/messages', '/rerank', '/v1/Files', '/v1/x/v1/files']) {
-    for (const type of [MULTIPART, 'application/x-www-form-urlencoded', 'text/plain', '', null]) {
-      t.equal(typed(url, type), 'unsupported_media_type', `${url} ${type}`)
+    for (const url of [
+      '/v1/chat/completions',
+      '/v1/chat/completions/',
+      '/v1/messages',
+      '/rerank',
+    ]) {
+      for (const type of types)
+        t.equal(typed(url, type), 'unsupported_media_type', `${url} ${type}`)
+      t.equal(typed(url, 'application/json'), 'ok', url)
     }
-    t.equal(typed(url, 'application/json'), 'ok', url)
-  }
-  for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
-    t.equal(typed('/v1/whatever', 'text/plain', method), 'unsupported_media_type', method)
-  }
-})
+    for (const method of ['GET', 'PUT', 'PATCH', 'DELETE']) {
+      t.equal(typed('/v1/whatever', 'text/plain', method), 'ok', method)
+    }
+    t.equal(codeWith('Content-Type', null), 'unsupported_media_type', 'a generation has a body')
+  },
+)
 
-t.test('checkRequest B24: a request without a body needs no type, others do', async (t) => {
-  t.equal(bare(), 'ok')
-  t.equal(bare(['Content-Length', '0']), 'ok')
-  t.equal(bare(['Content-Length', '1']), 'unsupported_media_type')
-  t.equal(bare(['Content-Length', '00']), 'unsupported_media_type', 'on the safe side')
-  t.equal(bare(['Transfer-Encoding', 'chunked']), 'unsupported_media_type')
-  t.equal(codeWith('Content-Type', null), 'unsupported_media_type', 'a generation has a body')
+t.test('checkRequest: a slash after a known path is the path', async (t) => {
+  for (const path of ['/v1/chat/completions', '/rerank', '/health', '/metrics', '/v1/models']) {
+    t.match(ask({ url: `${path}/?a=1` }), { ok: true, path, query: '?a=1' }, path)
+  }
+  for (const path of ['/v1/whatever/', '/v1/files/', '/gate/', '/', '/api/']) {
+    t.match(ask({ url: path }), { ok: true, path }, `${path} is for the upstream to read`)
+  }
+  t.equal(codeOf({ url: '/v1/chat/completions//' }), 'bad_path')
+  const locked = guardPolicy({ ...SETTINGS, keys: ['k'], operatorNeedsKey: true })
+  for (const url of ['/metrics/', '/v1/models/', '/gate/status/']) {
+    t.equal(codeOf({ method: 'GET', url, policy: locked }), 'invalid_api_key', url)
+  }
 })
 
 t.test('checkRequest B53: compressed bodies', async (t) => {

@@ -16,10 +16,16 @@ t.test('requestHeaders lets through what is on the list and adds its own', async
     'openai-organization': 'o',
     'anthropic-version': '2023-06-01',
     'x-stainless-retry-count': '0',
+    'idempotency-key': 'stainless-node-1',
+    'x-session-id': 's',
+    'x-client-request-id': 'c',
   }
   t.strictSame(requestHeaders(incoming, extra), { ...incoming, ...own })
   const { 'content-type': _, ...without } = incoming
   t.strictSame(requestHeaders(incoming, { ...extra, hasBody: false }), { ...without, ...own })
+  const file = { range: 'bytes=0-9', 'if-range': '"e"', 'if-none-match': '"e"', 'if-match': '"e"' }
+  t.strictSame(requestHeaders(file, { ...extra, hasBody: false }), { ...file, ...own })
+  t.strictSame(requestHeaders(file, extra), own, 'a generation has no parts')
 })
 
 t.test('requestHeaders B31, B32, B36, B37, B61: everything else stays here', async (t) => {

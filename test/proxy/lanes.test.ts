@@ -1,7 +1,8 @@
 import t from 'tap'
+import { ROUTES } from '../../src/operator/routes.ts'
 import {
   allowOf,
-  isUpload,
+  knownPath,
   laneOf,
   LANES,
   PASSTHROUGH,
@@ -18,7 +19,6 @@ t.test(
   'laneOf() lets everything else under /v1 through as it comes, and nothing outside',
   async (t) => {
     for (const [method, path] of [
-      ['GET', '/v1/chat/completions'],
       ['POST', '/v1/audio/transcriptions'],
       ['GET', '/v1/responses/resp_1'],
       ['DELETE', '/v1/files/x'],
@@ -52,10 +52,15 @@ t.test('paths are unique, and those outside of /v1 are told', async (t) => {
   ])
 })
 
-t.test('isUpload() and allowOf() follow the path', async (t) => {
-  t.ok(isUpload('/v1/audio/transcriptions'))
-  t.ok(isUpload('/v1/files'))
-  t.notOk(isUpload('/v1/chat/completions'))
+t.test('knownPath() and allowOf() follow the path', async (t) => {
+  for (const path of [
+    ...pathsOutside(),
+    ...Object.keys(ROUTES).filter((route) => /[^*/]$/.test(route)),
+  ]) {
+    t.equal(knownPath(`${path}/`), path)
+  }
+  t.equal(knownPath('/v1/files/'), '/v1/files/')
   t.equal(allowOf('/rerank'), 'POST, OPTIONS')
+  t.equal(allowOf('/v1/chat/completions'), 'POST, OPTIONS')
   t.match(allowOf('/v1/files/x'), /DELETE/)
 })
