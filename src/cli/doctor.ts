@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:net'
 import type { Config } from '../config/config.ts'
 import { printIssue } from '../config/print.ts'
+import { idsOf } from '../core/listed-model.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { codeOf } from '../errors/transport.ts'
 import { ask, succeeded } from './ask.ts'
@@ -138,7 +139,7 @@ async function look(
     url,
     status: reply.status,
     errorCode: reply.errorCode,
-    models: succeeded(reply) ? listedModels(reply.body) : null,
+    models: idsOf(succeeded(reply) ? listedModels(reply.body) : null),
     run: run !== null,
     loops: own && (reply.errorCode !== null || (await identify(url, clock)).kind === 'gengate'),
   }

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { idsOf } from '../core/listed-model.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -50,7 +51,7 @@ export async function identify(origin: string, clock: Clock): Promise<HolderKind
     ask(origin, '/version', options),
     ask(origin, '/v1/models', options),
   ])
-  const ids = succeeded(listing) ? listedModels(listing.body) : null
+  const ids = idsOf(succeeded(listing) ? listedModels(listing.body) : null)
   const owner = ownerOf(listing.body)
   const version = isRecord(told.body) ? told.body['version'] : undefined
   // vLLM with a key answers 401 to /v1/models; its /version stays open.

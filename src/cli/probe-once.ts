@@ -1,3 +1,4 @@
+import { generates } from '../core/listed-model.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { type OnceCall, probeOnce as once } from '../probe/once.ts'
 import { fetchJson, runProbe } from '../probe/run.ts'
@@ -17,8 +18,8 @@ interface ProbeOnceDeps {
 
 /**
  * One look at one server, without a gate. A configured upstream is probed as the prober would: it
- * is never made to load a model. Elsewhere the first model listed is asked for, as clients do it.
- * Never rejects.
+ * is never made to load a model. Elsewhere the first model listed that may chat is asked for, as
+ * clients do it. Never rejects.
  */
 export async function probeOnce(
   target: ProbeTarget,
@@ -56,10 +57,10 @@ async function withFirst(call: OnceCall): Promise<OnceCall> {
     limitMs: Math.min(LIST_LIMIT_MS, call.limitMs),
   })
   const told = listing.kind === 'answer' && listing.status === 200
-  const names = told ? listedModels(listing.body) : null
+  const models = (told ? listedModels(listing.body) : null) ?? []
   return {
     ...call,
-    model: names?.[0] ?? null,
+    model: (models.find(generates) ?? models[0])?.id ?? null,
     wire: {
       probe: runProbe,
       get: (query) => (query.path === path ? Promise.resolve(listing) : fetchJson(query)),

@@ -10,8 +10,8 @@ export interface ListedModel {
   readonly id: string
   /** Further names that the engine takes for the same model. */
   readonly aliases: readonly string[]
-  /** What it is for; null: the engine does not say. */
-  readonly work: Work | null
+  /** What it is for; `other`: speech, pictures and the like; null: nothing says. */
+  readonly work: Work | 'other' | null
   /** Does it run on the engine's machine, and not elsewhere for money? */
   readonly local: boolean
   /** Bytes of its weights; null: the engine does not say. */
@@ -23,6 +23,11 @@ export interface ListedModel {
 /** A model of which nothing is known but its name. */
 export function plainModel(id: string): ListedModel {
   return { id, aliases: [], work: null, local: true, sizeBytes: null, fields: {} }
+}
+
+/** May it be asked for a chat? Nothing says that it is for something else. Pure. */
+export function generates({ work }: ListedModel): boolean {
+  return work === null || work === 'generation'
 }
 
 /** The names in a list, in its order; null: there is no list. Pure. */

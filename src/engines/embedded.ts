@@ -10,6 +10,7 @@ export const embedded: Quirks = {
   modelOptional: true,
   listsUnloaded: false,
   routes: ['chat', 'completions'],
+  details: [],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,

@@ -1,5 +1,5 @@
 import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
-import { names } from './model-list.ts'
+import { aliasesIn, names } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 import { workOfSlots } from './work.ts'
 
@@ -29,6 +29,7 @@ export const llamacpp: Quirks = {
     'tokenize',
     'detokenize',
   ],
+  details: [],
   // Queued requests that were given up are run later, all of them, so it is looked at before a probe
   // is sent. A frozen one may answer 200 here: only what grows counts.
   work: { path: '/slots', before: true, read: workOfSlots },
@@ -47,16 +48,14 @@ function loadedByRouter(body: unknown): readonly string[] | null {
   const models: unknown[] = body['data']
   if (!models.some((model) => statusOf(model) !== null)) return null
   const loaded = models.filter((model) => statusOf(model) === 'loaded')
-  return [...names(loaded, 'id'), ...loaded.flatMap(aliasesOf)]
+  return [
+    ...names(loaded, 'id'),
+    ...loaded.flatMap((model) => aliasesIn(isRecord(model) ? model['aliases'] : null)),
+  ]
 }
 
 function statusOf(model: unknown): string | null {
   const status = isRecord(model) ? model['status'] : undefined
   const value = isRecord(status) ? status['value'] : undefined
   return typeof value === 'string' ? value : null
-}
-
-function aliasesOf(model: unknown): readonly string[] {
-  const aliases: unknown = isRecord(model) ? model['aliases'] : undefined
-  return Array.isArray(aliases) ? aliases.filter((alias) => typeof alias === 'string') : []
 }

@@ -15,6 +15,7 @@ export const llamaswap: Quirks = {
   modelOptional: false,
   listsUnloaded: true,
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages', 'rerank'],
+  details: [],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,

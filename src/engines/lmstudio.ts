@@ -1,5 +1,6 @@
+import type { ListedModel } from '../core/listed-model.ts'
 import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
-import { names } from './model-list.ts'
+import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
 /**
@@ -16,6 +17,17 @@ export const lmstudio: Quirks = {
   // With just-in-time loading /v1/models lists everything that was downloaded.
   listsUnloaded: true,
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
+  details: [
+    { path: '/api/v1/models', models: keyedModels },
+    // Before 0.4.0.
+    {
+      path: '/api/v0/models',
+      models: (body) =>
+        isRecord(body) && Array.isArray(body['data'])
+          ? readEntries(body['data'], 'id', described)
+          : null,
+    },
+  ],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,
@@ -46,3 +58,30 @@ function instancesOf(model: unknown): readonly unknown[] {
   const instances: unknown = isRecord(model) ? model['loaded_instances'] : undefined
   return Array.isArray(instances) ? instances : []
 }
+
+/** Everything that was downloaded, with the names of its instances. */
+function keyedModels(body: unknown): readonly ListedModel[] | null {
+  if (!isRecord(body) || !Array.isArray(body['models'])) return null
+  return readEntries(body['models'], 'key', described)
+}
+
+function described(id: string, entry: Readonly<Record<string, unknown>>): ListedModel {
+  const { type } = entry
+  return {
+    id,
+    aliases: idsOf(entry).filter((name) => name !== id),
+    work: workOfWords(type) ?? (typeof type === 'string' ? 'other' : workOfName(id)),
+    local: true,
+    sizeBytes: sizeIn(entry['size_bytes']),
+    fields: fieldsOf(entry, NOT_FOR_CLIENTS),
+  }
+}
+
+/** The name stands there already; what is in memory changes sooner than the list is read again. */
+const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set([
+  'id',
+  'key',
+  'object',
+  'state',
+  'loaded_instances',
+])

@@ -18,6 +18,7 @@ export const mlx: Quirks = {
   // The list is a scan of the local model cache; the answer may even be 200 with an empty body.
   listsUnloaded: true,
   routes: ['chat', 'completions'],
+  details: [],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,

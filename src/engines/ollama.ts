@@ -1,9 +1,10 @@
+import type { ListedModel } from '../core/listed-model.ts'
 import { isRecord, namesUnknownModel } from './engine-error.ts'
-import { names } from './model-list.ts'
+import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
 /** Ollama proxies names with this suffix to ollama.com (`internal/modelref` of ollama/ollama). */
-const CLOUD = /[:-]cloud$/
+const CLOUD = /[:-]cloud$/i
 
 /**
  * Ollama. Every request resets the model's expiry (5 min by default), a request for an unloaded
@@ -28,6 +29,7 @@ export const ollama: Quirks = {
   listsUnloaded: true,
   // Longer than the keep-alive of 5 min, so that quiet probes never pin a model in memory.
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
+  details: [{ path: '/api/tags', models: taggedModels }],
   work: null,
   quietIntervalMs: 330_000,
   neverProbe: (model) => CLOUD.test(model),
@@ -36,4 +38,43 @@ export const ollama: Quirks = {
   // 404 "model 'x' not found"; a missing route is the plain text "404 page not found".
   isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
   isFailure: () => false,
+}
+
+/** `/api/tags` lists what `/v1/models` does, with sizes and families. */
+function taggedModels(body: unknown): readonly ListedModel[] | null {
+  if (!isRecord(body) || !Array.isArray(body['models'])) return null
+  return readEntries(body['models'], 'name', (id, entry) => {
+    const details = isRecord(entry['details']) ? entry['details'] : {}
+    const remote = typeof entry['remote_host'] === 'string' && entry['remote_host'] !== ''
+    return {
+      id,
+      aliases: [],
+      work: workOfTagged(id, entry['capabilities'], details),
+      local: !remote && !CLOUD.test(id),
+      sizeBytes: sizeIn(entry['size']),
+      fields: { ...fieldsOf(entry, NOT_FOR_CLIENTS), ...contextOf(details) },
+    }
+  })
+}
+
+/** The name stands there already, and what its own `/v1/models` says is told as it says it. */
+const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['name', 'model', 'modified_at', 'digest'])
+
+/** Its own word, which older ones do not have; else families that only embed; else the name. */
+function workOfTagged(
+  id: string,
+  capabilities: unknown,
+  details: Readonly<Record<string, unknown>>,
+): ListedModel['work'] {
+  if (Array.isArray(capabilities) && capabilities.length > 0) {
+    return workOfWords(capabilities) ?? 'other'
+  }
+  const families = [details['family'], details['families']].flat()
+  const embeds = families.some((family) => typeof family === 'string' && family.includes('bert'))
+  return embeds ? 'embedding' : workOfName(id)
+}
+
+function contextOf(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const length = details['context_length']
+  return typeof length === 'number' ? { context_length: length } : {}
 }

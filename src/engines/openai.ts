@@ -13,6 +13,7 @@ export const openai: Quirks = {
   // It may list a whole catalogue; asking for one of many could load it, or cost money.
   listsUnloaded: true,
   routes: ROUTE_NAMES,
+  details: [],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,

@@ -1,5 +1,6 @@
 import type { RouteName } from '../core/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
+import type { DetailsQuery } from './model-list.ts'
 import type { WorkQuery } from './work.ts'
 
 /** The kinds of generation a probe can ask for, in the order they are tried. */
@@ -26,6 +27,8 @@ export interface Quirks {
   readonly routes: readonly RouteName[]
   /** How to ask what is in memory; null: there is no way to ask. */
   readonly loadedQuery: LoadedQuery | null
+  /** Where it says more of its models than in `/v1/models`: the first one that answers tells. */
+  readonly details: readonly DetailsQuery[]
   /** How to see what it is at; null: there is no way to see. */
   readonly work: WorkQuery | null
   /** May a probe leave `model` out when none is known? */

@@ -24,6 +24,7 @@ export const sglang: Quirks = {
     'tokenize',
     'detokenize',
   ],
+  details: [],
   work: null,
   quietIntervalMs: 0,
   neverProbe: () => false,

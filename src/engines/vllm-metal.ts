@@ -17,6 +17,7 @@ export const vllmMetal: Quirks = {
   listsUnloaded: false,
   // vLLM's own has all of them; the small one answers 404, which is passed on.
   routes: vllm.routes,
+  details: [],
   // Of the two only vLLM's own has counters.
   work: vllm.work,
   quietIntervalMs: 0,

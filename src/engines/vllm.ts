@@ -18,6 +18,7 @@ export const vllm: Quirks = {
   modelOptional: true,
   listsUnloaded: false,
   routes: ROUTE_NAMES,
+  details: [],
   // Gauges read 0 while requests hang, and 200 here is no sign of life. It drops what its client gives
   // up. The count of gaps between tokens leaves out the first one of each stream.
   work: {

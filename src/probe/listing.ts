@@ -1,4 +1,6 @@
-import { listedModels } from '../engines/model-list.ts'
+import type { ListedModel } from '../core/listed-model.ts'
+import { listedModels, withDetails } from '../engines/model-list.ts'
+import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { fetchJson, FetchCall } from './run.ts'
 
@@ -9,7 +11,12 @@ export const LIST_MAX_AGE_MS = 60_000
 export interface ListingDeps {
   readonly clock: Clock
   readonly get: typeof fetchJson
-  readonly onModels: (models: readonly string[]) => void
+  readonly onModels: (models: readonly ListedModel[]) => void
+}
+
+/** One look at a list. */
+export interface ListCall extends Omit<FetchCall, 'path' | 'clock'> {
+  readonly quirks: Quirks
 }
 
 /**
@@ -18,7 +25,9 @@ export interface ListingDeps {
  */
 export class Listing {
   readonly #deps: ListingDeps
-  #models: readonly string[] | null = null
+  #models: readonly ListedModel[] | null = null
+  /** As told last: an answer that is missing once must not change which model is meant. */
+  #details: readonly ListedModel[] = []
   #toldAt = 0
   #pending: Promise<void> | null = null
 
@@ -27,7 +36,7 @@ export class Listing {
   }
 
   /** Null: not known, or not to be trusted any more. */
-  get models(): readonly string[] | null {
+  get models(): readonly ListedModel[] | null {
     return this.#models
   }
 
@@ -37,11 +46,13 @@ export class Listing {
   }
 
   /** Asks again when the list is unknown or old. Resolves when that is done; never rejects. */
-  refresh(call: Omit<FetchCall, 'path' | 'clock'>): Promise<void> {
+  refresh(call: ListCall): Promise<void> {
     const { clock } = this.#deps
     const fresh = this.#models !== null && clock.nowMs() - this.#toldAt < LIST_MAX_AGE_MS
     if (fresh) return Promise.resolve()
-    this.#pending ??= this.#ask(call)
+    this.#pending ??= this.#ask(call).finally(() => {
+      this.#pending = null
+    })
     return this.#pending
   }
 
@@ -50,15 +61,31 @@ export class Listing {
     await this.#pending
   }
 
-  async #ask(call: Omit<FetchCall, 'path' | 'clock'>): Promise<void> {
+  async #ask(call: ListCall): Promise<void> {
     const { clock, get, onModels } = this.#deps
     const fetched = await get({ ...call, clock, path: '/v1/models' })
-    this.#pending = null
     if (call.signal.aborted || fetched.kind !== 'answer' || fetched.status !== 200) return
-    const models = listedModels(fetched.body)
-    if (models === null) return
+    const listed = listedModels(fetched.body)
+    if (listed === null) return
+    await this.#askDetails(call)
+    if (call.signal.aborted) return
+    const models = withDetails(call.quirks.kind, listed, this.#details)
     this.#models = models
     this.#toldAt = clock.nowMs()
     onModels(models)
+  }
+
+  /** More of the same models, where the engine has it: it is listed all the same where not. */
+  async #askDetails(call: ListCall): Promise<void> {
+    const { clock, get } = this.#deps
+    for (const { path, models } of call.quirks.details) {
+      // One after the other on purpose: the next one is for engines that do not have this one.
+      const fetched = await get({ ...call, clock, path })
+      if (fetched.kind !== 'answer') return
+      const told = fetched.status === 200 ? models(fetched.body) : null
+      if (told === null) continue
+      this.#details = told
+      return
+    }
   }
 }

@@ -1,6 +1,5 @@
 import type { Evidence } from '../core/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
-import { plainModel } from '../core/listed-model.ts'
 import { outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
 import { PROBE_LIMIT_MS, probeDeadlineMs } from '../core/policy.ts'
 import type { Entry, RoutingTable } from '../core/table.ts'
@@ -67,8 +66,7 @@ export class ProbeLoop {
     this.#listing = new Listing({
       clock: deps.clock,
       get: deps.wire.get,
-      onModels: (models) =>
-        this.#apply({ type: 'models', at: deps.clock.nowMs(), models: models.map(plainModel) }),
+      onModels: (models) => this.#apply({ type: 'models', at: deps.clock.nowMs(), models }),
     })
   }
 
@@ -113,7 +111,8 @@ export class ProbeLoop {
       if (entry.spec.intent !== 'disabled') {
         this.#listing.forget()
         const target = this.#target(entry)
-        await this.#listing.refresh({ target, limitMs: QUERY_LIMIT_MS_MAX, signal })
+        const quirks = quirksOf(entry.spec.engine)
+        await this.#listing.refresh({ target, limitMs: QUERY_LIMIT_MS_MAX, signal, quirks })
       }
       await sleep(
         this.#deps.clock,

@@ -1,3 +1,4 @@
+import { idsOf } from '../core/listed-model.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { quirksOf } from '../engines/index.ts'
@@ -50,5 +51,5 @@ export async function probeOnce(call: OnceCall): Promise<OnceResult> {
   )
   const durationMs = clock.nowMs() - startedAt
   await listing.settled()
-  return { outcome, models: listing.models, durationMs }
+  return { outcome, models: idsOf(listing.models), durationMs }
 }

@@ -1,3 +1,4 @@
+import { idsOf } from '../core/listed-model.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -112,7 +113,7 @@ function choiceOf(round: Round, told: Told, was: Memory): ModelChoice {
     loaded: told.kind === 'told' ? told.names : null,
     silent: told.kind === 'silent',
     lastLoaded: was.lastLoaded,
-    listed: round.listing.models,
+    listed: idsOf(round.listing.models),
     quirks: round.quirks,
   })
 }
@@ -226,11 +227,12 @@ function reasonOf(outcome: ProbeOutcome): string | null {
   return outcome.kind === 'fail' ? outcome.reason : null
 }
 
-function query({ target, queryLimitMs, signal, clock }: Round): {
+function query({ target, queryLimitMs, signal, clock, quirks }: Round): {
   readonly target: Target
   readonly limitMs: number
   readonly signal: AbortSignal
   readonly clock: Clock
+  readonly quirks: Quirks
 } {
-  return { target, limitMs: queryLimitMs, signal, clock }
+  return { target, limitMs: queryLimitMs, signal, clock, quirks }
 }

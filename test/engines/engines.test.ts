@@ -2,7 +2,6 @@ import t from 'tap'
 import { ENGINE_KINDS } from '../../src/core/upstream.ts'
 import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
 import { ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
-import { listedModels } from '../../src/engines/model-list.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
 
@@ -79,28 +78,6 @@ t.test('lmstudio: loaded instances are told by key and id, language models first
   ]
   t.strictSame(loadedQuery?.loaded({ models }), ['qwen', 'qwen:2', 'nomic'])
   t.equal(loadedQuery?.loaded({ error: 'Unexpected endpoint' }), null)
-})
-
-t.test('listedModels() reads every list seen live', async (t) => {
-  t.strictSame(listedModels(capturedJson('vllm-0.32.0/models')), ['tiny'])
-  t.strictSame(listedModels(capturedJson('ollama-0.33.0-rc2/models')), ['gemma:latest'])
-  t.strictSame(listedModels(capturedJson('llamacpp-b10434/models')), [
-    'model/gemma-3-270m-q4_k_m.gguf',
-  ])
-  t.strictSame(listedModels({ object: 'list', data: null }), [], 'an empty Ollama')
-  t.equal(listedModels(capturedJson('mlx-lm-0.32.2/models')), null, 'an empty body is no list')
-})
-
-t.test('listedModels() survives nonsense and keeps a bounded number of names', async (t) => {
-  for (const body of [undefined, null, 1, 'x', [], {}, { data: {} }, { data: 'x' }]) {
-    t.equal(listedModels(body), null)
-  }
-  t.strictSame(
-    listedModels({ data: [{ id: 'a' }, { id: 'a' }, { id: 7 }, {}, null, { id: '' }] }),
-    ['a'],
-  )
-  const data = Array.from({ length: 5_000 }, (_, index) => ({ id: `m${index}` }))
-  t.equal(listedModels({ data })?.length, 1_000)
 })
 
 t.test('probeRequest() asks for max_tokens and nothing that an engine refuses', async (t) => {

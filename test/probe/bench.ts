@@ -28,7 +28,7 @@ export class Bench {
     this.listing = new Listing({
       clock: this.clock,
       get: this.wire.get,
-      onModels: (names) => this.told.push(names),
+      onModels: (models) => this.told.push(models.map(({ id }) => id)),
     })
   }
 
