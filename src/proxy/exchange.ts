@@ -125,8 +125,10 @@ export class Exchange {
   }
 
   #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
-    const { sentAt, streamed } = lease.item
+    const { sentAt: began, streamed } = lease.item
     const at = this.#deps.clock.nowMs()
+    // A client that read slowly must not teach how long answers take.
+    const sentAt = began + lease.pausedMs(at)
     const evidence = evidenceOf(ending, { at, sentAt, streamed, work: lease.work })
     if (evidence !== null) report(this.#deps, lease, evidence)
     switch (ending.kind) {

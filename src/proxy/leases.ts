@@ -10,6 +10,12 @@ export interface Lease {
   readonly work: Work | null
   /** Content came at `atMs`; the item is replaced, so that snapshots stay as they were. */
   contentAt(atMs: number): void
+  /** We stop reading, since its client takes nothing: nobody can tell how its upstream gets on. */
+  pause(atMs: number): void
+  /** We read on: what follows counts from now. */
+  resume(atMs: number): void
+  /** For how long nothing was read of it so far, ms. */
+  pausedMs(atMs: number): number
   /** Notes a gap between two tokens; the longest of all streams of the upstream when it is time to
    *  report one, else null. */
   progress(atMs: number, gapMs: number): number | null
@@ -40,6 +46,8 @@ class Held implements Lease {
   readonly #freed: ReadonlySet<() => void>
   readonly #item: FlightItem
   #contentAt: number | null
+  #pausedAt: number | null = null
+  #pausedMs = 0
 
   constructor(
     what: Pick<Lease, 'upstream' | 'epoch' | 'item' | 'work'>,
@@ -68,6 +76,24 @@ class Held implements Lease {
 
   contentAt(atMs: number): void {
     this.#contentAt = atMs
+  }
+
+  get paused(): boolean {
+    return this.#pausedAt !== null
+  }
+
+  pause(atMs: number): void {
+    this.#pausedAt ??= atMs
+  }
+
+  resume(atMs: number): void {
+    this.#pausedMs = this.pausedMs(atMs)
+    this.#pausedAt = null
+    if (this.begun) this.#contentAt = atMs
+  }
+
+  pausedMs(atMs: number): number {
+    return this.#pausedMs + (this.#pausedAt === null ? 0 : atMs - this.#pausedAt)
   }
 
   progress(atMs: number, gapMs: number): number | null {
@@ -128,7 +154,7 @@ export class Leases {
     let last: Held | null = null
     for (const held of group.held) {
       const { work } = held
-      if (work === null) continue
+      if (work === null || held.paused) continue
       if (work !== 'generation') {
         if (!held.begun) others[work] ??= held.item
         continue

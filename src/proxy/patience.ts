@@ -69,7 +69,9 @@ export function patienceLost(
     stillMs !== null &&
     silentMs > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
   if (committed) {
-    const silent = (wedged || lost) && silentMs >= table.config.health.detectWithinMs
+    // While the client takes nothing nobody reads, so its upstream may have said more.
+    const read = stillMs !== null
+    const silent = read && (wedged || lost) && silentMs >= table.config.health.detectWithinMs
     if (!silent && !dead) return null
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }

@@ -44,9 +44,21 @@ export class ClientSink implements AttemptSink {
   }
 
   write(chunk: Buffer): boolean {
-    const more = this.#in.writer.write(chunk)
-    if (!more) this.#in.writer.onDrain(() => this.#attempt?.resume())
+    const { deps, writer, lease } = this.#in
+    const more = writer.write(chunk)
+    if (!more) {
+      lease.pause(deps.clock.nowMs())
+      writer.onDrain(() => this.#readOn())
+    }
     return more
+  }
+
+  /** The time in which the client took nothing is nobody's silence, and no gap between tokens. */
+  #readOn(): void {
+    const { deps, lease } = this.#in
+    this.#lastAt = deps.clock.nowMs()
+    lease.resume(this.#lastAt)
+    this.#attempt?.resume()
   }
 
   content(events: number): void {

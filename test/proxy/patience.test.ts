@@ -46,6 +46,13 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
     )
   t.match(at(100), { kind: 'cut', code: 'upstream_stalled' })
   t.equal(at(7_900), null, 'this one has just had a token')
+  const unread = {
+    lease: lease(world, { contentAt: 100 }),
+    committed: true,
+    request,
+    stillMs: null,
+  }
+  t.equal(patienceLost(world.table, unread, 8_000), null, 'this one we do not read')
 })
 
 t.test('patienceLost() never judges by a verdict about another server', async (t) => {
