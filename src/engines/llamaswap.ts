@@ -1,4 +1,4 @@
-import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
+import { engineError, isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
 import { names } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -20,8 +20,17 @@ export const llamaswap: Quirks = {
   quietIntervalMs: 0,
   neverProbe: () => false,
   isLoading: (status, body) => status === 503 && namesLoading(body),
-  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
+  // 400 with text, or JSON where the client asks for it: `sendErrorResponse` of the same file.
+  isUnknownModel: (status, body) =>
+    (status === 400 || status === 404) &&
+    (namesUnknownModel(body) || NO_SUCH_MODEL.test(textOf(body))),
   isFailure: () => false,
+}
+
+const NO_SUCH_MODEL = /could not find (?:suitable inference handler|real modelid) for/i
+
+function textOf(body: unknown): string {
+  return typeof body === 'string' ? body : (engineError(body)?.message ?? '')
 }
 
 /** The models whose server is ready; those that start or stop are not in memory yet, or any more. */

@@ -126,3 +126,13 @@ t.test('namesLoading() does not take overload for loading', async (t) => {
   t.notOk(namesLoading({ error: { message: 'The server is overloaded' } }))
   t.notOk(namesLoading(capturedJson('vllm-0.32.0/queue_overflow', 1)))
 })
+
+t.test('llama-swap says in words of its own that it does not know a model', async (t) => {
+  const { isUnknownModel } = quirksOf('llamaswap')
+  const words = 'could not find suitable inference handler for x'
+  t.ok(isUnknownModel(400, { error: words }))
+  t.ok(isUnknownModel(400, words), 'as text')
+  t.ok(isUnknownModel(400, { error: 'could not find real modelID for x' }))
+  t.notOk(isUnknownModel(502, words))
+  t.notOk(isUnknownModel(400, { error: "missing or invalid 'model' key" }))
+})

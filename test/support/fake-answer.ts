@@ -101,9 +101,9 @@ export class FakeAnswer {
   }
 
   /** The last chunk, the usage where it was asked for, and `[DONE]`. */
-  end(reason: string, tokens: number): void {
+  end(reason: string | null, tokens: number): void {
     if (this.#typed !== null) {
-      return this.finish(this.#typed.end(this, { reason, text: this.#text }))
+      return this.finish(this.#typed.end(this, { reason: reason ?? '', text: this.#text }))
     }
     const empty = this.wish.route === 'chat' ? { delta: {} } : { text: '' }
     this.#chunk({ ...empty }, reason)
@@ -133,7 +133,7 @@ export class FakeAnswer {
   }
 
   /** The whole unary body. */
-  unary(reason: string, tokens: number): string {
+  unary(reason: string | null, tokens: number): string {
     if (this.wish.route === 'embeddings') {
       const data = [{ object: 'embedding', index: 0, embedding: [0.5, -0.25] }]
       const usage = { prompt_tokens: 2, total_tokens: 2 }
@@ -143,7 +143,7 @@ export class FakeAnswer {
       if (this.#typed === null)
         return JSON.stringify(jsonAnswer(this.wish.route as JsonRoute, this))
       const text = textOf(tokens)
-      return JSON.stringify(this.#typed.unary(this, { reason, text }))
+      return JSON.stringify(this.#typed.unary(this, { reason: reason ?? '', text }))
     }
     const content = textOf(tokens)
     const choice =

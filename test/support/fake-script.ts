@@ -11,7 +11,7 @@ export type Script =
       readonly headers: Record<string, string>
     }
   | { readonly kind: 'cut'; readonly after: number; readonly how: Cut }
-  | { readonly kind: 'finish'; readonly reason: string }
+  | { readonly kind: 'finish'; readonly reason: string | null }
   | { readonly kind: 'error_frame'; readonly after: number }
 
 export const DEFAULTS = {
@@ -35,10 +35,20 @@ export const DEFAULTS = {
   /** Models in memory; not null makes it an Ollama: `/api/ps`, and requests load what is not. */
   loaded: null as readonly string[] | null,
   loadMs: 0,
+  /** Models in memory at most: a load beyond that ends the oldest. */
+  memory: Infinity,
+  /** Answers a generation for this model at once, before it loads anything; null: it is admitted. */
+  refusal: (_model: string | null): Refusal | null => null,
   /** Begins the ids of answers, so that they tell who made them. */
   idPrefix: 'gen-fake',
   /** Between two comments of `headersOnly`. */
   commentMs: 50,
+}
+
+/** An answer that is no generation. */
+export interface Refusal {
+  readonly status: number
+  readonly body: unknown
 }
 
 /** What a performance depends on besides the script. */
@@ -119,6 +129,6 @@ function tokensOf(answer: FakeAnswer, { options }: Stage): number {
   return Math.min(options.tokens, answer.wish.maxTokens ?? Infinity)
 }
 
-function reasonOf(script: Script): string {
+function reasonOf(script: Script): string | null {
   return script.kind === 'finish' ? script.reason : 'stop'
 }

@@ -32,6 +32,13 @@ interface Teardown {
   teardown: (end: () => Promise<void>) => unknown
 }
 
+/** What stops generations; `model`: only those of this one. */
+interface Ice {
+  readonly melted: Promise<void>
+  readonly melt: () => void
+  readonly model: string | null
+}
+
 export class FakeUpstream {
   /** May be changed at any time. */
   readonly options: typeof DEFAULTS
@@ -44,11 +51,13 @@ export class FakeUpstream {
   readonly kept = new Map<string, string>()
   /** Loads that requests caused. */
   coldLoads = 0
+  /** The model that loads now. */
+  loading: string | null = null
   /** Generations that hold a slot. */
   running = 0
   port = 0
   #script: Script = { kind: 'ok' }
-  #ice: { readonly melted: Promise<void>; readonly melt: () => void } | null = null
+  #ice: Ice | null = null
   #queue: (() => void)[] = []
   readonly #sockets = new Set<Socket>()
   readonly #server = createServer((req, res) => void this.#serve(req, res))
@@ -76,11 +85,12 @@ export class FakeUpstream {
     this.thaw()
   }
 
-  /** Lists and is healthy, but every generation stops where it is: new ones before any byte. */
-  freeze(): void {
+  /** Lists and is healthy, but every generation stops where it is: new ones before any byte. With
+   *  a name only those of that model do. */
+  freeze(model: string | null = null): void {
     if (this.#ice !== null) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#ice = { melted: promise, melt: resolve }
+    this.#ice = { melted: promise, melt: resolve, model }
   }
 
   /** Everything that stopped goes on. */
@@ -122,8 +132,8 @@ export class FakeUpstream {
     this.#script = { kind: 'cut', after, how }
   }
 
-  /** Ends with this reason (`abort`, `error`), and with `[DONE]` as if all were well. */
-  finishWith(reason: string): void {
+  /** Ends with this reason (`abort`, `error`), or with none, and with `[DONE]` as if all were well. */
+  finishWith(reason: string | null): void {
     this.#script = { kind: 'finish', reason }
   }
 
@@ -181,7 +191,7 @@ export class FakeUpstream {
 
   /** Answers whatever is no generation, and generations that are not admitted. */
   #refuses({ method, url, headers }: Seen, { route, model }: Wish, answer: FakeAnswer): boolean {
-    const { apiKey, loaded, missing, models, strict } = this.options
+    const { apiKey, loaded, missing, models, refusal, strict } = this.options
     const raw = method === 'GET' ? this.raw.get(url) : undefined
     const refuse = (status: number, body: unknown): true => {
       answer.json(status, typeof body === 'string' ? body : JSON.stringify(body))
@@ -208,6 +218,8 @@ export class FakeUpstream {
     if (method !== 'POST' || route === null || missing.includes(route)) {
       return refuse(404, { detail: 'Not Found' })
     }
+    const refused = refusal(model)
+    if (refused !== null) return refuse(refused.status, refused.body)
     if (strict && model !== null && !models.includes(model)) {
       const message = `The model \`${model}\` does not exist.`
       return refuse(404, { error: { message, type: 'NotFoundError', param: 'model', code: 404 } })
@@ -233,8 +245,8 @@ export class FakeUpstream {
       await perform(answer, {
         script: this.#script,
         options: this.options,
-        warm: (left) => this.#warm(left),
-        isFrozen: () => this.#ice !== null,
+        warm: (left) => this.#warm(left, answer.model),
+        isFrozen: () => this.#holds(answer.model),
       })
     } finally {
       this.running--
@@ -243,16 +255,34 @@ export class FakeUpstream {
   }
 
   /** An Ollama loads what it does not have in memory, and gives up when the client leaves. */
-  async #load({ model, signal }: FakeAnswer): Promise<void> {
-    const { loaded, loadMs } = this.options
+  async #load({ model: asked, signal }: FakeAnswer): Promise<void> {
+    const model = this.#listed(asked)
+    const { loaded, loadMs, memory } = this.options
     if (loaded === null || loaded.includes(model)) return
     this.coldLoads++
-    await pause(loadMs, null, { signal })
-    this.options.loaded = [...(this.options.loaded ?? []), model]
+    this.loading = model
+    // The one that makes room ends first: nothing is in memory while the next one loads.
+    if (loaded.length >= memory) this.options.loaded = loaded.slice(loaded.length - memory + 1)
+    try {
+      await pause(loadMs, null, { signal })
+      this.options.loaded = [...(this.options.loaded ?? []), model]
+    } finally {
+      this.loading = null
+    }
   }
 
-  async #warm(signal: AbortSignal): Promise<void> {
-    while (this.#ice !== null) {
+  /** Ollama's bare names. */
+  #listed(model: string): string {
+    return this.options.models.find((name) => name === `${model}:latest`) ?? model
+  }
+
+  #holds(model: string): boolean {
+    const only = this.#ice?.model ?? null
+    return this.#ice !== null && (only === null || only === this.#listed(model))
+  }
+
+  async #warm(signal: AbortSignal, model: string): Promise<void> {
+    while (this.#ice !== null && this.#holds(model)) {
       const left = new Promise<void>((resolve) => {
         signal.addEventListener('abort', () => resolve(), { once: true })
       })
