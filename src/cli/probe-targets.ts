@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { didYouMean } from '../config/nearest.ts'
 import { clientTarget, isBaseUrl, withoutV1 } from './client-url.ts'
 import { type GatePlace, originOf } from './gate-client.ts'
 import type { ProbeTarget } from './probe-artefact.ts'
@@ -55,8 +56,9 @@ export function targetsOfNames(
   for (const name of names) {
     const target = all.find((candidate) => candidate.upstream === name)
     if (target === undefined) {
-      const known = all.map(({ upstream }) => upstream).join(', ')
-      return { ok: false, message: `there is no upstream "${name}"; configured are: ${known}.` }
+      const known = config.upstreams.map(({ spec }) => spec.name)
+      const message = `there is no upstream "${name}"; configured are: ${known.join(', ')}.`
+      return { ok: false, message: message + didYouMean(name, known) }
     }
     targets.push(target)
   }

@@ -1,4 +1,5 @@
 import type { Config, ConfigResult } from '../config/config.ts'
+import { didYouMean } from '../config/nearest.ts'
 import { originOf, urlName } from '../launch/address.ts'
 import { type ChildDeps, type EngineEnd, startEngine } from '../launch/child.ts'
 import { hintFor } from '../launch/hints.ts'
@@ -75,7 +76,9 @@ export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<nu
 function chosen(io: CliIo, flags: RunFlags): Runnable | null {
   const name = backendOf(io, flags) ?? DEFAULT_ENGINE
   if (isRunnable(name)) return name
-  io.err(`gengate: LOCAL_LLM_BACKEND must be one of ${RUNNABLE.join(', ')}, not "${name}".`)
+  const known = RUNNABLE.join(', ')
+  const meant = didYouMean(name, RUNNABLE)
+  io.err(`gengate: LOCAL_LLM_BACKEND must be one of ${known}, not "${name}".${meant}`)
   io.err(`Name the engine: gengate run ${DEFAULT_ENGINE}`)
   return null
 }

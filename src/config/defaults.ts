@@ -1,6 +1,13 @@
 import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
 import { quirksOf } from '../engines/index.ts'
 
+/** Names that need no URL: whoever writes another one and gives none may mean one of these. */
+export const KNOWN_NAMES: readonly string[] = [
+  'vllm_metal',
+  'vllm_cpu',
+  ...ENGINE_KINDS.filter((kind) => kind !== 'vllm_metal' && quirksOf(kind).defaultPort !== null),
+]
+
 /** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
 export function engineOf(name: string): EngineKind {
   // Longest first, so that `vllm_metal2` is no `vllm`.

@@ -1,5 +1,7 @@
 import type { ModelGroup } from '../core/table.ts'
 import type { Config } from './config.ts'
+import { KNOWN_NAMES } from './defaults.ts'
+import { didYouMean } from './nearest.ts'
 import { bad, entriesOf, good, type Parsed, quoted } from './parsed.ts'
 import { parseUpstreamUrl } from './upstream-url.ts'
 
@@ -40,10 +42,11 @@ function parseNamed(entry: string): Parsed<ListedUpstream> {
   const name = (at < 0 ? entry : entry.slice(0, at)).trim()
   if (!UPSTREAM_NAME.test(name)) {
     // A text with an @ or a colon may be a URL with a password: it is not repeated.
-    const shown = /[@:/]/.test(name) ? 'an entry' : quoted(name)
+    const isUrl = /[@:/]/.test(name)
+    const shown = isUrl ? 'an entry' : quoted(name)
     return bad(
       `holds ${shown}, which is no name: small letters, digits and _, a letter first. ` +
-        'A URL starts with http:// or https://.',
+        `A URL starts with http:// or https://.${isUrl ? '' : didYouMean(name, KNOWN_NAMES)}`,
     )
   }
   if (at < 0) return good({ name, url: null })

@@ -3,6 +3,7 @@ import { readApiKeys, refuseOpenBind } from './access.ts'
 import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
 import { refuseOwnListener, refuseTwins } from './conflicts.ts'
 import { meaningOf } from './names.ts'
+import { didYouMean } from './nearest.ts'
 import { quoted } from './parsed.ts'
 import { Reading } from './reading.ts'
 import { type Env, type EnvFile, envFilePath, gather } from './sources.ts'
@@ -109,7 +110,8 @@ function preferredFirst(
   const preferred = reading.global('LOCAL_LLM_BACKEND')
   if (preferred === null) return upstreams
   if (!names.includes(preferred) && !listRefused(reading)) {
-    const message = `must be one of the upstreams ${names.join(', ')}, not ${quoted(preferred)}.`
+    const meant = didYouMean(preferred, names)
+    const message = `must be one of the upstreams ${names.join(', ')}, not ${quoted(preferred)}.${meant}`
     reading.refuse('LOCAL_LLM_BACKEND', message)
   }
   return toFront(upstreams, ({ spec }) => spec.name === preferred)
@@ -148,7 +150,8 @@ function readModels(reading: Reading, names: readonly string[]): Config['models'
       .filter((upstream) => !names.includes(upstream)),
   )
   for (const upstream of unknown) {
-    const message = `names ${quoted(upstream)}, which is none of the upstreams ${names.join(', ')}.`
+    const meant = didYouMean(upstream, names)
+    const message = `names ${quoted(upstream)}, which is none of the upstreams ${names.join(', ')}.${meant}`
     reading.refuse('GENGATE_MODELS', message)
   }
   const preferred = reading.global('LOCAL_LLM_BACKEND')

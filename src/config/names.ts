@@ -1,3 +1,4 @@
+import { farness } from './nearest.ts'
 import { GLOBAL_SETTINGS, type GlobalName } from './settings.ts'
 import { type FieldName, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { SettingRow } from './types.ts'
@@ -86,39 +87,4 @@ function splits(rest: string): [string, string, string][] {
     const upstream = rest.slice(0, index)
     return /^[A-Z][A-Z0-9_]*$/.test(upstream) ? [[rest, upstream, rest.slice(index + 1)]] : []
   })
-}
-
-/** How far a written word is from a known one: edits, `Infinity` when it is another word. A word
- *  that only lacks parts of the known one (`KEY` for `API_KEY`) is near. */
-function farness(written: string, known: string): number {
-  const edits = editDistance(written, known)
-  if (edits <= Math.min(3, Math.max(1, Math.floor(written.length / 3)))) return edits
-  const parts = known.split('_')
-  return written.split('_').every((part) => parts.includes(part)) ? 3 : Infinity
-}
-
-/** Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`. */
-export function editDistance(a: string, b: string): number {
-  let before: number[] = []
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const changed = a[i - 1] === b[j - 1] ? 0 : 1
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      row[j] = Math.min(
-        at(last, j) + 1,
-        at(row, j - 1) + 1,
-        at(last, j - 1) + changed,
-        swapped ? at(before, j - 2) + 1 : Infinity,
-      )
-    }
-    before = last
-    last = row
-  }
-  return at(last, b.length)
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] ?? Infinity
 }

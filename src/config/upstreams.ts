@@ -1,10 +1,11 @@
 import type { EngineKind, UpstreamSpec } from '../core/upstream.ts'
 import { quirksOf } from '../engines/index.ts'
 import type { Source, UpstreamConfig } from './config.ts'
-import { defaultUrl, engineOf, nameFor } from './defaults.ts'
+import { defaultUrl, engineOf, KNOWN_NAMES, nameFor } from './defaults.ts'
 import { type ListedUpstream, parseUpstreamFlag } from './lists.ts'
 import { parseKeyFile } from './keys.ts'
 import { variableOf } from './names.ts'
+import { didYouMean } from './nearest.ts'
 import { quoted } from './parsed.ts'
 import type { Reading } from './reading.ts'
 
@@ -139,7 +140,8 @@ function readUrl(reading: Reading, listed: Listed, engine: EngineKind): string |
   if (own === null || ownSource === null) {
     const url = listed.url ?? defaultUrl(listed.name, engine)
     if (url === null) {
-      reading.refuse(variable, `must be set: upstream ${listed.name} has no default URL.`)
+      const meant = didYouMean(listed.name, KNOWN_NAMES)
+      reading.refuse(variable, `must be set: upstream ${listed.name} has no default URL.${meant}`)
       return null
     }
     reading.show(variable, url, listed.url === null ? 'default' : listed.source)

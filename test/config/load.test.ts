@@ -230,3 +230,20 @@ t.test(
     t.match(odd, { ok: true, config: { run: { port: 'tcp://10.0.0.1:80', model: 'a' } } })
   },
 )
+
+t.test('a name that is nearly a known one is refused with the known one', async (t) => {
+  const table: [env: Record<string, string>, flags: string[], issue: RegExp][] = [
+    [{ GENGATE_UPSTREAMS: 'vlm_cpu' }, [], /^GENGATE_VLM_CPU_URL must .* mean vllm_cpu\?$/],
+    [{ GENGATE_UPSTREAMS: 'vllm-cpu' }, [], /^GENGATE_UPSTREAMS holds .* mean vllm_cpu\?$/],
+    [{}, ['olama'], /^GENGATE_OLAMA_URL must .* mean ollama\?$/],
+    [{ LOCAL_LLM_BACKEND: 'metal' }, [], /^LOCAL_LLM_BACKEND must .* mean vllm_metal\?$/],
+    [{ GENGATE_MODELS: 'a=olama:m' }, [], /^GENGATE_MODELS names .* mean ollama\?$/],
+    [{ GENGATE_UPSTREAMS: 'banana' }, [], /no default URL\.$/],
+  ]
+  for (const [env, upstreams, issue] of table) {
+    const result = loadConfig({ env, file: null, flags: { upstreams }, readFile: () => null })
+    const said = result.ok ? [] : result.issues.map(({ name, message }) => `${name} ${message}`)
+    t.equal(said.length, 1, JSON.stringify([env, upstreams, said]))
+    t.match(said[0], issue)
+  }
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
+import { didYouMean, editDistance } from '../../src/config/nearest.ts'
 import {
-  editDistance,
   FIELD_NAMES,
   GLOBAL_NAMES,
   isOurs,
@@ -93,4 +93,21 @@ t.test('editDistance() counts a swap of neighbours once', async (t) => {
     ['kitten', 'sitting', 3],
   ]
   for (const [a, b, edits] of cases) t.equal(editDistance(a, b), edits, `${a} ${b}`)
+})
+
+t.test('didYouMean() asks for the nearest known name, and for none that is far', async (t) => {
+  const known = ['vllm_metal', 'vllm_cpu', 'ollama', 'llamacpp', 'lmstudio']
+  const cases: [string, string][] = [
+    ['vlm_cpu', 'vllm_cpu'],
+    ['VLLM-CPU', 'vllm_cpu'],
+    ['vllm_mteal', 'vllm_metal'],
+    ['metal', 'vllm_metal'],
+    ['olama', 'ollama'],
+    ['llama.cpp', 'llamacpp'],
+    ['lm_studio', 'lmstudio'],
+  ]
+  for (const [written, meant] of cases) {
+    t.equal(didYouMean(written, known), ` Did you mean ${meant}?`, written)
+  }
+  for (const written of ['big', 'openrouter', '']) t.equal(didYouMean(written, known), '', written)
 })
