@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { App, AppIo, Now } from './app-io.ts'
 import type { Config, ConfigResult } from './config/config.ts'
 import { diffConfig } from './config/diff.ts'
+import { unusedNotes } from './config/print.ts'
 import { changesBetween } from './core/changes.ts'
 import type { GateEvent } from './core/event.ts'
 import type { RoutingTable } from './core/table.ts'
@@ -137,6 +138,7 @@ class Gate implements App {
     const notes = [
       ...changed.map((name) => `${name} changed`),
       ...needsRestart.map((name) => `${name} changes at the next start`),
+      ...unusedNotes(result.config),
     ]
     this.#emit({ type: 'config_reloaded', ok: true, notes })
   }

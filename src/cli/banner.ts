@@ -12,9 +12,6 @@ export function bannerLines(version: string, config: Config, port: number): stri
       return `  ${index + 1}. ${spec.name.padEnd(width)}  ${spec.url} (${spec.engine}${intent})`
     }),
     ...(config.embedded.mode === 'off' ? [] : [`  ${embeddedLine(config.embedded)}`]),
-    ...config.shadowed.map(
-      (name) => `  ${name} in ${config.envFile} has no effect: the environment sets it too.`,
-    ),
     `  check: gengate status | gengate diag | curl ${origin}/v1/models`,
   ]
 }

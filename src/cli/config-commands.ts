@@ -2,7 +2,7 @@ import { configToJson, printConfig } from '../config/print.ts'
 import { type CliIo, EXIT, printJson } from './io.ts'
 import { issueLines } from './issues.ts'
 import type { Loaded } from './load.ts'
-import { programsOf, runNotes } from './run-notes.ts'
+import { configNotes, programsOf } from './config-notes.ts'
 
 /** What the `config` commands need of their surroundings. */
 export interface ConfigDeps extends Loaded {
@@ -12,19 +12,23 @@ export interface ConfigDeps extends Loaded {
 /** Says whether the configuration is valid. Exit 0, or 2. */
 export function configCheck(options: { readonly json: boolean }, deps: ConfigDeps): number {
   const { io, result } = deps
-  if (options.json) {
-    printJson(io, result.ok ? { ok: true, issues: [] } : { ok: false, issues: result.issues })
-  } else if (result.ok) {
-    const names = result.config.upstreams.map(({ spec }) => spec.name).join(', ')
-    io.out(`valid: ${names === '' ? 'no upstream' : names}, on port ${result.config.port}`)
-    for (const name of result.config.shadowed) {
-      io.err(`${name} in ${deps.envFile} has no effect: the environment sets it too.`)
-    }
-    for (const note of runNotes(result.config, programsOf(io))) io.err(`note: ${note}`)
-  } else {
-    for (const line of issueLines(result.issues, deps.envFile)) io.err(line)
+  if (!result.ok) {
+    const { issues } = result
+    if (options.json) printJson(io, { ok: false, issues, notes: [] })
+    else for (const line of issueLines(issues, deps.envFile)) io.err(line)
+    return EXIT.usage
   }
-  return result.ok ? EXIT.ok : EXIT.usage
+  const { config } = result
+  const upstreams = config.upstreams.map(({ spec }) => spec.name)
+  const notes = configNotes(config, programsOf(io))
+  if (options.json) {
+    printJson(io, { ok: true, issues: [], notes, upstreams, port: config.port })
+  } else {
+    const names = upstreams.length === 0 ? 'no upstream' : upstreams.join(', ')
+    io.out(`valid: ${names}, on port ${config.port}`)
+    for (const note of notes) io.err(`note: ${note}`)
+  }
+  return EXIT.ok
 }
 
 /** Prints every setting with its value and source; secrets show as `(set)`. Exit 0, or 2. */

@@ -7,6 +7,7 @@ import { listedModels } from '../engines/model-list.ts'
 import { codeOf } from '../errors/transport.ts'
 import { ask, succeeded } from './ask.ts'
 import { leadsTo } from './client-url.ts'
+import { configNotes, programsOf } from './config-notes.ts'
 import {
   anyUpstreamCheck,
   type Check,
@@ -25,7 +26,6 @@ import { type CliIo, EXIT, paint, printJson } from './io.ts'
 import type { Loaded } from './load.ts'
 import { describeHolder, describeProcess } from './port-advice.ts'
 import { findHolder, identify } from './port-holder.ts'
-import { pageNotes } from './run-notes.ts'
 
 const MODELS_LIMIT_MS = 2_000
 
@@ -68,15 +68,21 @@ async function allChecks(deps: DoctorDeps): Promise<Check[]> {
     ...first,
     fileCheck(envFile, config),
     port,
-    ...pageNotes(config).map((what): Check => ({ level: 'warn', what })),
     clientUrlCheck(io.env, config),
     localhostCheck(
       addresses.map(({ address }) => address),
       config.host,
     ),
     ...upstreams,
+    ...notesOf(config, io),
     embeddedCheck(llamaInstalled(), config.embedded.mode),
   ]
+}
+
+/** What `config check` notes; what the environment overrides is told with the env file. */
+function notesOf(config: Config, io: CliIo): Check[] {
+  const notes = configNotes({ ...config, shadowed: [] }, programsOf(io))
+  return notes.map((note) => ({ level: 'warn', what: note.replace(/\.$/, '') }))
 }
 
 /** The upstreams as this machine sees them, where no gate tells. */

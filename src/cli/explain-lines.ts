@@ -34,6 +34,7 @@ export function explainDocument(explanation: Explanation): Record<string, unknow
     model,
     served: isServed(explanation),
     decision: decision.kind,
+    summary: decisionLines(explanation).join(' '),
     upstream: taken?.upstream.name ?? null,
     tier: taken?.tier ?? null,
     mapped_to: taken?.mappedTo ?? null,

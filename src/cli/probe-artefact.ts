@@ -53,6 +53,7 @@ export function probeArtefact(finding: ProbeFinding): Record<string, unknown> {
     latency_ms: generates ? Math.round(outcome.latencyMs) : null,
     tokens: generates ? outcome.tokens : null,
     outcome: findingLabel(finding),
+    hint: generates ? null : adviceOf(outcome, finding),
   }
 }
 
@@ -73,7 +74,7 @@ export function probeLine({ target, models, outcome, refusal }: ProbeFinding): s
   const name = target.upstream === null ? '' : `${target.upstream}  `
   const head = `${outcome.kind === 'pass' ? 'ok' : 'fail'}  ${name}${target.url}/v1  `
   if (outcome.kind !== 'pass')
-    return `${head}${whatFailed(outcome, refusal)} ${refusal === undefined ? hintFor(outcome, target) : GATE_HINT}`.trimEnd()
+    return `${head}${whatFailed(outcome, refusal)} ${adviceOf(outcome, { target, refusal })}`.trimEnd()
   const tokens = outcome.tokens === 1 ? '1 token' : `${outcome.tokens} tokens`
   const listed = models === null || models.length === 0 ? 'none listed' : models.join(', ')
   return `${head}generated ${tokens} in ${Math.round(outcome.latencyMs)} ms (models: ${listed})`
@@ -100,6 +101,14 @@ function whatFailed(
     case 'fail':
       return `${outcome.reason}: ${outcome.detail}.`
   }
+}
+
+/** What to do about it; a gate that refused has told it. */
+function adviceOf(
+  outcome: Exclude<ProbeOutcome, { kind: 'pass' }>,
+  { target, refusal }: { readonly target: ProbeTarget; readonly refusal?: GateRefusal | undefined },
+): string {
+  return refusal === undefined ? hintFor(outcome, target) : GATE_HINT
 }
 
 /** What to do about it, from the table of reasons. */

@@ -6,7 +6,7 @@ import { issueLines } from './issues.ts'
 import type { Loaded } from './load.ts'
 import { listenAdvice, portAdvice } from './port-advice.ts'
 import type { Holder } from './port-holder.ts'
-import { programsOf, runNotes } from './run-notes.ts'
+import { configNotes, programsOf } from './config-notes.ts'
 import { type StopSignal, stopStep } from './stop-signals.ts'
 
 /** The running gate, as far as the command line drives it; `src/app.ts` builds it. */
@@ -56,7 +56,7 @@ export async function serve(deps: ServeDeps): Promise<number> {
   if (bound === null) return EXIT.failed
   const unwatch = watchFile(result.config, reload, deps)
   for (const line of bannerLines(deps.version, result.config, bound)) io.err(line)
-  for (const note of runNotes(result.config, programsOf(io))) io.err(`  note: ${note}`)
+  for (const note of configNotes(result.config, programsOf(io))) io.err(`  note: ${note}`)
   const heard = stop.first.then(
     (signal) => `${signal}, finishing what runs; a second one ends at once`,
   )

@@ -1,3 +1,4 @@
+import { isRecord } from '../engines/engine-error.ts'
 import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
@@ -34,9 +35,20 @@ export async function lookAtStatus(
     code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
     lines: statusLines(answer.status, io.clock.wallMs(), tailOf),
     problems: [],
-    document: answer.document,
+    document: readFile === undefined ? answer.document : withWords(answer, tailOf),
     key: keyOf(answer.status),
   }
+}
+
+/** The document with what `--verbose` adds for people: the last words of each engine, by upstream. */
+function withWords(
+  { status, document }: { readonly status: GateStatus; readonly document: unknown },
+  tailOf: (engine: EngineStatus) => readonly string[],
+): Record<string, unknown> {
+  const words = status.upstreams.flatMap(({ name, process }) =>
+    process === null ? [] : [[name, tailOf(process)] as const],
+  )
+  return { ...(isRecord(document) ? document : {}), last_words: Object.fromEntries(words) }
 }
 
 /** Does the document show something servable (design D5): eligible, cold on demand, suspect, or

@@ -1,5 +1,8 @@
 import { clip } from '../errors/body.ts'
 import type { Config, ConfigIssue, Setting } from './config.ts'
+import { KNOWN_NAMES } from './defaults.ts'
+import { meaningOf, variableOf } from './names.ts'
+import { nearest } from './nearest.ts'
 
 /** One line per setting in force, `NAME=value  # source`. It can be saved as an env file, but for
  *  the keys, which are shown as `(set)`. */
@@ -48,6 +51,41 @@ export function configToJson(config: Config): PrintedConfig {
       auth_env_keys: apiKeyNames,
     })),
   }
+}
+
+/** What is set for upstreams that are not listed, a sentence each: legal, and perhaps a slip. Pure. */
+export function unusedNotes({ unused, upstreams }: Pick<Config, 'unused' | 'upstreams'>): string[] {
+  const listed = upstreams.map(({ spec }) => spec.name)
+  const settings = new Map<string, string[]>()
+  for (const name of unused) {
+    const meaning = meaningOf(name)
+    if (meaning.kind !== 'field') continue
+    const others = settings.get(meaning.upstream) ?? []
+    settings.set(meaning.upstream, [...others, name])
+  }
+  return [...settings].map(([upstream, names]) => {
+    const none = `${names.join(', ')} ${names.length === 1 ? 'has' : 'have'} no effect: no upstream ${upstream} is listed.`
+    const meant = KNOWN_NAMES.includes(upstream)
+      ? null
+      : nearest(upstream, [...listed, ...KNOWN_NAMES])
+    return `${none} ${meant === null ? 'GENGATE_UPSTREAMS lists them.' : `Did you mean ${meant}?`}`
+  })
+}
+
+/** Upstreams that have their address from a name that is nearly another, a sentence each. Pure. */
+export function guessedNotes({
+  upstreams,
+  settings,
+}: Pick<Config, 'upstreams' | 'settings'>): string[] {
+  return upstreams.flatMap(({ spec: { name, engine, url } }) => {
+    const setting = settings.find((one) => one.name === variableOf(name, 'URL'))
+    const meant = KNOWN_NAMES.includes(name) ? null : nearest(name, KNOWN_NAMES)
+    // `ollama2` and `ollama_big` are what they look like.
+    const isNamed =
+      meant !== null && /^[_\d]/.test(name.slice(meant.length)) && name.startsWith(meant)
+    if (setting?.source !== 'default' || meant === null || isNamed) return []
+    return [`upstream ${name} is taken for ${engine} at ${url} by its name. Did you mean ${meant}?`]
+  })
 }
 
 /** Longest line that an issue may take, characters. */

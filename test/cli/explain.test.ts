@@ -14,7 +14,9 @@ async function explainWith(t: Parameters<typeof jsonServer>[0], upstream: object
   const [people, programs] = [recordedIo(), recordedIo()]
   const code = await showExplanation(config, { model, json: false }, people)
   t.equal(await showExplanation(config, { model, json: true }, programs), code)
-  return { code, out: people.stdout.join('\n'), json: JSON.parse(programs.stdout.join('\n')) }
+  const json = JSON.parse(programs.stdout.join('\n'))
+  t.ok(json.summary.startsWith(people.stdout[0]), 'the sentence of the text')
+  return { code, out: people.stdout.join('\n'), json }
 }
 
 t.test('showExplanation() ends with 0 exactly when something would serve it', async (t) => {

@@ -37,6 +37,7 @@ t.test('probeArtefact() has the fields that scripts read, and ours after them', 
     latency_ms: 43,
     tokens: 1,
     outcome: 'pass',
+    hint: null,
   })
   // The night on record in which a list was served and nothing generated.
   t.match(probeArtefact(finding({ kind: 'timeout', limitMs: 5_000 }, null)), {
@@ -49,6 +50,7 @@ t.test('probeArtefact() has the fields that scripts read, and ours after them', 
     latency_ms: null,
     tokens: null,
     outcome: 'timeout',
+    hint: 'It is wedged, or slower than --timeout: try a longer one, else restart the engine.',
   })
   const unlisted = { ...finding(pass), models: null }
   t.match(probeArtefact(unlisted), { healthy: false, models: [], inference_ok: true })

@@ -98,6 +98,21 @@ t.test('showStatus() ends with 0 exactly when something is servable', async (t) 
   }
 })
 
+t.test('status --verbose --json has the last words that its text has', async (t) => {
+  const process = { state: 'backing_off', program: 'e', log: '/state/a.log' }
+  const document = documentOf(row({ process }))
+  const { port } = await jsonServer(t, { 'GET /gate/status': [200, document] })
+  const config = configOf({ GENGATE_PORT: String(port) })
+  const io = { ...recordedIo(), readFile: () => 'a\nerror: no model\n' }
+  const [text, json] = [recordedIo(), recordedIo()]
+  await showStatus(config, { json: false, verbose: true }, { ...io, out: text.out })
+  await showStatus(config, { json: true, verbose: true }, { ...io, out: json.out })
+  const { last_words: words, ...rest } = JSON.parse(json.stdout.join('\n'))
+  t.same(rest, document)
+  t.ok(words.vllm_cpu.length > 1)
+  for (const line of words.vllm_cpu) t.ok(text.stdout.includes(line), line)
+})
+
 t.test('showStatus() says what to do where no gate answers', async (t) => {
   const key = 'gate-key-of-some-length'
   const other = await jsonServer(t, {})

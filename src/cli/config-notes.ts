@@ -1,6 +1,7 @@
 import type { Config, UpstreamConfig } from '../config/config.ts'
 import type { CommandLine } from '../config/command-line.ts'
 import { variableOf } from '../config/names.ts'
+import { guessedNotes, unusedNotes } from '../config/print.ts'
 import { thisMachine } from '../launch/preflight.ts'
 import type { CliIo } from './io.ts'
 
@@ -12,25 +13,34 @@ export function programsOf(io: Pick<CliIo, 'env'>): FindProgram {
   return (name, env) => thisMachine({ ...io.env, ...env }).program(name)
 }
 
+/** Everything that is legal and probably not meant, or good to know, a sentence each: what `config check`,
+ *  the start of the gate and `doctor` say. Pure but for `find`. */
+export function configNotes(config: Config, find: FindProgram): string[] {
+  const { envFile, shadowed } = config
+  return [
+    ...shadowed.map((name) => `${name} in ${envFile} has no effect: the environment sets it too.`),
+    ...pageNotes(config),
+    ...guessedNotes(config),
+    ...unusedNotes(config),
+    ...runNotes(config, find),
+  ]
+}
+
 /**
- * What is probably wrong with the engines that the gate is to start, or with whom it lets in, a
- * sentence each. Notes and no errors: a program may be installed later, and a wrapper may map one
- * port to another. Of a command line nothing is repeated but the program's name and the port, since
- * it may hold keys. Pure but for `find`.
+ * What is probably wrong with the engines that the gate is to start, a sentence each. Notes and no
+ * errors: a program may be installed later, and a wrapper may map one port to another. Of a command
+ * line nothing is repeated but the program's name and the port, since it may hold keys. Pure but for
+ * `find`.
  */
-export function runNotes(
-  config: Pick<Config, 'upstreams' | 'allowedOrigins' | 'apiKeys'>,
-  find: FindProgram,
-): string[] {
-  const ofUpstreams = config.upstreams.flatMap((upstream) => [
+function runNotes(config: Pick<Config, 'upstreams'>, find: FindProgram): string[] {
+  return config.upstreams.flatMap((upstream) => [
     ...programNote(upstream, find),
     ...portNote(upstream),
   ])
-  return [...pageNotes(config), ...ofUpstreams]
 }
 
 /** Is the gate open to every web page there is? Pure. */
-export function pageNotes(config: Pick<Config, 'allowedOrigins' | 'apiKeys'>): string[] {
+function pageNotes(config: Pick<Config, 'allowedOrigins' | 'apiKeys'>): string[] {
   if (config.apiKeys.length > 0 || !config.allowedOrigins.includes('null')) return []
   return [
     'GENGATE_ALLOWED_ORIGINS has null, which any web page can send: set GENGATE_API_KEYS, or leave it out.',

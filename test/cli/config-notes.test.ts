@@ -1,0 +1,102 @@
+import t from 'tap'
+import { configCheck } from '../../src/cli/config-commands.ts'
+import { configNotes, programsOf } from '../../src/cli/config-notes.ts'
+import { configOf, recordedIo, resultOf } from './recorded-io.ts'
+
+// Goal: what would end in a crash loop, or in waiting for ever, is told before.
+// Method: the pure function over configurations; once the command as a user sees it.
+
+const URL_A = { GENGATE_UPSTREAMS: 'a=http://127.0.0.1:8391' }
+
+function notesOf(run: string, env: Record<string, string> = {}): string[] {
+  const result = resultOf({ ...URL_A, ...env, GENGATE_A_RUN: run })
+  if (!result.ok) throw new Error(JSON.stringify(result.issues))
+  return configNotes(result.config, (name) => (name === 'engine' ? '/bin/engine' : null))
+}
+
+t.test('configNotes() tells another port than that of the URL, and nothing else', async (t) => {
+  const other = ['GENGATE_A_RUN has --port 8399, and the gate looks at port 8391 (GENGATE_A_URL).']
+  t.same(notesOf('engine --port 8399 --api-key canary'), other)
+  t.same(notesOf('engine --port=8399'), other)
+  t.same(notesOf('engine --port 8391 --port 8399'), other, 'the last one counts')
+  for (const run of ['engine --port 8391', 'engine', 'engine --port', 'engine --port any']) {
+    t.same(notesOf(run), [], run)
+  }
+})
+
+t.test('configNotes() names a program that is not there, without its folder', async (t) => {
+  t.same(notesOf('/opt/secret/nosuch --api-key canary'), [
+    'GENGATE_A_RUN: there is no program nosuch to start.',
+  ])
+})
+
+t.test('configNotes() tells that any page can be one without an origin', async (t) => {
+  const note = [
+    'GENGATE_ALLOWED_ORIGINS has null, which any web page can send: set GENGATE_API_KEYS, or leave it out.',
+  ]
+  const allowed = { GENGATE_ALLOWED_ORIGINS: 'null' }
+  t.same(notesOf('engine', allowed), note)
+  t.same(notesOf('engine', { ...allowed, GENGATE_API_KEYS: 'k' }), [], 'a page has no key')
+  t.same(notesOf('engine', { GENGATE_ALLOWED_ORIGINS: 'https://null' }), [])
+})
+
+t.test('programsOf() looks on the PATH of the line first', async (t) => {
+  const find = programsOf({ env: { PATH: '/nowhere' } })
+  t.equal(find('sh', {}), null)
+  t.match(find('sh', { PATH: '/bin' }), /sh$/)
+})
+
+t.test('config check notes it and stays valid', async (t) => {
+  const io = recordedIo()
+  const result = resultOf({ ...URL_A, GENGATE_A_RUN: 'nosuch --port 1' })
+  t.equal(configCheck({ json: false }, { io, result, envFile: null }), 0)
+  t.match(JSON.stringify(io), /note: GENGATE_A_RUN: there is no program nosuch/)
+  t.match(JSON.stringify(io), /note: GENGATE_A_RUN has --port 1,/)
+})
+
+t.test('config check --json has the notes of its text', async (t) => {
+  const env = { ...URL_A, GENGATE_A_RUN: 'nosuch --port 1', GENGATE_OLAMA_MODEL: 'm' }
+  const [text, json] = [recordedIo(), recordedIo()]
+  const deps = { result: resultOf(env), envFile: null }
+  configCheck({ json: false }, { ...deps, io: text })
+  configCheck({ json: true }, { ...deps, io: json })
+  const { notes, ...rest } = JSON.parse(json.stdout.join('')) as { notes: string[] }
+  t.equal(notes.length, 3)
+  t.same(
+    text.stderr,
+    notes.map((note) => `note: ${note}`),
+  )
+  t.match(rest, { ok: true, issues: [], upstreams: ['a'], port: 8000 })
+})
+
+t.test('settings of an upstream that is not listed are noted, with the nearest name', async (t) => {
+  const table: [env: Record<string, string>, note: string][] = [
+    [
+      { GENGATE_VLM_CPU_URL: 'http://127.0.0.1:8001', GENGATE_VLM_CPU_MODEL: 'm' },
+      'GENGATE_VLM_CPU_MODEL, GENGATE_VLM_CPU_URL have no effect: no upstream vlm_cpu is listed. Did you mean vllm_cpu?',
+    ],
+    [
+      { GENGATE_BGI_MODEL: 'm', GENGATE_UPSTREAMS: 'big=http://127.0.0.1:8001' },
+      'GENGATE_BGI_MODEL has no effect: no upstream bgi is listed. Did you mean big?',
+    ],
+    [
+      { GENGATE_LMSTUDIO_MODEL: 'm' },
+      'GENGATE_LMSTUDIO_MODEL has no effect: no upstream lmstudio is listed. GENGATE_UPSTREAMS lists them.',
+    ],
+    [
+      { GENGATE_UPSTREAMS: 'vllm_mteal' },
+      'upstream vllm_mteal is taken for vllm at http://127.0.0.1:8001 by its name. Did you mean vllm_metal?',
+    ],
+  ]
+  for (const [env, note] of table)
+    t.same(
+      configNotes(configOf(env), () => null),
+      [note],
+    )
+  for (const env of [{}, { GENGATE_UPSTREAMS: 'ollama2,vllm_cpu,llamacpp_big' }]) {
+    t.same(
+      configNotes(configOf(env), () => null),
+      [],
+    )
+  }
+})
