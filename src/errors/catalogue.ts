@@ -92,7 +92,13 @@ export const ERRORS = {
   json_too_complex: {
     status: 400,
     message: 'The body has too many values.',
-    advice: 'Keep the body within a million values.',
+    advice: 'Keep the body within a million values; numbers do not count.',
+  },
+  ambiguous_key: {
+    status: 400,
+    message: 'A key of the body can be read in two ways.',
+    advice:
+      'Write model, stream and the like in small letters, and once: engines differ in what they take for the same key.',
   },
   invalid_model: {
     status: 400,

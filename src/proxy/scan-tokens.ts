@@ -89,24 +89,55 @@ export function literalEnd(bytes: Uint8Array, at: number): number {
   return at + word.length
 }
 
+/** How alike a token and a word are. */
+export const OTHER_WORD = 0
+/** Equal but for case, as engines in Go compare the keys of an object (`encoding/json`). */
+export const FOLDED_WORD = 1
+export const SAME_WORD = 2
+
 /**
  * Is the string token from `start` to `end` this word, in any spelling that escapes allow? The word
- * must be made of ASCII letters and underscores. The token must be valid.
+ * must be made of small ASCII letters and underscores. The token must be valid.
  */
-export function isWord(bytes: Uint8Array, start: number, end: number, word: string): boolean {
+export function likeness(bytes: Uint8Array, start: number, end: number, word: string): number {
   let i = start + 1
+  let like = SAME_WORD
   for (let k = 0; k < word.length; k++) {
     let unit = bytes[i] ?? 0
     i += 1
     if (unit === BACKSLASH) {
       // The short escapes stand for no letter.
-      if (bytes[i] !== 0x75) return false
+      if (bytes[i] !== 0x75) return OTHER_WORD
       unit = hexOf(bytes, i + 1)
       i += 5
+    } else if (unit === 0xc5 && bytes[i] === 0xbf) {
+      unit = LONG_S
+      i += 1
+    } else if (unit === 0xe2 && bytes[i] === 0x84 && bytes[i + 1] === 0xaa) {
+      unit = KELVIN
+      i += 2
     }
-    if (unit !== word.charCodeAt(k)) return false
+    const wanted = word.charCodeAt(k)
+    if (unit === wanted) continue
+    if (folded(unit) !== wanted) return OTHER_WORD
+    like = FOLDED_WORD
   }
-  return i === end - 1
+  return i === end - 1 ? like : OTHER_WORD
+}
+
+/** As `likeness`: the same word. */
+export function isWord(bytes: Uint8Array, start: number, end: number, word: string): boolean {
+  return likeness(bytes, start, end, word) === SAME_WORD
+}
+
+/** The only two letters outside of ASCII that fold to one inside (Unicode, simple case folding). */
+const LONG_S = 0x17f
+const KELVIN = 0x212a
+
+function folded(unit: number): number {
+  if (unit === LONG_S) return 0x73
+  if (unit === KELVIN) return 0x6b
+  return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit
 }
 
 /** The first offset from `at` on that is no JSON white space; `stop` where none comes before. */

@@ -26,7 +26,7 @@ export interface ScannedBody {
 
 export type ScanFailure = Extract<
   ErrorCode,
-  SyntaxFlaw | 'invalid_body' | 'invalid_utf8' | 'invalid_model' | 'invalid_type'
+  SyntaxFlaw | 'ambiguous_key' | 'invalid_body' | 'invalid_utf8' | 'invalid_model' | 'invalid_type'
 >
 
 export type ScanResult =
@@ -43,7 +43,8 @@ const BYTES_PER_CHAR_MAX = 6
 /**
  * Reads the few top-level fields that routing needs, and proves the body valid, without building
  * the tree. Agrees with `JSON.parse` on every input but for the limits above: what it accepts
- * parses, and of a key that occurs twice the last one counts, however it is spelled.
+ * parses, and of a key that occurs twice the last one counts, however it is spelled. What engines
+ * in Go would read differently is refused: keys in another case, and null after a value.
  */
 export function scanBody(bytes: Buffer): ScanResult {
   if (!isUtf8(bytes)) return fail('invalid_utf8')
@@ -72,6 +73,9 @@ function resultOf(bytes: Buffer, { found }: Walk, flaw: SyntaxFlaw | null): Scan
   if (flaw !== null) return fail(flaw)
   const open = spaceEnd(bytes, 0)
   if (bytes[open] !== 0x7b) return fail('invalid_body')
+  const { variant } = found
+  const ambiguous = variant === null ? found.clearedField(bytes) : textOf(bytes, variant)
+  if (ambiguous !== null) return fail('ambiguous_key', ambiguous)
   const modelSpan = found.span('model')
   const model = modelOf(bytes, modelSpan)
   if (model === undefined) return fail('invalid_model', 'model')

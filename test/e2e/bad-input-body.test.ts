@@ -35,6 +35,7 @@ const body = (
 const INVALID = [400, ['invalid_json', 'invalid_body', 'invalid_utf8']] as const
 const model = (value: string) => GOOD.replace('"default"', value)
 
+const M = '"model":"m"'
 refuses(t, pair, [
   ...[
     'Content-Type: text/plain',
@@ -131,6 +132,11 @@ refuses(t, pair, [
     400,
     'json_too_complex',
   ]),
+  body('B45 a key in another case beside the model', `{${M},"Model":"other"}`, [
+    400,
+    'ambiguous_key',
+  ]),
+  body('B45 STREAM alone', `{${M},"STREAM":true}`, [400, 'ambiguous_key']),
   body('B48 a million empty objects', `{"a":[${'{},'.repeat(1_000_000)}0]}`, [
     400,
     'json_too_complex',
@@ -212,7 +218,6 @@ async function passed(send: string): Promise<{ body: string; headers: Record<str
   return { body: seen.body, headers: seen.headers }
 }
 
-const M = '"model":"m"'
 const plain = { messages: '"messages":[]' }
 for (const [name, text] of [
   ['B42 a lone surrogate as an escape', `{${M},"a":"\\ud800"}`],

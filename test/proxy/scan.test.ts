@@ -7,7 +7,7 @@ const scan = (body: string | Buffer): ReturnType<typeof scanBody> =>
 const inString = (...bytes: number[]): Buffer =>
   Buffer.concat([Buffer.from('{"a":"'), Buffer.from(bytes), Buffer.from('"}')])
 const nested = (depth: number): string => `{"a":${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}}`
-const list = (count: number): string => `{"a":[${'1,'.repeat(count - 1)}1]}`
+const list = (count: number, item = '1'): string => `{"a":[${`${item},`.repeat(count - 1)}${item}]}`
 const members = (count: number): string => `{${'"k":1,'.repeat(count - 1)}"k":1}`
 const refused = (code: string, param: string | null = null): object => ({ ok: false, code, param })
 
@@ -41,7 +41,61 @@ t.test('scanBody: the last duplicate counts, in any spelling, as JSON.parse has 
   t.match(scan('{"\\u006dodel":"a","model":"b"}'), { model: { value: 'b' } })
   t.match(scan('{"stream":"yes","stream":false}'), { ok: true, stream: false })
   t.match(scan('{"model":7,"model":"b"}'), { model: { value: 'b' } })
-  t.match(scan('{"model":"b","model":null}'), { model: null })
+  t.match(scan('{"model":null,"model":"b"}'), { model: { value: 'b' } })
+})
+
+/** Whether Go's encoding/json reads the key as the field of this name (`foldName` of its fields). */
+const GO_READS: readonly (readonly [key: string, field: string | null])[] = [
+  ['Model', 'model'],
+  ['MODEL', 'model'],
+  ['mOdEl', 'model'],
+  ['STREAM', 'stream'],
+  ['\u017ftream', 'stream'],
+  ['Previous_Response_Id', 'previous_response_id'],
+  ['previou\u017f_response_id', 'previous_response_id'],
+  ['N', 'n'],
+  ['Max_Tokens', 'max_tokens'],
+  ['max_to\u212aens', 'max_tokens'],
+  ['MAX_TO\u212aEN\u017f', 'max_tokens'],
+  ['max_completion_to\u212aens', 'max_completion_tokens'],
+  ['mod\u00e9l', null],
+  ['m\u03bfdel', null],
+  ['model ', null],
+  ['models', null],
+  ['mode', null],
+  ['max-tokens', null],
+  ['maxtokens', null],
+  ['\u017ftreaming', null],
+  ['m\u212adel', null],
+  ['\uff4dodel', null],
+  ['\u0130', null],
+  ['', null],
+]
+
+const escaped = (key: string): string =>
+  Array.from(key, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+
+t.test('scanBody: a key that engines in Go read as one of ours is refused', async (t) => {
+  for (const [key, field] of GO_READS) {
+    for (const spelling of [key, escaped(key)]) {
+      const wanted = field === null ? { ok: true } : refused('ambiguous_key', key)
+      t.match(scan(`{"${spelling}":null}`), wanted, `${spelling} alone`)
+      if (field === null) continue
+      t.match(scan(`{"${field}":null,"${spelling}":1}`), wanted, `${spelling} after the exact key`)
+      t.match(scan(`{"${spelling}":{},"${field}":null}`), wanted, `${spelling} before it`)
+    }
+    t.match(scan(`{"a":{"${key}":1},"b":[{"${key}":2}]}`), { ok: true }, `${key}, deeper`)
+  }
+  t.match(scan('{"Model":"a"'), refused('invalid_json'))
+  t.match(scan('{"Model":1,"STREAM":2}'), refused('ambiguous_key', 'Model'), 'the first one')
+})
+
+t.test('scanBody: null after a value is read in two ways, so it is refused', async (t) => {
+  // Go leaves the value as it is; JSON.parse has null.
+  t.match(scan('{"model":"b","model":null}'), refused('ambiguous_key', 'model'))
+  t.match(scan('{"stream":true,"\\u0073tream":null}'), refused('ambiguous_key', 'stream'))
+  t.match(scan('{"n":null,"n":null}'), { ok: true })
+  t.match(scan('{"model":"a","model":null,"model":"b"}'), { model: { value: 'b' } })
 })
 
 t.test('scanBody: the larger bound, and none that is none', async (t) => {
@@ -61,7 +115,6 @@ t.test('scanBody: the response that this one goes on from', async (t) => {
   t.match(scan(`{${key}:"resp_\\u0031\\/"}`), { previousId: 'resp_1/' }, 'as JSON reads it')
   t.match(scan('{"previous\\u005fresponse_id":"a"}'), { previousId: 'a' })
   t.match(scan(`{${key}:"a","\\u0070revious_response_id":"b"}`), { previousId: 'b' })
-  t.match(scan(`{${key}:"a",${key}:null}`), { previousId: null })
   for (const value of ['null', '1', 'true', '{}', '[]', '["a"]', `{${key}:"a"}`]) {
     t.match(scan(`{${key}:${value}}`), { ok: true, previousId: null }, value)
   }
@@ -124,8 +177,11 @@ t.test('scanBody B47: depth', async (t) => {
 })
 
 t.test('scanBody B48: size in values, members, digits', async (t) => {
-  t.match(scan(list(999_998)), { ok: true })
-  t.strictSame(scan(list(999_999)), refused('json_too_complex'))
+  t.match(scan(`{"input":[${'[1,-2.5e3],'.repeat(499_000)}[1]]}`), { ok: true }, 'token arrays')
+  t.match(scan(list(3_000_000)), { ok: true }, 'numbers do not count')
+  t.match(scan(list(999_997, '{}')), { ok: true })
+  t.strictSame(scan(list(999_999, '{}')), refused('json_too_complex'))
+  t.strictSame(scan(list(999_999, 'null')), refused('json_too_complex'))
   t.match(scan(members(100_000)), { ok: true })
   t.strictSame(scan(members(100_001)), refused('json_too_complex'))
   t.match(scan(`{"seed":${'9'.repeat(10_000)}}`), { ok: true })
