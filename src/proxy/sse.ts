@@ -16,9 +16,10 @@ export class EventSplitter {
   #lineStart = true
   /** Was the last byte a CR that may yet be followed by its LF? */
   #afterCr = false
+  /** Has some of the event that is arriving been given away? */
+  #spilt = false
 
-  /** Is the event that is arriving longer than 1 MiB? Then take the tail, push no more, and pass
-   *  on what follows as it comes. */
+  /** Is the event that is arriving longer than 1 MiB? Then `spill` it, and what follows of it. */
   get overflow(): boolean {
     return this.#heldBytes > HELD_BYTES_MAX
   }
@@ -34,7 +35,7 @@ export class EventSplitter {
       // The second half of a CRLF. Where it ends an event that is out already, it follows it alone.
       if (chunk[0] === LF) {
         at = 1
-        if (this.#heldBytes === 0) {
+        if (this.#heldBytes === 0 && !this.#spilt) {
           events.push(chunk.subarray(0, 1))
           start = 1
         }
@@ -68,8 +69,18 @@ export class EventSplitter {
     return this.#held[0] ?? NOTHING
   }
 
+  /** Gives away what has come of an event that is not complete. The next event is the rest of it. */
+  spill(): Buffer {
+    const tail = this.tail()
+    this.#held = []
+    this.#heldBytes = 0
+    this.#spilt = true
+    return tail
+  }
+
   #take(chunk: Buffer, start: number, end: number): Buffer {
     const rest = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)
+    this.#spilt = false
     if (this.#heldBytes === 0) return rest
     const event = Buffer.concat([...this.#held, rest])
     this.#held = []

@@ -1,5 +1,5 @@
 import { fieldsOf, objectOf } from '../core/answer-read.ts'
-import { tailEndsProperly } from '../core/answer-tail.ts'
+import { LargeEvent } from '../core/answer-large.ts'
 import { classifyEvent, type EventVerdict, screenEvent } from '../core/answer.ts'
 import {
   type AnswerReader,
@@ -12,12 +12,18 @@ import { replaceModel } from './rewrite.ts'
 import { EventSplitter } from './sse.ts'
 import { madeId } from './sticky.ts'
 
-/** Kept of a stream whose events are too large to be looked at, to see how it ends. */
-const TAIL_BYTES = 16 * 1024
-
+const decoder = new TextDecoder()
+const NOTHING: Step = { out: [], content: 0, failure: null }
+/** What is left over at a proper end goes on. */
+const LAST: EventVerdict = { kind: 'end', content: false, finished: [], open: [] }
 const TRUNCATED: Failure = {
   code: 'upstream_truncated',
   message: 'The stream ended without a finish_reason.',
+}
+
+interface Read {
+  readonly verdict: EventVerdict
+  readonly failure: Failure | null
 }
 
 /**
@@ -34,7 +40,8 @@ export class StreamReader implements AnswerReader {
   #committed = false
   #finished = false
   #done = false
-  #raw: Buffer | null = null
+  /** The event that is passing by, as it is too large to be held. */
+  #large: LargeEvent | null = null
   #named = false
 
   constructor(options: ReaderOptions) {
@@ -42,46 +49,44 @@ export class StreamReader implements AnswerReader {
   }
 
   push(chunk: Buffer): Step {
-    if (this.#raw !== null) return { out: [this.#keepTail(chunk)], content: 1, failure: null }
     const out: Buffer[] = []
     let content = 0
     for (const event of this.#splitter.push(chunk)) {
-      const { verdict, failure } = this.#read(event)
-      if (verdict !== null && hasContent(verdict)) content++
+      // What follows the end of an answer is no part of it, not even an error.
+      if (this.complete()) break
+      const large = this.#large
+      const { verdict, failure } =
+        large === null ? this.#read(event) : this.#readLarge(large, event)
+      if (large !== null) out.push(event)
+      else if (hasContent(verdict)) content++
       if (failure !== null) return { out, content, failure }
-      this.#hand(event, verdict, out)
+      if (large === null) this.#hand(event, verdict, out)
     }
-    if (this.#splitter.overflow) return this.#goRaw(out, content + 1)
+    if (this.#large !== null || this.#splitter.overflow) content += this.#passBy(out)
     if (this.#heldBytes <= HELD_BYTES_MAX) return { out, content, failure: null }
     const message = 'It sent a megabyte of events without content.'
     return { out, content, failure: { code: 'upstream_protocol_error', message } }
   }
 
   end(): Step {
-    if (this.#raw !== null) {
-      const proper = tailEndsProperly(this.#options.api, this.#raw.toString('latin1'))
-      const failure = proper ? null : TRUNCATED
-      return { out: [], content: 0, failure }
-    }
+    if (this.complete()) return NOTHING
     const rest = this.#splitter.tail()
+    const large = this.#large
     // A last event may lack its blank line; the end of the body ends it.
-    const { verdict, failure } =
-      rest.length > 0 ? this.#read(rest) : { verdict: null, failure: null }
-    if (failure !== null) return { out: [], content: 0, failure }
+    const { verdict, failure } = large === null ? this.#read(rest) : this.#readLarge(large, rest)
+    if (failure !== null) return { ...NOTHING, failure }
     // What is left over and is nothing of an answer was cut: half a `[DONE]`, half a usage.
-    const ragged = verdict?.kind === 'neutral' && isRagged(rest)
-    if (ragged || !this.#proper()) return { out: [], content: 0, failure: TRUNCATED }
+    const ragged = verdict.kind === 'neutral' && isRagged(large === null ? rest : large.end())
+    if (ragged || !this.#proper()) return { ...NOTHING, failure: TRUNCATED }
     const out: Buffer[] = []
-    if (rest.length > 0)
-      this.#hand(rest, { kind: 'end', content: false, finished: [], open: [] }, out)
-    return { out, content: 0, failure: null }
+    if (large !== null) out.push(rest)
+    else if (rest.length > 0) this.#hand(rest, LAST, out)
+    return { ...NOTHING, out }
   }
 
   complete(): boolean {
-    const { api } = this.#options
-    if (this.#raw !== null) return tailEndsProperly(api, this.#raw.toString('latin1'))
     // A stream of responses has no `[DONE]`: its last event is its end.
-    return (this.#done || api === 'responses') && this.#proper()
+    return (this.#done || (this.#finished && this.#options.api === 'responses')) && this.#proper()
   }
 
   #proper(): boolean {
@@ -89,10 +94,18 @@ export class StreamReader implements AnswerReader {
   }
 
   /** What an event is; the cheap look suffices for most of them once content flows. */
-  #read(event: Buffer): { verdict: EventVerdict; failure: Failure | null } {
+  #read(event: Buffer): Read {
     const { api, n } = this.#options
     const quick = this.#committed && n === 1 ? screenEvent(api, event) : null
     const verdict = quick ?? classifyEvent(api, event)
+    return { verdict, failure: this.#note(verdict) }
+  }
+
+  /** `rest`: the last of the event that passed by. */
+  #readLarge(large: LargeEvent, rest: Buffer): Read {
+    this.#large = null
+    large.push(rest)
+    const verdict = classifyEvent(this.#options.api, large.end())
     return { verdict, failure: this.#note(verdict) }
   }
 
@@ -123,14 +136,10 @@ export class StreamReader implements AnswerReader {
     const { model } = this.#options
     const bytes = model === null ? event : replaceModel(event, model)
     // An answer may end without a visible token; its end is then the first thing to show.
-    this.#committed ||= hasContent(verdict) || verdict.kind === 'end'
+    const shows = hasContent(verdict) || verdict.kind === 'end'
     this.#noteId(event)
-    if (this.#committed) {
-      if (this.#held.length > 0) out.push(...this.#held)
-      this.#held = []
-      this.#heldBytes = 0
-      out.push(bytes)
-    } else {
+    if (this.#committed || shows) this.#pass(bytes, out)
+    else {
       this.#held.push(bytes)
       this.#heldBytes += bytes.length
     }
@@ -146,18 +155,25 @@ export class StreamReader implements AnswerReader {
     onId?.(id)
   }
 
-  /** One event is larger than what we look at: let it through, and watch only how it all ends. */
-  #goRaw(out: Buffer[], content: number): Step {
-    this.#committed = true
-    out.push(...this.#held, this.#keepTail(this.#splitter.tail()))
-    this.#held = []
-    return { out, content, failure: null }
+  /** Lets what there is of a large event go on, and looks at it as it goes by. Answers how much
+   *  content is told by that. */
+  #passBy(out: Buffer[]): number {
+    const begins = this.#large === null
+    this.#large ??= new LargeEvent(this.#options.api)
+    const piece = this.#splitter.spill()
+    this.#large.push(piece)
+    const { model } = this.#options
+    this.#pass(begins && model !== null ? replaceModel(piece, model) : piece, out)
+    return begins ? 1 : 0
   }
 
-  #keepTail(chunk: Buffer): Buffer {
-    const all = this.#raw === null ? chunk : Buffer.concat([this.#raw, chunk])
-    this.#raw = Buffer.from(all.subarray(Math.max(0, all.length - TAIL_BYTES)))
-    return chunk
+  /** These bytes go on, after what was held. */
+  #pass(bytes: Buffer, out: Buffer[]): void {
+    this.#committed = true
+    if (this.#held.length > 0) out.push(...this.#held)
+    this.#held = []
+    this.#heldBytes = 0
+    out.push(bytes)
   }
 }
 
@@ -166,8 +182,8 @@ function hasContent(verdict: EventVerdict): boolean {
 }
 
 /** Is this half an event? Blank lines, comments and whole objects may be the last of a stream. */
-function isRagged(rest: Buffer): boolean {
-  const text = rest.toString('utf8').trim()
+function isRagged(rest: Uint8Array): boolean {
+  const text = decoder.decode(rest).trim()
   if (text === '' || text.startsWith(':')) return false
   return objectOf(fieldsOf(text).data) === null
 }

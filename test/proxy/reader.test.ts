@@ -96,8 +96,46 @@ t.test('StreamReader lets an event through that is too large to look at', async 
   for (let at = 0; at < huge.length; at += 65_536)
     out += text(push(reader, huge.slice(at, at + 65_536)))
   t.equal(out, huge)
-  t.equal(reader.end().failure?.code, 'upstream_truncated', 'and still watches how it ends')
-  push(reader, finish('stop') + DONE)
+  t.equal(stream().end().failure?.code, 'upstream_truncated')
+  t.notOk(reader.complete(), 'and still watches how it ends')
+  t.equal(text(push(reader, finish('stop') + DONE)), finish('stop') + DONE)
+  t.ok(reader.complete())
+  t.equal(reader.end().failure, null)
+})
+
+t.test('StreamReader reads a large event in whatever pieces it comes', async (t) => {
+  const pad = 'y'.repeat(1_100_000)
+  const large = `data: {"choices":[{"finish_reason":"stop","index":0,"delta":{"content":"${pad}"}}]}`
+  for (const end of ['\n\n', '\r\n\r\n', '\r\r', '']) {
+    const reader = stream({ model: 'mine' })
+    let out = text(push(reader, large.slice(0, 1_060_000)))
+    for (const piece of [large.slice(1_060_000), ...end]) out += text(push(reader, piece))
+    t.equal(out, large + end)
+    t.equal(reader.end().failure, null)
+  }
+  const error = stream()
+  push(error, token('a'))
+  const step = push(error, `data: {"x":"${pad}","error":{"message":"boom"}}\n\n`)
+  t.match(step.failure ?? push(error, '\n').failure, { code: 'upstream_error', message: 'boom' })
+})
+
+t.test('StreamReader writes the name of the client into a large event, too', async (t) => {
+  const reader = stream({ model: 'mine' })
+  const large = token('y'.repeat(1_100_000))
+  const out =
+    text(push(reader, large.slice(0, 1_060_000))) + text(push(reader, large.slice(1_060_000)))
+  t.equal(out, large.replace('"up"', '"mine"'))
+})
+
+t.test('StreamReader ends with the answer, whatever follows', async (t) => {
+  const reader = stream()
+  push(reader, token('a') + finish('stop'))
+  t.notOk(reader.complete(), 'usage may follow')
+  const late = 'data: {"error":{"message":"late"}}\n\n'
+  const step = push(reader, DONE + late)
+  t.equal(step.failure, null)
+  t.equal(text(step), DONE)
+  t.equal(push(reader, late).failure, null)
   t.equal(reader.end().failure, null)
 })
 
