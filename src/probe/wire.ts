@@ -119,7 +119,8 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
           if (statusCode < 200) return
           phase = 'body'
           status = statusCode
-          contentType = String(headers['content-type'] ?? '').toLowerCase()
+          // One that is sent twice counts once.
+          contentType = [headers['content-type'] ?? ''].flat()[0]?.toLowerCase() ?? ''
         },
         onResponseData(_controller, chunk) {
           chunks.push(chunk)

@@ -46,6 +46,10 @@ export function attemptInput(
       const options = { api: lane.api, n: scan.n, model: back, onId, wrap }
       return isEventStream(head) ? new StreamReader(options) : new BodyReader(options)
     },
+    onBug: (error) => {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      deps.emit({ type: 'bug', where: 'attempt', message })
+    },
     clock: deps.clock,
   }
 }

@@ -11,6 +11,7 @@ import {
   failedByContent,
   failedByStatus,
   failedByTransport,
+  withOneType,
 } from './ending.ts'
 import type { Connection, Pool } from './pools.ts'
 import type { AnswerReader } from './reader.ts'
@@ -38,6 +39,8 @@ export interface AttemptInput {
   readonly mapped: boolean
   /** The reader for an answer that is to be judged, by its head. */
   readonly readerFor: (head: AnswerHead) => AnswerReader
+  /** Something of ours threw while it read the answer. */
+  readonly onBug: (error: unknown) => void
   readonly clock: Clock
 }
 
@@ -47,6 +50,8 @@ const HINTS_MAX = 32
 const ERROR_BODY_MAX = 1024 * 1024
 /** The body of an error status must arrive within this time; it is not worth more. */
 const ERROR_BODY_MS = 2_000
+/** An engine may take so long to end the body of an answer that has ended; then it is closed. */
+const SETTLE_MS = 1_000
 
 /**
  * One try at one upstream: connect, send, wait for content, relay. It ends exactly once, in
@@ -72,6 +77,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #heard = false
   #errorBody: Buffer[] = []
   #errorSize = 0
+  /** Has the answer ended, while the body that carried it is still open? */
+  #settling = false
   #cancelTimer = (): void => {}
 
   constructor(input: AttemptInput, sink: AttemptSink) {
@@ -88,17 +95,18 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   /** Gives up at once; the upstream sees its connection close. */
   abort(): void {
-    this.#end({ kind: 'aborted' }, false)
+    this.#end({ kind: 'aborted' }, 'broken')
   }
 
   /** Gives up with an ending that somebody else decided. */
   stop(ending: AttemptEnding): void {
-    this.#end(ending, false)
+    this.#end(ending, 'broken')
   }
 
   /** The client can take more. */
   resume(): void {
-    this.#controller?.resume()
+    // After the end the connection may carry the answer of somebody else.
+    if (!this.#ended) this.#controller?.resume()
   }
 
   /** May the same request be sent again? What nobody judges may only where HTTP says so. */
@@ -119,7 +127,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   // What undici tells of a dispatch. It says no more after an error, so that a replay hears of
-  // itself alone; what comes after the end is not listened to.
+  // itself alone; what comes after the end is not listened to. An exception must not reach undici,
+  // which would take it for the end of the answer.
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     if (this.#ended) controller.abort(new Error('abandoned'))
@@ -136,21 +145,48 @@ export class Attempt implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
   ): void {
     if (this.#ended) return
-    if (status >= 200) this.#onHead({ status, headers })
-    else if (++this.#hints > HINTS_MAX) {
-      this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
+    try {
+      if (status >= 200) this.#onHead({ status, headers })
+      else if (++this.#hints > HINTS_MAX) {
+        this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
+      }
+    } catch (error) {
+      this.#endByBug(error)
     }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#ended) this.#onData(chunk, controller)
+    if (this.#ended) return
+    try {
+      this.#onData(chunk, controller)
+    } catch (error) {
+      this.#endByBug(error)
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.#ended) return this.#settle(true)
+    try {
+      this.#onEnd()
+    } catch (error) {
+      this.#endByBug(error)
+    }
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (!this.#ended) this.#onError(error, this.#reused)
+    if (this.#ended) return this.#settle(false)
+    try {
+      this.#onError(error, this.#reused)
+    } catch (bug) {
+      this.#endByBug(bug)
+    }
   }
 
-  #onHead(head: AnswerHead): void {
+  #onHead(given: AnswerHead): void {
+    const head = withOneType(given)
+    if (head === null) {
+      return this.#endByFailure('upstream_protocol_error', 'It sent two different Content-Types.')
+    }
     this.#head = head
     if (!this.#input.judged) this.#commit(null)
     if (this.#action(head) === 'judge') this.#reader = this.#input.readerFor(head)
@@ -172,8 +208,10 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return
     }
     const step = this.#reader.push(chunk)
-    if (this.#deliver(step.out, step.content)) controller.pause()
+    const full = this.#deliver(step.out, step.content)
     if (step.failure !== null) this.#endByFailure(step.failure.code, step.failure.message)
+    else if (this.#reader.complete()) this.#finish()
+    else if (full) controller.pause()
   }
 
   /** Hands events on; answers true when the client asks for a pause. */
@@ -192,8 +230,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#sink.commit(this.#head, length)
   }
 
-  onResponseEnd(): void {
-    if (this.#ended) return
+  #onEnd(): void {
     const head = this.#head
     if (head === null) return this.#onError(new Error('ended without an answer'), false)
     if (this.#reader === null) return this.#endByStatus(head, true)
@@ -201,21 +238,35 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#deliver(step.out, step.content, true)
     if (step.failure !== null) return this.#endByFailure(step.failure.code, step.failure.message)
     this.#commit(0)
-    this.#end({ kind: 'finished' }, true)
+    this.#end({ kind: 'finished' }, 'clean')
   }
 
-  /** A status that is not to be judged by its content (design D18). */
-  #endByStatus(head: AnswerHead, clean: boolean): void {
+  /** A status that is not to be judged by its content (design D18). `whole`: so is its body. */
+  #endByStatus(head: AnswerHead, whole: boolean): void {
     if (this.#errorSize > ERROR_BODY_MAX) {
       return this.#endByFailure('upstream_protocol_error', 'Its error is larger than a megabyte.')
     }
     const answer = { ...head, body: Buffer.concat(this.#errorBody) }
-    this.#end(failedByStatus(this.#action(head), answer) ?? { kind: 'passed', answer }, clean)
+    const failed = failedByStatus(this.#action(head), answer)
+    if (whole) return this.#end(failed ?? { kind: 'passed', answer }, 'clean')
+    // Half a body is nothing to pass on: it would look whole.
+    if (failed !== null) return this.#end({ ...failed, answer: null }, 'broken')
+    this.#endByFailure('upstream_truncated', `It answered ${head.status}, and its body broke off.`)
   }
 
   #endByFailure(code: ErrorCode, detail: string): void {
-    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, false)
-    this.#end(failedByContent(code, detail), false)
+    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, 'broken')
+    this.#end(failedByContent(code, detail), 'broken')
+  }
+
+  /** Whatever it was in the answer: the client gets a whole error or a cut, and another upstream may
+   *  be asked. It proves nothing against this one. */
+  #endByBug(error: unknown): void {
+    this.#input.onBug(error)
+    const code = 'upstream_protocol_error'
+    const detail = 'The gate failed to read its answer; this is a bug in gengate.'
+    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, 'broken')
+    this.#end({ ...failedByContent(code, detail), why: 'ours' }, 'broken')
   }
 
   #onError(error: unknown, reused: boolean): void {
@@ -228,23 +279,39 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#head === null) {
       const failed = failedByTransport(error)
       // The first try may have been seen, whatever became of the second.
-      return this.#end(this.#replayed ? { ...failed, why: 'reset', sent: true } : failed, false)
+      return this.#end(this.#replayed ? { ...failed, why: 'reset', sent: true } : failed, 'broken')
     }
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
-    // All that was promised may have arrived already: `[DONE]`, then a reset.
-    if (this.#reader.complete()) {
-      this.#deliver(this.#reader.end().out, 0, true)
-      return this.#end({ kind: 'finished' }, false)
-    }
     this.#endByFailure('upstream_truncated', `The connection broke (${codeOf(error)}).`)
   }
 
-  #end(ending: AttemptEnding, clean: boolean): void {
+  /** All of the answer is there. */
+  #finish(): void {
+    this.#commit(0)
+    this.#end({ kind: 'finished' }, 'open')
+  }
+
+  /** `open`: the answer has ended, its body has not yet. Only a clean connection is used again. */
+  #end(ending: AttemptEnding, how: 'clean' | 'open' | 'broken'): void {
     if (this.#ended) return
     this.#ended = true
     this.#cancelTimer()
+    if (how === 'clean') this.#input.pool.give(this.#connection)
+    else if (how === 'broken') this.#input.pool.drop(this.#connection)
+    else {
+      this.#settling = true
+      this.#input.pool.settle(this.#connection)
+      this.#cancelTimer = this.#input.clock.after(SETTLE_MS, () => this.#settle(false))
+    }
+    this.#done.resolve(ending)
+  }
+
+  /** The body of an answer that had ended before has ended, too, or never will. */
+  #settle(clean: boolean): void {
+    if (!this.#settling) return
+    this.#settling = false
+    this.#cancelTimer()
     if (clean) this.#input.pool.give(this.#connection)
     else this.#input.pool.drop(this.#connection)
-    this.#done.resolve(ending)
   }
 }

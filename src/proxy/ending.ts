@@ -12,6 +12,18 @@ export interface AnswerHead {
   readonly headers: IncomingHttpHeaders
 }
 
+/**
+ * The head with its `Content-Type` as one text: sent twice with the same value it counts once. Null:
+ * they differ, and nobody can tell what the body is. Pure.
+ */
+export function withOneType(head: AnswerHead): AnswerHead | null {
+  const given: unknown = head.headers['content-type']
+  if (!Array.isArray(given)) return head
+  const [first, ...others] = given.map((value) => String(value).trim())
+  const differs = others.some((other) => other.toLowerCase() !== first?.toLowerCase())
+  return differs ? null : { ...head, headers: { ...head.headers, 'content-type': first } }
+}
+
 /** A whole answer of the upstream that may still be passed on. */
 export interface HeldAnswer extends AnswerHead {
   readonly body: Buffer

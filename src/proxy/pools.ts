@@ -66,6 +66,8 @@ export class Pool {
   readonly basePath: string
   readonly #free: Slot[] = []
   readonly #used = new Set<Slot>()
+  /** Used ones whose answer has ended, and whose body has not. */
+  readonly #settling = new Set<Slot>()
   #closed = false
   readonly #nowMs: () => number
 
@@ -93,6 +95,13 @@ export class Pool {
     this.#prune()
   }
 
+  /** Notes that the answer on a connection has ended and that it will soon be given or dropped. */
+  settle(connection: Connection): void {
+    if (!(connection instanceof Slot) || !this.#used.has(connection)) return
+    if (this.#closed) this.drop(connection)
+    else this.#settling.add(connection)
+  }
+
   /** Closes a connection that broke or whose request was given up: the upstream sees it end. */
   drop(connection: Connection): void {
     const slot = this.#release(connection)
@@ -102,11 +111,13 @@ export class Pool {
   /** Closes idle connections now, and used ones as they are given back. */
   close(): void {
     this.#closed = true
+    for (const slot of this.#settling) this.drop(slot)
     for (const slot of this.#free.splice(0)) destroy(slot)
   }
 
   #release(connection: Connection): Slot | undefined {
     const slot = connection instanceof Slot ? connection : undefined
+    if (slot !== undefined) this.#settling.delete(slot)
     return slot !== undefined && this.#used.delete(slot) ? slot : undefined
   }
 

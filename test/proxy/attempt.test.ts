@@ -38,7 +38,13 @@ async function upstream(t: Test, play: Play): Promise<{ pool: Pool; requests: ()
 }
 
 function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
-  const seen = { status: 0, length: null as number | null, body: '', content: 0 }
+  const seen = {
+    status: 0,
+    length: null as number | null,
+    body: '',
+    content: 0,
+    bugs: [] as string[],
+  }
   const running = new Attempt(
     {
       pool,
@@ -53,6 +59,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
         const sse = String(head.headers['content-type']).startsWith('text/event-stream')
         return sse ? new StreamReader(options) : new BodyReader(options)
       },
+      onBug: (error) => seen.bugs.push(String(error)),
       clock: systemClock,
       ...over,
     },
@@ -84,7 +91,7 @@ t.test('an answer is committed whole, with its length', async (t) => {
   const { pool } = await upstream(t, (socket) => socket.write(json(ANSWER)))
   const { running, seen } = attempt(pool)
   t.strictSame(await running.done, { kind: 'finished' })
-  t.strictSame(seen, { status: 200, length: ANSWER.length, body: ANSWER, content: 0 })
+  t.strictSame(seen, { status: 200, length: ANSWER.length, body: ANSWER, content: 0, bugs: [] })
 })
 
 t.test(
@@ -192,4 +199,34 @@ t.test('abort() before the connection exists sends nothing', async (t) => {
   t.strictSame(await running.done, { kind: 'aborted' })
   await new Promise((resolve) => setTimeout(resolve, 50))
   t.equal(requests(), 0)
+})
+
+const broken = (): never => {
+  throw new TypeError('ours')
+}
+t.test('an exception of ours while it reads an answer is one ending and is told', async (t) => {
+  const fine = { push: () => ({ out: [], content: 0, failure: null }), complete: () => false }
+  for (const reader of [
+    { ...fine, push: broken, end: broken },
+    { ...fine, end: broken },
+  ]) {
+    const { pool } = await upstream(t, (socket) => socket.write(json(ANSWER)))
+    const { running, seen } = attempt(pool, { readerFor: () => reader })
+    t.match(await running.done, { kind: 'failed', why: 'ours', code: 'upstream_protocol_error' })
+    t.strictSame(seen, { status: 0, length: null, body: '', content: 0, bugs: ['TypeError: ours'] })
+  }
+  const { pool } = await upstream(t, (socket) => socket.write(json(ANSWER)))
+  t.match(await attempt(pool, { readerFor: broken }).running.done, { kind: 'failed', why: 'ours' })
+})
+
+t.test('a connection whose answer has ended is closed with its pool', async (t) => {
+  const seen = { closed: false }
+  const { pool } = await upstream(t, (socket) => {
+    socket.on('close', () => (seen.closed = true))
+    socket.write(`${SSE}${event('{"content":"a"}', '"stop"')}data: [DONE]\n\n`)
+  })
+  t.equal((await attempt(pool).running.done).kind, 'finished')
+  pool.close()
+  while (!seen.closed) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.ok(seen.closed)
 })

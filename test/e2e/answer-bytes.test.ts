@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import {
+  answerOf,
+  chunk,
+  event,
+  json,
+  type RawUpstream,
+  rawUpstream,
+  SSE_END,
+  SSE_HEAD,
+} from '../support/raw-upstream.ts'
+import { startGate, type TestGate } from '../support/start-gate.ts'
+
+// Goal: how the bytes of an answer end, break or lie about themselves never decides what a client
+// gets.
+// Method: upstreams of raw bytes, which nobody probes.
+
+const fixture = (name: string): Buffer =>
+  readFileSync(new URL(`../fixtures/cases/${name}.http`, import.meta.url))
+const playing =
+  (bytes: Buffer | string): RawUpstream['play'] =>
+  (socket) =>
+    void socket.write(bytes)
+
+async function gateOver(
+  t: Test,
+  ...plays: RawUpstream['play'][]
+): Promise<{ gate: TestGate; ups: RawUpstream[] }> {
+  const ups = await Promise.all(plays.map((play) => rawUpstream(t, play)))
+  const names = ups.map((_, i) => String.fromCodePoint(97 + i))
+  const own = names.flatMap((name) => [
+    [`GENGATE_${name.toUpperCase()}_PROBE`, 'off'],
+    [`GENGATE_${name.toUpperCase()}_MODEL`, 'm'],
+  ])
+  const list = names.map((name, i) => `${name}=${ups[i]?.url}`).join(',')
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: list, ...Object.fromEntries(own) })
+  return { gate, ups }
+}
+const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
+  post(`${gate.url}/v1/chat/completions`, chatBody(over), { signal: AbortSignal.timeout(5_000) })
+const stream = (gate: TestGate) => chat(gate, { stream: true })
+const inFlight = async (gate: TestGate): Promise<number> => {
+  const status = await (await fetch(`${gate.url}/gate/status`)).json()
+  return (status as { upstreams: { in_flight: number }[] }).upstreams[0]?.in_flight ?? -1
+}
+
+t.test('a stream ends with its [DONE], though the engine leaves its body open', async (t) => {
+  const { gate, ups } = await gateOver(t, playing(fixture('stream-open-after-done')))
+  const seen = await readStream(await stream(gate))
+  t.match(seen, { text: 'one two', done: true, broken: false, error: null })
+  t.equal(await inFlight(gate), 0, 'and is not in flight any more')
+  await gate.until(() => ups[0]?.sockets.size === 0, 3_000)
+  t.equal(gate.reason('a'), 'ok')
+})
+
+t.test('an engine that ends its body a little later keeps its connection', async (t) => {
+  const { gate, ups } = await gateOver(t, (socket) => {
+    const whole = SSE_HEAD + chunk(event('a')) + SSE_END
+    socket.write(whole.slice(0, -5))
+    setTimeout(() => socket.write(whole.slice(-5)), 100)
+  })
+  for (let i = 0; i < 3; i++) {
+    t.match(await readStream(await stream(gate)), { text: 'a', done: true, broken: false })
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  t.equal(ups[0]?.sockets.size, 1)
+})
+
+t.test('an error after the end of a stream is no part of it', async (t) => {
+  const late = `data: {"error":{"message":"late"}}\n\n`
+  for (const parted of [true, false]) {
+    const { gate } = await gateOver(t, (socket) => {
+      const end = chunk(event('', 'stop') + (parted ? '' : `data: [DONE]\n\n${late}`))
+      socket.write(SSE_HEAD + chunk(event('a')) + end)
+      if (parted) socket.write(chunk('data: [DONE]\n\n') + chunk(late))
+    })
+    const seen = await readStream(await stream(gate))
+    t.match(seen, { text: 'a', done: true, broken: false, error: null })
+    t.equal(gate.reason('a'), 'ok')
+  }
+})
+
+t.test('a last event of over a megabyte is read, whatever the order of its keys', async (t) => {
+  const text = 'x'.repeat(1_500_000)
+  const last = `data: {"choices":[{"finish_reason":"stop","index":0,"delta":{"content":"${text}"}}]}\n\n`
+  const { gate } = await gateOver(t, (socket) => {
+    socket.write(SSE_HEAD + chunk(event('a')) + chunk(last) + chunk('data: [DONE]\n\n'))
+  })
+  const seen = await readStream(await stream(gate))
+  t.match(seen, { done: true, broken: false, error: null })
+  t.equal(seen.text.length, text.length + 1)
+})
+
+t.test('a large event that is no end leaves the stream unfinished', async (t) => {
+  const large = event('x'.repeat(1_500_000))
+  const { gate } = await gateOver(t, (socket) => {
+    socket.end(SSE_HEAD + chunk(event('a')) + chunk(large) + chunk('data: [DONE]\n\n0\r\n\r\n'))
+  })
+  t.match(await readStream(await stream(gate)), {
+    done: false,
+    error: { code: 'upstream_truncated' },
+  })
+})
+
+t.test('a Content-Type sent twice counts once', async (t) => {
+  const { gate } = await gateOver(t, playing(fixture('answer-two-content-types')))
+  for (const path of ['/v1/embeddings', '/v1/unknown']) {
+    const answer = await post(`${gate.url}${path}`, '{"model":"m","input":"a"}')
+    t.equal(answer.status, 200, path)
+    t.equal(answer.headers.get('content-type'), 'application/json')
+    t.match(await answer.json(), { data: [{ embedding: [0.1] }] })
+  }
+})
+
+t.test('two different Content-Types are a whole 502, never an empty 200', async (t) => {
+  const twice = json(answerOf('a'), { lines: ['content-type: text/event-stream'] })
+  const { gate } = await gateOver(t, playing(twice))
+  for (const path of ['/v1/chat/completions', '/v1/unknown']) {
+    const answer = await post(`${gate.url}${path}`, chatBody())
+    t.equal(answer.status, 502, path)
+    const { error } = (await answer.json()) as { error: { code: string; message: string } }
+    t.equal(error.code, 'upstream_protocol_error')
+    t.match(error.message, /two different Content-Types/)
+  }
+})
+
+for (const [name, answer] of [
+  ['400', fixture('answer-400-cut-short')],
+  ['500', json('{"error":{"message":"boom"}}', { status: '500 Oops', length: 500 })],
+  ['503', json('{"error":{"message":"busy"}}', { status: '503 Busy', length: 500 })],
+  ['404 that is about a model', json('{"model":1}', { status: '404 No', length: 500 })],
+] as const) {
+  t.test(`a ${name} whose body breaks off is a whole error of the gate's own`, async (t) => {
+    const { gate } = await gateOver(t, (socket) => void socket.end(answer))
+    const seen = await chat(gate)
+    t.equal(seen.status, 502)
+    t.match(await seen.json(), { error: { code: /^upstream_/ } })
+  })
+}
+
+t.test('a 400 whose body breaks off is asked of the next upstream', async (t) => {
+  const whole = json('{"error":{"message":"too long"}}', { status: '400 Bad Request' })
+  const { gate } = await gateOver(
+    t,
+    (socket) => void socket.end(fixture('answer-400-cut-short')),
+    playing(whole),
+  )
+  const seen = await chat(gate)
+  t.equal(seen.status, 400)
+  t.match(await seen.json(), { error: { message: 'too long' } })
+})
