@@ -156,7 +156,8 @@ export class Front {
   #refuse(call: Call, code: ErrorCode, details: Omit<RefusalDetails, 'requestId'> = {}): false {
     const { detail = '', param = null, headers = {} } = details
     const { requestId } = call
-    this.#send(call, errorAnswer(code, { requestId, detail, param, headers }))
+    const path = this.#pathOf(call)
+    this.#send(call, errorAnswer(code, { requestId, path, detail, param, headers }))
     return false
   }
 
@@ -173,9 +174,12 @@ export class Front {
     const handed = this.#admitted.get(request)
     response.writeHead(answer.status, { ...answer.headers, ...handed?.cors })
     response.end(answer.body)
-    // What the guards refused has no canonical path: the raw one, never its query.
-    const path = handed?.path ?? (pathOf(request.url ?? '') || '-')
-    this.#told(answer, requestId, path)
+    this.#told(answer, requestId, this.#pathOf(call))
+  }
+
+  /** What the guards refused has no canonical path: the raw one, never its query. */
+  #pathOf({ request }: Call): string {
+    return this.#admitted.get(request)?.path ?? (pathOf(request.url ?? '') || '-')
   }
 
   #told(answer: Answer, requestId: string, path: string): void {

@@ -191,8 +191,8 @@ export class Exchange {
     else {
       // Up to half a second of its own, so that clients do not come back in step.
       const after = retryAfterMs(store.current, clock.nowMs()) + 500 * random()
-      const { requestId, cors } = this.#asked
-      const about = { detail, param, retryAfterMs: after, requestId, headers: cors }
+      const { requestId, path, cors } = this.#asked
+      const about = { detail, param, retryAfterMs: after, requestId, path, headers: cors }
       const answer = errorAnswer(code, about)
       this.#writer.answer(answer.status, answer.headers, answer.body)
     }

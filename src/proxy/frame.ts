@@ -1,7 +1,7 @@
 import type { AnswerApi } from '../core/answer.ts'
 import { fieldsOf, isObject, type JsonObject, objectOf } from '../core/answer-read.ts'
-import { toOpenAiBody } from '../errors/body.ts'
-import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
+import { anthropicTypeOf, toOpenAiBody } from '../errors/body.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
 import { EventSplitter } from './sse.ts'
 
 /**
@@ -15,7 +15,7 @@ export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequ
     case 'responses':
       return responseFrame(error, sequence)
     case 'messages':
-      return messageFrame({ type: messageType(code), message: error.message, code })
+      return messageFrame({ type: anthropicTypeOf(code), message: error.message, code })
     case 'chat':
     case 'completions':
     case 'embeddings':
@@ -78,13 +78,6 @@ function responseFrame(error: JsonObject, sequence: number): string {
 
 function messageFrame(error: JsonObject): string {
   return `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`
-}
-
-/** Anthropic's word for an error that a status of ours goes with. */
-function messageType(code: ErrorCode): string {
-  const { status } = ERRORS[code]
-  if (status === 503) return 'overloaded_error'
-  return status >= 500 ? 'api_error' : 'invalid_request_error'
 }
 
 /** The error in a JSON body: an object (OpenAI and most engines), a text (mlx-lm), or the body

@@ -147,10 +147,11 @@ export class Proxy {
   }
 
   #refuse(response: ServerResponse, handed: Handed, what: Refusal): void {
-    const { requestId, cors } = handed
+    const { requestId, path, cors } = handed
     const close = what.close === true ? { connection: 'close' } : {}
     const answer = errorAnswer(what.code, {
       requestId,
+      path,
       detail: what.detail ?? '',
       param: what.param ?? null,
       headers: { ...cors, ...what.headers, ...close },
@@ -160,7 +161,7 @@ export class Proxy {
     this.#deps.emit({
       type: 'refused',
       requestId,
-      path: handed.path,
+      path,
       status: answer.status,
       code: what.code,
     })

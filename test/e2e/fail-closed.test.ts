@@ -29,6 +29,37 @@ t.test('nothing to serve is a reasoned 503 after the hold', async (t) => {
   t.equal((await fetch(`${gate.url}/health`)).status, 503)
 })
 
+t.test("every error on /v1/messages has Anthropic's shape, wherever it arises", async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const env = { GENGATE_HOLD_MS: '100', GENGATE_API_KEYS: 'key' }
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_A_ENGINE: 'vllm',
+    ...env,
+  })
+  await gate.untilReason('a', 'ok')
+  const key = { 'x-api-key': 'key' }
+  const json = { ...key, 'content-type': 'application/json' }
+  const ask = (init: RequestInit, path = '/v1/messages'): Promise<Response> =>
+    fetch(`${gate.url}${path}`, { method: 'POST', headers: json, body: '{}', ...init })
+  const tells = async (answer: Response, status: number, type: string): Promise<void> => {
+    const body = (await answer.json()) as { error: { code: string } }
+    t.equal(answer.status, status, body.error.code)
+    t.match(body, { type: 'error', error: { type, message: /./, code: /^[a-z_]+$/ } })
+    t.match(body, { request_id: answer.headers.get('x-request-id') })
+  }
+  await tells(await ask({ headers: { 'content-type': 'a/b' } }), 401, 'authentication_error')
+  await tells(await ask({ headers: { ...json, origin: 'https://x.y' } }), 403, 'permission_error')
+  await tells(await ask({ headers: key }), 415, 'invalid_request_error')
+  await tells(await ask({ method: 'PUT' }), 405, 'invalid_request_error')
+  await tells(await ask({ body: '{' }), 400, 'invalid_request_error')
+  await tells(await ask({ body: '{' }, '/v1/messages/count_tokens'), 400, 'invalid_request_error')
+  await tells(await ask({ body: '{"model":"nobody"}' }), 404, 'not_found_error')
+  await a.refuse()
+  await gate.untilReason('a', 'refused')
+  await tells(await ask({ body: '{"model":"m"}' }), 503, 'overloaded_error')
+})
+
 t.test('a request that is held is served when an upstream comes back', async (t) => {
   const a = await fakeUpstream(t)
   await a.refuse()

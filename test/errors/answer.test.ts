@@ -59,6 +59,39 @@ t.test('errorAnswer() appends and escapes the detail, and takes extra headers', 
   t.equal(errorAnswer('invalid_api_key', { requestId: 'r' }).headers['www-authenticate'], 'Bearer')
 })
 
+t.test("errorAnswer() speaks to Anthropic's clients in their shape", async (t) => {
+  const about = { requestId: 'r1', detail: 'why', param: 'model' }
+  for (const path of ['/v1/messages', '/v1/messages/count_tokens']) {
+    const { body, headers } = errorAnswer('model_not_found', { ...about, path })
+    t.strictSame(JSON.parse(body), {
+      type: 'error',
+      error: {
+        type: 'not_found_error',
+        message: `${ERRORS.model_not_found.message} why`,
+        param: 'model',
+        code: 'model_not_found',
+      },
+      request_id: 'r1',
+    })
+    t.equal(headers['x-should-retry'], 'false')
+  }
+  for (const path of ['/v1/messagesx', '/v1/chat/completions', '-']) {
+    t.notOk('type' in JSON.parse(errorAnswer('model_not_found', { ...about, path }).body), path)
+  }
+  const types = codes.map((code) => {
+    const { body } = errorAnswer(code, { requestId: 'r', path: '/v1/messages' })
+    return [code, (JSON.parse(body) as { error: { type: string } }).error.type]
+  })
+  t.match(Object.fromEntries(types), {
+    no_eligible_upstream: 'overloaded_error',
+    request_too_large: 'request_too_large',
+    invalid_api_key: 'authentication_error',
+    origin_not_allowed: 'permission_error',
+    invalid_json: 'invalid_request_error',
+    upstream_truncated: 'api_error',
+  })
+})
+
 t.test('plainAnswer() counts bytes, not characters', async (t) => {
   const answer = plainAnswer(200, { type: 'text/plain; charset=utf-8', body: 'äö' }, 'r')
   t.equal(answer.headers['content-length'], '4')

@@ -181,7 +181,7 @@ const TYPES = new Set([
   'server_error',
 ])
 
-/** Asserts that an answer is an error of the gate's own, whole and in the OpenAI shape. */
+/** Asserts that an answer is an error of the gate's own, whole and in a shape that clients read. */
 export function isError(
   t: Test,
   answer: RawAnswer | null,
@@ -194,10 +194,18 @@ export function isError(
   t.ok(statuses.includes(answer.status), `status ${answer.status} is ${statuses.join('/')}`)
   t.match(answer.headers['x-request-id'], /^.{1,128}$/, 'x-request-id')
   t.match(answer.headers['content-type'], /^application\/json/)
-  const { error } = JSON.parse(answer.body) as { error: Record<string, unknown> }
-  t.strictSame(Object.keys(error), ['message', 'type', 'param', 'code'])
+  const body = JSON.parse(answer.body) as Record<string, unknown>
+  const error = body['error'] as Record<string, unknown>
+  if (body['type'] === 'error') {
+    // In Anthropic's shape, with its own types.
+    t.strictSame(Object.keys(body), ['type', 'error', 'request_id'])
+    t.strictSame(Object.keys(error), ['type', 'message', 'param', 'code'])
+    t.match(error['type'], /_error$|^request_too_large$/)
+  } else {
+    t.strictSame(Object.keys(error), ['message', 'type', 'param', 'code'])
+    t.ok(TYPES.has(String(error['type'])), String(error['type']))
+  }
   t.ok(codes.includes(String(error['code'])), `code ${String(error['code'])} is ${codes.join('/')}`)
-  t.ok(TYPES.has(String(error['type'])), String(error['type']))
   t.ok(String(error['message']).length <= 1_000, 'message is short')
   t.notOk(answer.headers['access-control-allow-origin'], 'no page may read it')
 }
