@@ -10,6 +10,8 @@ export interface FlightItem {
   readonly streamed: boolean
   /** When content last came; null while it waits for its first. */
   readonly contentAt: number | null
+  /** Does it wait for its model to be loaded, as far as we know? Absent: no. */
+  readonly cold?: boolean | undefined
   /** `max_tokens` of the request where it names one. */
   readonly maxTokens: number | null
 }
@@ -55,6 +57,8 @@ export type Evidence =
       readonly at: number
       readonly ttftMs: number
       readonly bytes: number
+      /** Was it sent while its model was cold? Absent: no. */
+      readonly cold?: boolean | undefined
     }
   /** A generation ended properly. `tookMs` from sending to the end. */
   | {
@@ -62,7 +66,10 @@ export type Evidence =
       readonly at: number
       readonly streamed: boolean
       readonly tookMs: number
+      readonly cold?: boolean | undefined
     }
+  /** A model that a request waited for was not loaded in time. */
+  | { readonly type: 'load_failed'; readonly at: number }
   /** Other work was done: it proves that kind, and no generation. `tookMs` from sending to the end. */
   | {
       readonly type: 'work_done'
@@ -74,6 +81,8 @@ export type Evidence =
   | { readonly type: 'work_failed'; readonly at: number; readonly work: OtherWork }
   | { readonly type: 'flight'; readonly at: number; readonly flight: Flight }
   | { readonly type: 'live_failure'; readonly at: number; readonly failure: LiveFailure }
+  /** Something listens at its address, as far as a bare connection tells. */
+  | { readonly type: 'reached'; readonly at: number }
   /** A live 429 or 503: neutral. */
   | { readonly type: 'live_busy'; readonly at: number }
   | {

@@ -1,5 +1,6 @@
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ListedModel, OtherWork } from './listed-model.ts'
+import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
 import type { ProbeOutcome } from './outcome.ts'
 import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
 import { isUnproven, type OwnedProcess } from './process.ts'
@@ -53,6 +54,12 @@ export interface Facts {
   readonly ttfts: readonly TtftSample[]
   readonly longestGapMs: number
   readonly longestUnaryMs: number
+  /** What the last loads took, newest last: they bound loads, and nothing else. */
+  readonly coldLoadsMs: readonly number[]
+  /** The load that requests wait for now, or waited for last; null: none was seen. */
+  readonly load: Load | null
+  /** When a load was given up that has not worked since. */
+  readonly loadFailedAt: number | null
   /** Models it lists; null: never answered. */
   readonly models: readonly ListedModel[] | null
   /** Names that it says are in memory; null: it does not tell, or never answered. */
@@ -81,6 +88,9 @@ export const NO_FACTS: Facts = {
   ttfts: [],
   longestGapMs: 0,
   longestUnaryMs: 0,
+  coldLoadsMs: [],
+  load: null,
+  loadFailedAt: null,
   models: null,
   loaded: null,
   owed: 0,
@@ -112,23 +122,21 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         was,
         evidence.at,
       )
-    case 'progress':
+    case 'progress': {
+      // An engine that tells what is in memory may hold up its streams while it loads another model.
+      const heldUp = was.loaded !== null && isHeldUp(was, evidence.at - evidence.gapMs)
+      const faded = was.longestGapMs * GAP_FADES
       return {
         ...moved(was, evidence.at),
-        longestGapMs: Math.max(was.longestGapMs * GAP_FADES, evidence.gapMs),
+        longestGapMs: heldUp ? faded : Math.max(faded, evidence.gapMs),
       }
+    }
     case 'finished':
-      return {
-        ...moved(was, evidence.at),
-        longestUnaryMs: evidence.streamed
-          ? was.longestUnaryMs
-          : Math.max(was.longestUnaryMs, evidence.tookMs),
-      }
+      return afterAnswer(was, evidence)
     case 'first_content':
-      return {
-        ...was,
-        ttfts: [...was.ttfts, { bytes: evidence.bytes, ms: evidence.ttftMs }].slice(-TTFTS_MAX),
-      }
+      return afterFirstContent(was, evidence)
+    case 'load_failed':
+      return { ...was, loadFailedAt: evidence.at }
     case 'work_done': {
       const longestMs = Math.max(was.works[evidence.work].longestMs, evidence.tookMs)
       return withWork(was, evidence.work, { doneAt: evidence.at, failedAt: null, longestMs })
@@ -139,6 +147,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       return {
         ...was,
         flight: evidence.flight,
+        load: loadAfter(was, evidence.flight, evidence.at),
         used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
       }
     case 'live_failure':
@@ -146,6 +155,10 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       return evidence.failure === 'refused'
         ? { ...was, failure: { reason: 'refused', at: evidence.at }, liveFailureAt: evidence.at }
         : { ...was, liveFailureAt: evidence.at }
+    case 'reached':
+      return was.failure?.reason === 'refused'
+        ? { ...was, failure: null, liveFailureAt: null }
+        : was
     case 'live_busy':
       return { ...was, busyAt: evidence.at }
     case 'live_misconfigured':
@@ -163,6 +176,29 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'wanted':
       return { ...was, wantedAt: evidence.at }
   }
+}
+
+/** What waited for a load teaches how long that takes; what waited while another was loaded, nothing. */
+function afterFirstContent(
+  was: Facts,
+  { at, ttftMs: ms, bytes, cold = false }: Extract<Evidence, { type: 'first_content' }>,
+): Facts {
+  if (cold) return afterLoad(was, at - ms, at)
+  if (!isHeldUp(was, at - ms))
+    return { ...was, ttfts: [...was.ttfts, { bytes, ms }].slice(-TTFTS_MAX) }
+  return was.load !== null && at - ms <= was.load.since ? afterLoad(was, at - ms, at) : was
+}
+
+function afterAnswer(
+  was: Facts,
+  { at, tookMs, streamed, cold = false }: Extract<Evidence, { type: 'finished' }>,
+): Facts {
+  const now = moved(was, at)
+  if (streamed) return now
+  // Nobody sees when its first token came: all of it may have been the load.
+  if (cold) return afterLoad(now, at - tookMs, at)
+  if (isHeldUp(was, at - tookMs)) return now
+  return { ...now, longestUnaryMs: Math.max(was.longestUnaryMs, tookMs) }
 }
 
 function withWork(was: Facts, work: OtherWork, now: Partial<WorkFacts>): Facts {
@@ -204,6 +240,7 @@ function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): 
 
 function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
   const vetoed = was.progressAt !== null && was.sentAt !== null && was.progressAt > was.sentAt
+  const heldUp = was.sentAt !== null && isHeldUp(was, was.sentAt)
   switch (outcome.kind) {
     case 'pass':
       return {
@@ -212,7 +249,10 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
         silentFrom: null,
         failure: null,
         owed: Math.max(0, was.owed - 1),
-        latenciesMs: [...was.latenciesMs, outcome.latencyMs].slice(-LATENCIES_MAX),
+        loadFailedAt: null,
+        latenciesMs: heldUp
+          ? was.latenciesMs
+          : [...was.latenciesMs, outcome.latencyMs].slice(-LATENCIES_MAX),
       }
     case 'fail':
       if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }

@@ -1,5 +1,6 @@
 import type { FlightItem } from './evidence.ts'
 import { type Facts, isUsed, lastProofAt } from './facts.ts'
+import { awaitsLoad, loadBudgetMs, loadExcusesUntil, overdueLoad } from './loads.ts'
 import {
   ejectAfterMs,
   gapBudgetMs,
@@ -62,6 +63,11 @@ export function judge(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
 /** How long this request may be silent at this upstream before another should be asked, ms. */
 export function silenceBudgetMs(facts: Facts, item: FlightItem, ctx: JudgeContext): number {
   if (item.contentAt !== null) return gapBudgetMs(ctx.policy, facts)
+  if (awaitsLoad(facts, item)) {
+    // Of a unary answer nobody sees when its load is over.
+    const unary = item.streamed ? 0 : unaryExcuseMs(item.maxTokens, ctx.longestUnaryMs)
+    return Math.max(loadBudgetMs(facts), waitBudgetMs(ctx.policy, facts, item.bytes)) + unary
+  }
   const wait = waitBudgetMs(ctx.policy, facts, item.bytes)
   return item.streamed ? wait : wait + unaryAllowanceMs(item.maxTokens, ctx.longestUnaryMs)
 }
@@ -69,6 +75,10 @@ export function silenceBudgetMs(facts: Facts, item: FlightItem, ctx: JudgeContex
 function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement | null {
   const { failure } = facts
   if (failure === null) return null
+  if (failure.reason === 'model_not_loaded' && facts.process === null) {
+    const { overdue, wakeAt } = overdueLoad(facts, ctx.nowMs)
+    return { reason: overdue ? 'silent' : failure.reason, wakeAt }
+  }
   if (spec.probe === 'active') return { reason: failure.reason, wakeAt: Infinity }
   const wakeAt = failure.at + UNPROBED_FAILURE_MS
   return ctx.nowMs < wakeAt ? { reason: failure.reason, wakeAt } : null
@@ -78,10 +88,13 @@ function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): J
 function overdueProbe(facts: Facts, ctx: JudgeContext): Judgement | null {
   if (facts.silentFrom === null) return null
   const { policy, nowMs } = ctx
-  const base = Math.max(facts.silentFrom, facts.progressAt ?? never, ctx.doubtAt ?? never)
+  const heardAt = Math.max(facts.silentFrom, facts.progressAt ?? never, ctx.doubtAt ?? never)
   // A decoder that gives a token now and then is given as long as its own longest gap allows.
   const moving = facts.progressAt !== null && facts.progressAt >= facts.silentFrom
   const deadline = moving ? gapBudgetMs(policy, facts) : probeDeadlineMs(policy, facts)
+  // What loads a model makes no token; what was asked for after suspicion arose excuses nothing.
+  const loads = facts.load !== null && facts.load.since <= heardAt + deadline
+  const base = Math.max(heardAt, loads ? loadExcusesUntil(facts) : never)
   const suspectAt = base + deadline
   if (nowMs < suspectAt) return { reason: 'ok', wakeAt: suspectAt }
   const patience = ejectAfterMs(policy, facts) * (ctx.allSilent ? 2 : 1)
@@ -104,9 +117,9 @@ function excusedUntil(facts: Facts, suspectAt: number, ctx: JudgeContext): numbe
     if (item.sentAt > suspectAt) continue
     const unary = item.streamed ? 0 : unaryExcuseMs(item.maxTokens, ctx.longestUnaryMs)
     const budget =
-      item.contentAt === null
+      item.contentAt === null && !awaitsLoad(facts, item)
         ? waitBudgetMs(ctx.policy, facts, item.bytes) + unary
-        : gapBudgetMs(ctx.policy, facts)
+        : silenceBudgetMs(facts, item, ctx)
     until = Math.max(until, (item.contentAt ?? item.sentAt) + budget)
   }
   return until
@@ -120,11 +133,13 @@ function excusedUntil(facts: Facts, suspectAt: number, ctx: JudgeContext): numbe
 function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
   const { newest, items } = facts.flight
   if (newest === null) return null
-  const moved = Math.max(facts.progressAt ?? never, ctx.doubtAt ?? never)
+  const moved = Math.max(facts.progressAt ?? never, ctx.doubtAt ?? never, loadExcusesUntil(facts))
   let silentAt = Infinity
   for (const item of [newest, ...items]) {
     if (item !== newest && item.contentAt === null) continue
-    const since = Math.max(item.contentAt ?? item.sentAt, moved)
+    const since = awaitsLoad(facts, item)
+      ? item.sentAt
+      : Math.max(item.contentAt ?? item.sentAt, moved)
     silentAt = Math.min(silentAt, since + silentAfterMs(facts, item, ctx))
   }
   return ctx.nowMs < silentAt
@@ -136,7 +151,7 @@ function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
  *  no more than it would against an ejection. */
 function silentAfterMs(facts: Facts, newest: FlightItem, ctx: JudgeContext): number {
   const budgetMs = silenceBudgetMs(facts, newest, ctx)
-  if (newest.streamed || ctx.longestUnaryMs > 0) return budgetMs
+  if (newest.streamed || ctx.longestUnaryMs > 0 || awaitsLoad(facts, newest)) return budgetMs
   return budgetMs + unaryExcuseMs(newest.maxTokens, 0)
 }
 
@@ -149,7 +164,11 @@ function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   }
   if (spec.probe === 'off') return { reason: 'ok', wakeAt: Infinity }
   if (proofAt === null) return { reason: 'not_probed_yet', wakeAt: Infinity }
-  const staleAt = expiryOf(spec, facts, { proofAt, ctx })
+  const expiresAt = expiryOf(spec, facts, { proofAt, ctx })
+  // No probe can pass while it loads a model, so no proof expires meanwhile.
+  const loads = facts.load !== null && facts.load.since < expiresAt
+  const loadedAt = loads ? loadExcusesUntil(facts) + STALE_INTERVALS * ctx.policy.intervalMs : never
+  const staleAt = Math.max(expiresAt, loadedAt)
   if (ctx.nowMs >= staleAt) return { reason: 'stale', wakeAt: Infinity }
   const movingUntil = (facts.progressAt ?? never) + ctx.policy.intervalMs
   if (ctx.nowMs >= movingUntil) return { reason: 'ok', wakeAt: staleAt }

@@ -1,8 +1,9 @@
 import type { FlightItem } from './evidence.ts'
 import { silenceBudgetMs } from './judge.ts'
+import { awaitsLoad } from './loads.ts'
 import { knownModels, type Member, membersFor } from './models.ts'
 import type { Serves } from './reason.ts'
-import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
+import { contextOf, type Entry, type RoutingTable, servesOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
 
 /** What routing needs to know of a request. */
@@ -102,7 +103,8 @@ export function isStarting(entries: readonly Entry[]): boolean {
 /**
  * May a request that waits for its first content at `name` leave it for another? Only when that
  * upstream no longer serves first, another one that was not tried is eligible, and the silence
- * exceeds what the size of the request allows (design D6); never for the only servable upstream.
+ * exceeds what the size of the request, or the load that it waits for, allows; never for the only
+ * servable upstream.
  */
 export function mayAbandon(
   table: RoutingTable,
@@ -111,14 +113,17 @@ export function mayAbandon(
 ): boolean {
   const { request, item, nowMs } = what
   const entry = table.entries.find((candidate) => candidate.spec.name === name)
-  if (entry === undefined || stateOf(entry) === 'cold' || servesOf(entry) === 'first') return false
+  if (entry === undefined) return false
+  // A load has a bound of its own: beyond it whoever can serve may have the request.
+  const loads = awaitsLoad(entry.facts, item)
+  if (!loads && servesOf(entry) === 'first') return false
   const others = membersFor(table, request.model) ?? []
   const eligible = others.some(
     (member) =>
       member.entry.spec.name !== name &&
       !request.tried.includes(member.entry.spec.name) &&
       mayServe(member.entry, request) &&
-      servesOf(member.entry) === 'first',
+      (loads ? servesOf(member.entry) !== 'no' : servesOf(member.entry) === 'first'),
   )
   if (!eligible) return false
   return nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))

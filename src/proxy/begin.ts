@@ -32,7 +32,8 @@ export interface Beginning {
 export function begin(next: Forward, pool: Pool, to: Beginning): Running {
   const { deps, asked, writer, onFirstContent } = to
   const { spec, epoch } = next.entry
-  const item = flightItem(asked, deps.clock.nowMs())
+  const cold = next.serves === 'on_demand'
+  const item = { ...flightItem(asked, deps.clock.nowMs()), cold }
   const lease = deps.leases.take(spec.name, epoch, item, workOf(asked.lane.route))
   const sink = new ClientSink({
     deps,

@@ -62,21 +62,24 @@ export function evidenceOf(
     readonly sentAt: number
     readonly streamed: boolean
     readonly work: Work | null
+    /** Was it sent while its model was cold? Absent: no. */
+    readonly cold?: boolean | undefined
   },
 ): Evidence | null {
-  const { at, work, sentAt, streamed } = what
+  const { at, work, sentAt, streamed, cold = false } = what
   switch (ending.kind) {
     case 'aborted':
     case 'passed':
       return null
     case 'finished': {
       const tookMs = at - sentAt
-      if (work === 'generation') return { type: 'finished', at, streamed, tookMs }
+      if (work === 'generation') return { type: 'finished', at, streamed, tookMs, cold }
       return work === null ? null : { type: 'work_done', at, work, tookMs }
     }
     case 'cut':
       return evidenceOfFailure('truncated', at, work)
     case 'failed':
+      if (ending.code === 'upstream_stalled' && cold) return { type: 'load_failed', at }
       return evidenceOfFailure(ending.why, at, work)
   }
 }

@@ -125,11 +125,11 @@ export class Exchange {
   }
 
   #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
-    const { sentAt: began, streamed } = lease.item
+    const { sentAt: began, streamed, cold } = lease.item
     const at = this.#deps.clock.nowMs()
     // A client that read slowly must not teach how long answers take.
     const sentAt = began + lease.pausedMs(at)
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, work: lease.work })
+    const evidence = evidenceOf(ending, { at, sentAt, streamed, cold, work: lease.work })
     if (evidence !== null) report(this.#deps, lease, evidence)
     switch (ending.kind) {
       case 'aborted':

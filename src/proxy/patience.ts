@@ -1,5 +1,6 @@
 import { lastProofAt } from '../core/facts.ts'
 import { silenceBudgetMs } from '../core/judge.ts'
+import { isLoadOver } from '../core/loads.ts'
 import type { EvidenceReason } from '../core/reason.ts'
 import { mayAbandon, type RouteRequest } from '../core/route.ts'
 import { contextOf, type RoutingTable } from '../core/table.ts'
@@ -76,6 +77,8 @@ export function patienceLost(
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }
   }
-  const leaves = wedged || lost || mayAbandon(table, upstream, { request: request(), item, nowMs })
+  const unloaded = entry !== null && isLoadOver(entry.facts, item, silentMs)
+  const leaves =
+    wedged || lost || unloaded || mayAbandon(table, upstream, { request: request(), item, nowMs })
   return leaves ? stalled(upstream, silentMs) : null
 }

@@ -74,9 +74,9 @@ export class ClientSink implements AttemptSink {
   #first(at: number): void {
     const { deps, lease } = this.#in
     this.#firstAt = at
-    const { sentAt, bytes } = lease.item
+    const { sentAt, bytes, cold = false } = lease.item
     if (lease.work === 'generation') {
-      report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes })
+      report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes, cold })
     }
     this.#in.onFirstContent(at)
   }

@@ -148,13 +148,13 @@ export class SimExchange {
     const { name } = next.entry.spec
     ears.onForward(next, [...this.#tried], this.#request)
     this.#tried.push(name)
-    const lease = proxy.leases.take(name, next.entry.epoch, this.#item())
+    const lease = proxy.leases.take(name, next.entry.epoch, this.#item(next))
     const ending = await this.#attempt(next.entry, lease)
     this.#running = null
     lease.release()
     const at = proxy.clock.nowMs()
-    const { sentAt, streamed } = lease.item
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, work: lease.work })
+    const { sentAt, streamed, cold } = lease.item
+    const evidence = evidenceOf(ending, { at, sentAt, streamed, cold, work: lease.work })
     if (evidence !== null) report(proxy, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
@@ -208,10 +208,10 @@ export class SimExchange {
     })
   }
 
-  #item(): FlightItem {
+  #item({ serves }: Forward): FlightItem {
     const { bytes, streamed, maxTokens } = this.#request
     const sentAt = this.#deps.proxy.clock.nowMs()
-    return { sentAt, bytes, streamed, contentAt: null, maxTokens }
+    return { sentAt, bytes, streamed, contentAt: null, maxTokens, cold: serves === 'on_demand' }
   }
 
   #beSilent(): void {
