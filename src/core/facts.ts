@@ -43,6 +43,8 @@ export interface Facts {
   readonly busyAt: number | null
   /** A proven failure; stands until something disproves it. */
   readonly failure: { readonly reason: EvidenceReason; readonly at: number } | null
+  /** Live failures that ejected it, one after the other with no answer between. */
+  readonly failuresInRow: number
   /** A live failure that no probe has looked at yet. */
   readonly liveFailureAt: number | null
   readonly flight: Flight
@@ -80,6 +82,7 @@ export const NO_FACTS: Facts = {
   progressAt: null,
   busyAt: null,
   failure: null,
+  failuresInRow: 0,
   liveFailureAt: null,
   flight: NO_FLIGHT,
   used: null,
@@ -153,7 +156,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'live_failure':
       if (isUnproven(was.process)) return was
       return evidence.failure === 'refused'
-        ? { ...was, failure: { reason: 'refused', at: evidence.at }, liveFailureAt: evidence.at }
+        ? afterRefusal(was, 'refused', evidence.at)
         : { ...was, liveFailureAt: evidence.at }
     case 'reached':
       return was.failure?.reason === 'refused'
@@ -162,11 +165,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'live_busy':
       return { ...was, busyAt: evidence.at }
     case 'live_misconfigured':
-      return {
-        ...was,
-        failure: { reason: evidence.reason, at: evidence.at },
-        liveFailureAt: evidence.at,
-      }
+      return afterRefusal(was, evidence.reason, evidence.at)
     case 'models':
       return { ...was, models: evidence.models }
     case 'loaded':
@@ -189,11 +188,18 @@ function afterFirstContent(
   return was.load !== null && at - ms <= was.load.since ? afterLoad(was, at - ms, at) : was
 }
 
+function afterRefusal(was: Facts, reason: EvidenceReason, at: number): Facts {
+  const failuresInRow = was.failuresInRow + 1
+  return { ...was, failure: { reason, at }, failuresInRow, liveFailureAt: at }
+}
+
 function afterAnswer(
   was: Facts,
   { at, tookMs, streamed, cold = false }: Extract<Evidence, { type: 'finished' }>,
 ): Facts {
-  const now = moved(was, at)
+  // Who answers what was sent after a refusal listens again.
+  const listens = was.failure?.reason === 'refused' && at - tookMs > was.failure.at
+  const now = moved(listens ? { ...was, failure: null } : was, at)
   if (streamed) return now
   // Nobody sees when its first token came: all of it may have been the load.
   if (cold) return afterLoad(now, at - tookMs, at)
@@ -221,6 +227,7 @@ function moved(was: Facts, at: number): Facts {
   return {
     ...was,
     progressAt: at,
+    failuresInRow: 0,
     // Nobody waits for a probe any more, so this was the answer.
     silentFrom: was.sentAt === null ? null : was.silentFrom,
     owed: stands ? was.owed : 0,

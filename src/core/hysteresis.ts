@@ -11,6 +11,8 @@ const PASSES_AFTER_EJECTION = 2
 export function advance(was: Entry, ctx: JudgeContext): Entry {
   const { nowMs } = ctx
   const { reason: raw, wakeAt } = judge(was.spec, was.facts, ctx)
+  // Nobody would bring the passes that are owed: a try of its own decides (`judge`).
+  if (was.spec.probe !== 'active') return turn(was, raw, wakeAt, nowMs)
   const wasState = REASONS[was.reason].state
   if (REASONS[raw].state === 'ejected') {
     if (wasState === 'ejected') return turn(was, raw, wakeAt, nowMs)

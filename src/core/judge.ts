@@ -1,5 +1,6 @@
 import type { FlightItem } from './evidence.ts'
 import { type Facts, isUsed, lastProofAt } from './facts.ts'
+import { backoffMs } from './backoff.ts'
 import { awaitsLoad, loadBudgetMs, loadExcusesUntil, overdueLoad } from './loads.ts'
 import {
   ejectAfterMs,
@@ -34,8 +35,12 @@ export interface Judgement {
   readonly wakeAt: number
 }
 
-/** A failure of an upstream that nobody probes is forgotten after this, so that it gets a chance. */
+/** A live failure of an upstream that nobody probes is forgotten after this: it was no refusal. */
 const UNPROBED_FAILURE_MS = 5_000
+/** Until one request may try an upstream that nobody probes after it refused one, ms. */
+const UNPROBED_TRY = { first: 1_000, max: 30_000 }
+/** A try that has not been refused after this has been taken, ms: beyond the time to connect. */
+const TAKEN_MS = 2_000
 const never = Number.NEGATIVE_INFINITY
 
 /**
@@ -80,8 +85,11 @@ function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): J
     return { reason: overdue ? 'silent' : failure.reason, wakeAt }
   }
   if (spec.probe === 'active') return { reason: failure.reason, wakeAt: Infinity }
-  const wakeAt = failure.at + UNPROBED_FAILURE_MS
-  return ctx.nowMs < wakeAt ? { reason: failure.reason, wakeAt } : null
+  const wakeAt = failure.at + backoffMs(facts.failuresInRow, UNPROBED_TRY)
+  if (ctx.nowMs < wakeAt) return { reason: failure.reason, wakeAt }
+  const tried = facts.flight.items.filter(({ sentAt }) => sentAt > failure.at)
+  const takenAt = Math.min(...tried.map(({ sentAt }) => sentAt + TAKEN_MS), Infinity)
+  return ctx.nowMs < takenAt ? { reason: 'live_failure', wakeAt: takenAt } : null
 }
 
 /** `probe_missed`, then `wedged`; `ok` with the instant of the first miss while it is not due. */
@@ -158,7 +166,9 @@ function silentAfterMs(facts: Facts, newest: FlightItem, ctx: JudgeContext): num
 /** What the last proof of generation is worth now. */
 function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement {
   const proofAt = lastProofAt(facts)
-  if (facts.liveFailureAt !== null && facts.liveFailureAt >= (proofAt ?? never)) {
+  // Where nobody probes, a try that was taken has outlived the refusal.
+  const taken = spec.probe !== 'active' && facts.failure !== null
+  if (!taken && facts.liveFailureAt !== null && facts.liveFailureAt >= (proofAt ?? never)) {
     const wakeAt = spec.probe === 'active' ? Infinity : facts.liveFailureAt + UNPROBED_FAILURE_MS
     if (ctx.nowMs < wakeAt) return { reason: 'live_failure', wakeAt }
   }

@@ -75,7 +75,7 @@ export const REASONS = {
   live_failure: {
     state: 'suspect',
     serves: 'last',
-    hint: 'A live request failed there. A probe decides.',
+    hint: 'A live request failed there. A probe decides; where none is sent, the next request.',
   },
   wedged: {
     state: 'ejected',

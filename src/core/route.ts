@@ -148,6 +148,13 @@ function warmCap({ admittedAt }: Entry, nowMs: number): number {
 }
 const WARM_MS = 10_000
 
-function hasRoom({ spec }: Entry, count: number): boolean {
+function hasRoom(entry: Entry, count: number): boolean {
+  const { spec } = entry
+  if (isHalfOpen(entry) && count > 0) return false
   return spec.maxConcurrency === null || count < spec.maxConcurrency
+}
+
+/** Has an upstream that nobody probes refused a request, so that one at a time may try it again? */
+function isHalfOpen({ spec, facts, reason }: Entry): boolean {
+  return spec.probe !== 'active' && facts.failure !== null && reason === 'live_failure'
 }

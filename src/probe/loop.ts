@@ -1,3 +1,4 @@
+import { backoffMs } from '../core/backoff.ts'
 import type { Evidence } from '../core/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import { outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
@@ -37,6 +38,8 @@ export interface LoopDeps {
 const QUERY_LIMIT_MS_MAX = 2_000
 /** Until a list that was not told is asked for again, ms. */
 const LIST_RETRY_MS = 10_000
+/** Between two looks whether one that nobody probes and that refused a request listens again, ms. */
+const KNOCK = { first: 1_000, max: 10_000 }
 /** A name that cannot be resolved says nothing once; so often in a row, it has no address. */
 const UNRESOLVED_MAX = 3
 
@@ -53,6 +56,9 @@ export class ProbeLoop {
   readonly #stopping = new AbortController()
   /** Ends the round that runs. */
   #giveUp = new AbortController()
+  /** Ends the pause between two lists of one that nobody probes. */
+  #nap = new AbortController()
+  #refusedAt: number | null = null
   #memory: Memory = NO_MEMORY
   #last: ProbeOutcome | null = null
   #unresolved = 0
@@ -89,6 +95,8 @@ export class ProbeLoop {
     // Nobody listens there any more. A process that ends may wait for its last connection: llama.cpp
     // does, and its streams stand still meanwhile (b10434).
     if (sentAt !== null && refused !== null && refused > sentAt) this.#giveUp.abort()
+    if (refused !== null && refused !== this.#refusedAt) this.#nap.abort()
+    this.#refusedAt = refused
     this.#due.changed(table, entry)
   }
 
@@ -104,22 +112,39 @@ export class ProbeLoop {
     }
   }
 
-  /** Nobody probes it, but its model names are wanted. */
+  /** Nobody probes it, but its model names are wanted; and so is whether it listens again. */
   async #listOnly(): Promise<void> {
     const { signal } = this.#stopping
+    let knocks = 0
     for (let entry = this.#entry(); entry !== null; entry = this.#entry()) {
-      if (entry.spec.intent !== 'disabled') {
+      if (entry.spec.intent !== 'disabled' && (knocks === 0 || (await this.#listens(entry)))) {
         this.#listing.forget()
         const target = this.#target(entry)
         const quirks = quirksOf(entry.spec.engine)
         await this.#listing.refresh({ target, limitMs: QUERY_LIMIT_MS_MAX, signal, quirks })
       }
+      const refused = this.#entry()?.facts.failure?.reason === 'refused'
+      knocks = refused ? knocks + 1 : 0
+      const listAgain = this.#listing.models === null ? LIST_RETRY_MS : LIST_MAX_AGE_MS
+      this.#nap = new AbortController()
       await sleep(
         this.#deps.clock,
-        this.#listing.models === null ? LIST_RETRY_MS : LIST_MAX_AGE_MS,
-        signal,
+        refused ? backoffMs(knocks, KNOCK) : listAgain,
+        AbortSignal.any([signal, this.#nap.signal]),
       )
     }
+  }
+
+  /** Does anything listen there again? Then the next request may go there. */
+  async #listens(entry: Entry): Promise<boolean> {
+    const { wire, clock } = this.#deps
+    const { signal } = this.#stopping
+    const limitMs = QUERY_LIMIT_MS_MAX
+    const call = { target: this.#target(entry), path: '/v1/models', limitMs, clock, signal }
+    const fetched = await wire.get(call)
+    if (fetched.kind !== 'answer') return false
+    this.#apply({ type: 'reached', at: clock.nowMs() })
+    return true
   }
 
   async #round(): Promise<void> {
