@@ -58,8 +58,8 @@ export function askable(
   flags: ConfigFlags,
   result: Extract<ConfigResult, { ok: false }>,
 ): Askable | null {
-  if (result.issues.some(({ name }) => ADDRESS.has(name))) return null
   const { env, file } = sources(io, flags)
+  if (result.issues.some(({ name }) => ADDRESS.has(name) || name === file?.path)) return null
   const reading = new Reading(gather(env, file))
   const listed = readList(reading, { upstreams: flags.upstream ?? [] })
   return {

@@ -11,6 +11,7 @@ import {
 import { GLOBAL_SETTINGS, type GlobalName, type GlobalValue } from './settings.ts'
 import { type FieldName, type FieldValue, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { Gathered, Given } from './sources.ts'
+import { isHalfQuoted, unquoted } from './parsed.ts'
 import { readAs, type RowValue, type SettingRow } from './types.ts'
 
 /** A variable that was set, after parsing. */
@@ -40,11 +41,11 @@ export class Reading {
   #parse(name: string, { text, source }: Given): void {
     const meaning = meaningOf(name)
     if (meaning.kind === 'unknown') return this.refuse(name, unknownMessage(name))
-    const clean = meaning.row.secret === true ? text : onOneLine(text)
+    const secret = meaning.row.secret === true
+    const clean = secret ? text : unquoted(onOneLine(text)).trim()
     if (clean === '') return
-    if (meaning.row.secret !== true && /\p{Cc}/u.test(clean)) {
-      return this.refuse(name, 'holds a control character.')
-    }
+    const problem = secret ? null : problemOf(clean)
+    if (problem !== null) return this.refuse(name, problem)
     const parsed = readAs(meaning.row.type, clean)
     if (parsed.ok) this.#read.set(name, { text: clean, source, value: parsed.value })
     else {
@@ -115,6 +116,14 @@ export class Reading {
     const value = meaning.row.secret === true ? SECRET_SHOWN : text
     return { name, value, source: shown?.source ?? 'default' }
   }
+}
+
+/** What no setting may hold, whatever it means. Keys and command lines are looked at by their parsers. */
+function problemOf(text: string): string | null {
+  if (/\p{Cc}/u.test(text)) return 'holds a control character.'
+  if (text.includes('\uFFFD')) return 'holds something that is not UTF-8.'
+  if (isHalfQuoted(text)) return 'has a quotation mark at its start or end: leave it out.'
+  return null
 }
 
 /** Lists may be written over several lines in quotation marks. */

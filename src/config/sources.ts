@@ -1,7 +1,7 @@
 import { parseEnv } from 'node:util'
 import type { ConfigIssue, Source } from './config.ts'
 import { isOurs } from './names.ts'
-import { quoted } from './parsed.ts'
+import { encodingProblem, quoted } from './parsed.ts'
 
 /** The environment, as `process.env` has it. */
 export type Env = Readonly<Record<string, string | undefined>>
@@ -40,7 +40,8 @@ export function gather(env: Env, file: EnvFile | null): Gathered {
   const issues: ConfigIssue[] = []
   const given = new Map<string, Given>()
   const shadowed: string[] = []
-  for (const [name, text] of Object.entries(file === null ? {} : variablesOf(file))) {
+  const content = file === null ? '' : textOf(file, issues)
+  for (const [name, text] of Object.entries(parseEnv(content))) {
     if (isSet(name, text)) given.set(name, { text, source: 'file' })
   }
   const inFile = given.get(ENV_FILE)
@@ -61,9 +62,7 @@ export function gather(env: Env, file: EnvFile | null): Gathered {
     const path = quoted(given.get(ENV_FILE)?.text ?? '')
     issues.push({ name: ENV_FILE, message: `names ${path}, which cannot be read.` })
   }
-  for (const name of file === null ? [] : linesWithoutValue(file.text)) {
-    issues.push({ name, message: 'stands in the env file without a =. Write NAME=value.' })
-  }
+  issues.push(...slipsIn(content))
   return { given, shadowed, issues }
 }
 
@@ -71,18 +70,46 @@ function isSet(name: string, text: string | undefined): text is string {
   return isOurs(name) && text !== undefined && text !== ''
 }
 
-function variablesOf(file: EnvFile): NodeJS.Dict<string> {
-  return parseEnv(withoutMark(file.text))
+/** Its text with plain line ends, and without the byte-order marks and hard blanks that would become part
+ *  of a name: editors on Windows put one in front. Not UTF-8: nothing of it, and an issue. */
+function textOf({ path, text }: EnvFile, issues: ConfigIssue[]): string {
+  const problem = encodingProblem(text)
+  if (problem !== null) issues.push({ name: path, message: problem })
+  return problem === null
+    ? text.replaceAll(/\r\n?/g, '\n').replaceAll(/^[\uFEFF\u00A0]+/gm, '')
+    : ''
 }
 
-/** Editors on Windows put a byte-order mark in front, which would become part of the first name. */
-function withoutMark(text: string): string {
-  return text.replace(/^\uFEFF/, '')
+/** A setting as `parseEnv` reads it: name, then mark, what it encloses and what follows, or the rest of the
+ *  line. A value goes to its next mark, on whichever line. */
+const SETTING =
+  /^[^\S\n]*(?:export[^\S\n]+)?([A-Za-z_]\w*)(?:[^\S\n]*=[^\S\n]*(?:(["'`])([^]*?)\2(.*)|(.*))|[^=\n]*)$/gm
+
+/** Settings of ours of which `parseEnv` would drop something without a word. */
+function slipsIn(content: string): ConfigIssue[] {
+  return [...content.matchAll(SETTING)].flatMap(([, name = '', ...parts]) => {
+    const message = isOurs(name) ? slipOf(parts) : null
+    return message === null ? [] : [{ name, message }]
+  })
 }
 
-/** `parseEnv` skips lines that it does not understand; one of ours must not vanish. */
-function linesWithoutValue(text: string): string[] {
-  return withoutMark(text)
-    .split(/\r?\n/)
-    .flatMap((line) => /^\s*(?:export\s+)?(GENGATE_\w+)(?!\w)[^=]*$/.exec(line)?.[1] ?? [])
+function slipOf([mark, inside = '', after = '', plain]: readonly (string | undefined)[]):
+  | string
+  | null {
+  if (mark !== undefined) {
+    const others = [...inside.matchAll(/\n[^\S\n]*(?:export[^\S\n]+)?(\w+)[^\S\n]*=/g)]
+    if (others.some(([, other = '']) => isOurs(other))) return openText(mark)
+    if (!/^\s*[^\s#]/.test(after)) return null
+    return `goes on after its closing ${mark}, which would be lost. Put the whole value into quotes.`
+  }
+  if (plain === undefined) return 'stands in the env file without a =. Write NAME=value.'
+  if (/^["'`]/.test(plain)) return openText(plain.slice(0, 1))
+  const isCut = /^[^#]*[^\s#]#/.test(plain)
+  return isCut
+    ? 'is cut at its #, where a comment would begin. Put the whole value into quotes.'
+    : null
+}
+
+function openText(mark: string): string {
+  return `opens a ${mark} and does not close it.`
 }

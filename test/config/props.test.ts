@@ -20,8 +20,8 @@ const load = (env: Env, text: string | null = null, upstreams: readonly string[]
 const NAMES = ['ollama', 'vllm_cpu', 'mlx2', 'big', 'a_b'] as const
 const wholeNumber = (min: number, max: number) => fc.integer({ min, max }).map(String)
 const key = fc.stringMatching(/^[a-z0-9-]{1,12}$/)
-// All three quotation marks at once cannot be written in an env file.
-const model = fc.stringMatching(/^[A-Za-z#'"\\][\w/:.#'"\\ -]{0,20}[\w#'"\\]$/)
+// All three quotation marks at once cannot be written in an env file, and one at an end is refused.
+const model = fc.stringMatching(/^[A-Za-z#\\][\w/:.#'"\\ -]{0,20}[\w#\\]$/)
 const url = fc
   .tuple(
     fc.constantFrom('http://box', 'https://llm.example', 'http://[fd00::1]', 'http://10.0.0.5'),

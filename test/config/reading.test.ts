@@ -56,3 +56,24 @@ t.test('Reading.settings() shows secrets as (set) and leaves out what is unset',
   t.equal(reading.isDefault('GENGATE_A_URL'), false)
   t.equal(reading.isDefault('GENGATE_B_URL'), true)
 })
+
+t.test('Reading takes quotation marks around a value off, and refuses half of them', async (t) => {
+  // As `docker run --env-file` hands them on.
+  const reading = new Reading(
+    gather(
+      { GENGATE_PORT: '"8010"', VLLM_MODEL: "'m'", GENGATE_UPSTREAMS: '"vllm_cpu,ollama"' },
+      null,
+    ),
+  )
+  t.same(reading.issues, [])
+  t.equal(reading.global('GENGATE_PORT'), 8010)
+  t.equal(reading.global('VLLM_MODEL'), 'm')
+  t.same(reading.settings([], []).find(({ name }) => name === 'VLLM_MODEL')?.value, 'm')
+  for (const text of ['"m', "m'", '\u201Cm\u201D', '"a"="b"']) {
+    const half = new Reading(gather({ VLLM_MODEL: text }, null))
+    t.match(half.issues, [{ name: 'VLLM_MODEL', message: /quotation mark/ }], text)
+  }
+  t.same(new Reading(gather({ VLLM_MODEL: "it's" }, null)).issues, [])
+  const latin = new Reading(gather({ VLLM_MODEL: 'm\uFFFD' }, null))
+  t.match(latin.issues, [{ name: 'VLLM_MODEL', message: /not UTF-8/ }])
+})

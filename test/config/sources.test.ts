@@ -39,3 +39,55 @@ t.test('GENGATE_ENV_FILE belongs into the environment', async (t) => {
   t.same(gather({}, file('GENGATE_ENV_FILE=.env')).issues, [], 'naming itself is harmless')
   t.match(gather({ GENGATE_ENV_FILE: 'gone' }, null).issues, [{ message: /cannot be read/ }])
 })
+
+t.test('an env file that is not UTF-8 is told as such, and nothing of it is taken', async (t) => {
+  const text = (bytes: Buffer): string => bytes.toString('utf8')
+  const table: [what: string, bytes: Buffer, words: RegExp][] = [
+    ['Latin-1', Buffer.from('GENGATE_PORT=1\n# f\xfcr uns\n', 'latin1'), /not UTF-8 \(line 2\)/],
+    ['UTF-16', Buffer.from('\uFEFFGENGATE_PORT=1\r\n', 'utf16le'), /is UTF-16.*save it as UTF-8/],
+    ['UTF-16 without a mark', Buffer.from('GENGATE_PORT=1\n', 'utf16le'), /is UTF-16/],
+    ['a NUL', Buffer.from('GENGATE_PORT=1\nGENGATE_HOST=h\0\n'), /holds a NUL \(line 2\)/],
+  ]
+  for (const [what, bytes, words] of table) {
+    const { given, issues } = gather({ GENGATE_HOST: 'h' }, file(text(bytes)))
+    t.match(issues, [{ name: '.env', message: words }], what)
+    t.equal(issues.length, 1, what)
+    t.same([...given.keys()], ['GENGATE_HOST'], what)
+  }
+})
+
+t.test('gather() finds names behind what no editor shows', async (t) => {
+  const { given } = gather(
+    {},
+    file('GENGATE_HOST=h\n\uFEFFGENGATE_PORT=1\n\u00a0export VLLM_MODEL=m'),
+  )
+  t.same([...given.keys()], ['GENGATE_HOST', 'GENGATE_PORT', 'VLLM_MODEL'])
+})
+
+t.test('gather() reads files of an old Mac', async (t) => {
+  t.same([...gather({}, file('GENGATE_HOST=h\rGENGATE_PORT=1\r')).given.keys()].length, 2)
+})
+
+t.test('quotation marks in an env file lose nothing without a word', async (t) => {
+  const table: [text: string, name: string, words: RegExp][] = [
+    ['GENGATE_API_KEYS="a","b"', 'GENGATE_API_KEYS', /goes on after its closing "/],
+    ['GENGATE_A_RUN="my engine" -m x', 'GENGATE_A_RUN', /goes on after its closing "/],
+    ['GENGATE_HOST="h\nGENGATE_PORT="1"', 'GENGATE_HOST', /opens a " and does not close it/],
+    ["VLLM_MODEL='m", 'VLLM_MODEL', /opens a ' and does not close it/],
+    ['GENGATE_A_API_KEY=sk-1#2', 'GENGATE_A_API_KEY', /is cut at its #/],
+  ]
+  for (const [text, name, words] of table) {
+    const { issues } = gather({}, file(`${text}\n`))
+    t.match(issues, [{ name, message: words }], text)
+    t.equal(issues.length, 1, text)
+    t.notMatch(JSON.stringify(issues), /sk-1/)
+  }
+  for (const text of [
+    'GENGATE_A_RUN=engine -m "a b" \'c\'',
+    'export GENGATE_HOST="h"  # why\nGENGATE_PORT=1 # "so',
+    'GENGATE_MODELS="a=x:m;\n  b=x:n"\nGENGATE_PORT=1',
+    'OTHER="a" "b"\n# GENGATE_HOST="x',
+  ]) {
+    t.same(gather({}, file(text)).issues, [], text)
+  }
+})
