@@ -41,20 +41,41 @@ export async function diag(config: Askable, deps: DiagDeps): Promise<number> {
   }
   const found =
     answer.kind === 'status'
-      ? fromGate(answer.status, await countModels(origin, apiKey, io), config)
+      ? await askedGate(answer.status, config, io)
       : await fromProbes(config, deps)
   for (const line of diagLines(found)) io.out(line)
   return found.eligible ? EXIT.ok : EXIT.failed
 }
 
-/** How many models the gate lists; null while nothing is servable (it answers 503 then). */
-async function countModels(
+/**
+ * The running gate's knowledge. It lists no models while nothing is servable; then the engines are asked
+ * themselves, since one that still lists models and generates nothing is what operators look for.
+ */
+async function askedGate(status: GateStatus, config: Askable, io: CliIo): Promise<Diagnosis> {
+  const { origin, apiKey } = ownGate(config)
+  const listed = await modelsAt(origin, apiKey, io)
+  const found = fromGate(status, listed?.length ?? null, config)
+  if (listed !== null) return found
+  const lists = await Promise.all(
+    status.upstreams
+      .filter(({ intent, url }) => intent === 'enabled' && url !== '')
+      .map(({ name, url }) => {
+        const own = config.upstreams.find(({ spec }) => spec.name === name)
+        return modelsAt(own?.spec.url ?? url, own?.apiKey ?? null, io)
+      }),
+  )
+  const known = lists.filter((list) => list !== null).flat()
+  return lists.some((list) => list !== null) ? { ...found, models: new Set(known).size } : found
+}
+
+/** Names of the models that this server lists; null: it does not. */
+async function modelsAt(
   origin: string,
   apiKey: string | null,
   { clock }: CliIo,
-): Promise<number | null> {
+): Promise<readonly string[] | null> {
   const reply = await ask(origin, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
-  return succeeded(reply) ? (listedModels(reply.body)?.length ?? null) : null
+  return succeeded(reply) ? (listedModels(reply.body)?.map(({ id }) => id) ?? null) : null
 }
 
 /**
@@ -63,7 +84,7 @@ async function countModels(
  * one that the operator wants. Pure.
  */
 export function fromGate(status: GateStatus, models: number | null, config: Askable): Diagnosis {
-  const enabled = status.upstreams.filter(({ intent }) => intent === 'enabled')
+  const enabled = status.upstreams.filter(({ intent, url }) => intent === 'enabled' && url !== '')
   const proven = enabled.find(({ eligible }) => eligible)
   const servable = models !== null
   const shown =

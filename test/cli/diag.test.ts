@@ -11,7 +11,12 @@ const noProbe: ProbeOnce = () => {
 }
 
 /** Runs `diag` against a gate that answers so. */
-async function withGate(t: Parameters<typeof jsonServer>[0], upstreams: object[], models: Reply) {
+async function withGate(
+  t: Parameters<typeof jsonServer>[0],
+  upstreams: object[],
+  models: Reply,
+  env: Record<string, string> = {},
+) {
   const { port } = await jsonServer(t, {
     'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams }],
     'GET /v1/models': models,
@@ -19,6 +24,7 @@ async function withGate(t: Parameters<typeof jsonServer>[0], upstreams: object[]
   const config = configOf({
     GENGATE_PORT: String(port),
     GENGATE_VLLM_CPU_API_KEY: 'very-secret',
+    ...env,
   })
   const io = recordedIo()
   const code = await diag(config, { io, probeOnce: noProbe, clients: targetOfGate(config) })
@@ -34,6 +40,7 @@ const ok = {
 }
 const wedged = {
   name: 'vllm_cpu',
+  url: 'http://127.0.0.1:1',
   intent: 'enabled',
   eligible: false,
   state: 'ejected',
@@ -70,6 +77,33 @@ t.test('diag() ends with 1 where nothing is servable', async (t) => {
     'local_vllm_generation_probe_reason=timeout',
     'local_vllm: eligible=no reason=generation_probe_failed',
   ])
+})
+
+t.test('diag() where all are wedged shows that the engines still list models', async (t) => {
+  const engine = await jsonServer(t, {
+    'GET /v1/models': [200, { data: [{ id: 'a' }, { id: 'b' }] }],
+  })
+  const other = await jsonServer(t, { 'GET /v1/models': [200, { data: [{ id: 'b' }] }] })
+  const urls = { GENGATE_VLLM_CPU_URL: engine.url, GENGATE_VLLM_METAL_URL: other.url }
+  const rows = [wedged, { ...wedged, name: 'vllm_metal', reason: 'silent' }]
+  const { code, lines } = await withGate(t, rows, none, urls)
+  t.equal(code, 1)
+  t.match(lines, [
+    'local_vllm_endpoint_present=true',
+    'local_vllm_models_fetch_ok=true',
+    'local_vllm_models_count=2',
+    'local_vllm_generation_probe_ok=false',
+    'local_vllm_generation_probe_reason=timeout',
+    'local_vllm: eligible=no reason=generation_probe_failed',
+  ])
+  t.equal(engine.seen[0]?.authorization, 'Bearer very-secret', 'as the gate asks')
+  t.equal(other.seen[0]?.authorization, undefined, 'its key goes to nobody else')
+  const disabled = { ...wedged, intent: 'disabled', state: 'disabled', reason: 'disabled' }
+  const asked = engine.seen.length
+  t.ok(
+    (await withGate(t, [disabled], none, urls)).lines.includes('local_vllm_models_fetch_ok=false'),
+  )
+  t.equal(engine.seen.length, asked, 'what nobody wants is not asked')
 })
 
 t.test('diag() counts a suspect that still serves as eligible, not as proven', async (t) => {

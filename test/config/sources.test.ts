@@ -41,7 +41,6 @@ t.test('GENGATE_ENV_FILE belongs into the environment', async (t) => {
 })
 
 t.test('an env file that is not UTF-8 is told as such, and nothing of it is taken', async (t) => {
-  const text = (bytes: Buffer): string => bytes.toString('utf8')
   const table: [what: string, bytes: Buffer, words: RegExp][] = [
     ['Latin-1', Buffer.from('GENGATE_PORT=1\n# f\xfcr uns\n', 'latin1'), /not UTF-8 \(line 2\)/],
     ['UTF-16', Buffer.from('\uFEFFGENGATE_PORT=1\r\n', 'utf16le'), /is UTF-16.*save it as UTF-8/],
@@ -49,7 +48,7 @@ t.test('an env file that is not UTF-8 is told as such, and nothing of it is take
     ['a NUL', Buffer.from('GENGATE_PORT=1\nGENGATE_HOST=h\0\n'), /holds a NUL \(line 2\)/],
   ]
   for (const [what, bytes, words] of table) {
-    const { given, issues } = gather({ GENGATE_HOST: 'h' }, file(text(bytes)))
+    const { given, issues } = gather({ GENGATE_HOST: 'h' }, file(bytes.toString('utf8')))
     t.match(issues, [{ name: '.env', message: words }], what)
     t.equal(issues.length, 1, what)
     t.same([...given.keys()], ['GENGATE_HOST'], what)
