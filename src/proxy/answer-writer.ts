@@ -22,6 +22,7 @@ export class AnswerWriter {
   readonly #clock: Clock
   readonly #api: AnswerApi | null
   #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
+  #answered = false
   #bytes = 0
   #streamed = false
   /** What was written last that may tell a number: an error frame goes on from it. */
@@ -54,6 +55,11 @@ export class AnswerWriter {
     return this.#state !== 'open'
   }
 
+  /** Has an answer begun? Comments while it is awaited are none. */
+  get answered(): boolean {
+    return this.#answered
+  }
+
   /** Has a stream begun whose upstream is still to come? */
   get pending(): boolean {
     return this.#state === 'pending'
@@ -76,6 +82,7 @@ export class AnswerWriter {
   /** The head of the upstream's answer; a comment instead where the head has gone out already. */
   commit(status: number, headers: Record<string, string | string[]>, upstream: string): void {
     this.#cancelKeepAlive()
+    this.#answered = true
     if (this.#state === 'pending') this.#send(Buffer.from(`: gengate upstream=${upstream}\n\n`))
     else if (this.#state === 'open') this.#response.writeHead(status, headers)
     this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
@@ -103,6 +110,7 @@ export class AnswerWriter {
   ): void {
     if (this.#state !== 'open') return
     this.#state = 'ended'
+    this.#answered = true
     this.#bytes += Buffer.byteLength(body)
     this.#response.writeHead(status, {
       ...headers,

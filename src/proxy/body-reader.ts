@@ -8,7 +8,7 @@ import {
   type Step,
 } from './reader.ts'
 import { replaceModel } from './rewrite.ts'
-import { madeId } from './sticky.ts'
+import { MadeId } from './sticky.ts'
 
 /** Held of a JSON answer that is to become events, instead of the usual limit. */
 const WRAPPED_BYTES_MAX = 16 * HELD_BYTES_MAX
@@ -28,12 +28,17 @@ export class BodyReader implements AnswerReader {
   #held: Buffer[] = []
   #heldBytes = 0
   #streaming = false
+  #finder: MadeId | null
+  #id: string | null = null
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#finder = options.api === 'responses' ? new MadeId('id') : null
   }
 
   push(chunk: Buffer): Step {
+    this.#id ??= this.#finder?.push(chunk) ?? null
+    if (this.#streaming) this.#tellId()
     if (this.#streaming) return { out: [chunk], content: 0, failure: null }
     this.#held.push(chunk)
     this.#heldBytes += chunk.length
@@ -42,22 +47,29 @@ export class BodyReader implements AnswerReader {
     if (this.#heldBytes <= (wraps ? WRAPPED_BYTES_MAX : HELD_BYTES_MAX)) return NOTHING
     if (wraps) return { ...NOTHING, failure: UNWRAPPED }
     this.#streaming = true
+    this.#tellId()
     return { out: [this.#mapped()], content: 0, failure: null }
   }
 
   end(): Step {
     if (this.#streaming) return NOTHING
-    const { api, onId, wrap } = this.#options
+    const { api, wrap } = this.#options
     const body = this.#joined()
     const verdict = judgeJson(api, body)
     if (!verdict.ok) {
       return { ...NOTHING, failure: { code: CODE_OF[verdict.why], message: verdict.message } }
     }
-    const id = api === 'responses' ? madeId(body) : null
-    if (id !== null) onId?.(id)
+    this.#tellId()
     const mapped = this.#mapped()
     const answer = wrap == null ? mapped : wrap(mapped)
     return answer === null ? { ...NOTHING, failure: UNWRAPPED } : { ...NOTHING, out: [answer] }
+  }
+
+  /** Tells the id of an answer that goes on, once. */
+  #tellId(): void {
+    if (this.#id === null || this.#finder === null) return
+    this.#finder = null
+    this.#options.onId?.(this.#id)
   }
 
   complete(): boolean {

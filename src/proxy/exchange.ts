@@ -242,7 +242,7 @@ export class Exchange {
       ttftMs: this.#ttftMs,
       durationMs: this.#deps.clock.nowMs() - arrivedAt,
       bytes: this.#writer.bytes,
-      phase: this.#writer.begun ? 'after_commit' : 'before_commit',
+      phase: this.#writer.answered ? 'after_commit' : 'before_commit',
     })
   }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -122,8 +123,12 @@ export class Proxy {
   #keeper(method: string, path: string, scan: ScannedBody): string | null | undefined {
     const id = responseIdOf(method, path) ?? (path === '/v1/responses' ? scan.previousId : null)
     if (id === null) return null
-    const keeper = this.#deps.sticky.find(id)
     const { entries } = this.#deps.store.current
+    const keeper = this.#deps.sticky.find(id)
+    // Where one upstream alone can have it, it is asked, also for what was made before this gate
+    // ran.
+    const able = entries.filter(({ spec }) => ABLE.has(spec.engine))
+    if (keeper === null && able.length === 1) return able[0]?.spec.name
     return entries.some(({ spec }) => spec.name === keeper) ? (keeper ?? undefined) : undefined
   }
 
@@ -176,6 +181,9 @@ export class Proxy {
 
 /** What the handler knows of a body before it is sent. */
 type Body = Pick<Asked, 'body' | 'upload' | 'scan'>
+
+/** Who may keep a response. */
+const ABLE = enginesWith('responses')
 
 const EMPTY = Buffer.alloc(0)
 /** Of a body that nobody looks into. */

@@ -10,7 +10,7 @@ import {
 } from './reader.ts'
 import { replaceModel } from './rewrite.ts'
 import { EventSplitter } from './sse.ts'
-import { madeId } from './sticky.ts'
+import { MadeId } from './sticky.ts'
 
 const decoder = new TextDecoder()
 const NOTHING: Step = { out: [], content: 0, failure: null }
@@ -149,7 +149,7 @@ export class StreamReader implements AnswerReader {
   #noteId(event: Buffer): void {
     const { api, onId } = this.#options
     if (this.#named || api !== 'responses') return
-    const id = madeId(event)
+    const id = new MadeId('response.id').push(event)
     if (id === null) return
     this.#named = true
     onId?.(id)

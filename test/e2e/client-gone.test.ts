@@ -39,3 +39,25 @@ for (const [phase, options] of [
     )
   }
 }
+
+t.test(
+  'a client that leaves after keep-alive comments only has left before its answer',
+  async (t) => {
+    const a = await fakeUpstream(t, { models: ['m'] })
+    const env = { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_COMMIT_DEADLINE_MS: '100' }
+    const gate = await startGate(t, env)
+    await gate.untilReason('a', 'ok')
+    a.options.ttftMs = 20_000
+    const leaving = new AbortController()
+    const answer = await post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }), {
+      signal: leaving.signal,
+    })
+    await answer.body?.getReader().read()
+    leaving.abort()
+    await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
+    t.match(
+      gate.lines.find((line) => line.includes('client_gone')),
+      '"phase":"before_commit"',
+    )
+  },
+)

@@ -98,6 +98,28 @@ for (const [name, ask] of Object.entries(ASKS)) {
   })
 }
 
+t.test('a unary response over a megabyte is kept by its own id', async (t) => {
+  const two = await gateOverTwo(t, {}, { LOCAL_LLM_BACKEND: 'b' })
+  const text = 'x'.repeat(2 * 1024 * 1024)
+  const output = [{ type: 'message', id: 'msg_1', content: [{ type: 'output_text', text }] }]
+  const made = { output, object: 'response', status: 'completed', id: 'resp_large' }
+  two.b.status(200, made)
+  t.equal(((await (await create(two)).json()) as { id: string }).id, 'resp_large')
+  two.gate.reload(envOf(two))
+  two.b.kept.set('resp_large', '{"id":"resp_large","status":"completed"}')
+  const answer = await fetch(`${two.gate.url}${RESPONSES}/resp_large`)
+  t.equal(answer.status, 200)
+  t.equal(servedBy(answer), 'b')
+})
+
+t.test('one upstream alone is asked for a response that the gate never saw', async (t) => {
+  const two = await gateOverTwo(t)
+  two.gate.reload({ GENGATE_UPSTREAMS: `b=${two.b.url}` })
+  two.b.kept.set('resp_before', '{"id":"resp_before"}')
+  t.equal((await create(two, { previous_response_id: 'resp_before' })).status, 200)
+  t.equal(servedBy(await fetch(`${two.gate.url}${RESPONSES}/resp_before`)), 'b')
+})
+
 t.test('a model that the maker does not serve is told as such', async (t) => {
   const two = await madeByB(t)
   const models = { GENGATE_A_MODEL: 'large', GENGATE_MODELS: 'big=a:large; small=b:m' }
