@@ -34,6 +34,8 @@ export interface UpstreamStatus {
   readonly model: string | null
   readonly probe: ProbeMode
   readonly cold: ColdPolicy
+  /** Nothing is in memory there, and it loads nothing for a request. */
+  readonly loadsNothing: boolean
   readonly maxConcurrency: number | null
   /** The process of its engine; null: the gate does not own it. */
   readonly process: EngineStatus | null
@@ -98,6 +100,7 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     model: textOf(row, 'model'),
     probe: wordOf(row['probe'], PROBE_MODES) ?? 'active',
     cold: wordOf(row['cold'], COLD_POLICIES) ?? 'on_demand',
+    loadsNothing: row['loads_nothing'] === true,
     maxConcurrency: typeof cap === 'number' ? cap : null,
     process: parseProcess(row['process']),
   }

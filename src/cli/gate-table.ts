@@ -53,6 +53,7 @@ function shown(entry: Entry, upstream: UpstreamStatus): Entry {
       ...NO_FACTS,
       passAt: proven ? 0 : null,
       models: modelsListed ? models.map(plainModel) : null,
+      loadsNothing: upstream.loadsNothing,
       process: upstream.process?.startOnDemand === true ? WAKING : null,
     },
     reason: evidenceReason(upstream),

@@ -33,7 +33,10 @@ export function whyNot(
   const { name, state, inFlight, maxConcurrency } = upstream
   if (decision.kind === 'draining') return 'the gate shuts down'
   if (tier === null) {
-    const never = state === 'cold' ? `, and GENGATE_${name.toUpperCase()}_COLD is never` : ''
+    const why = upstream.loadsNothing
+      ? ', and it loads nothing for a request'
+      : `, and GENGATE_${name.toUpperCase()}_COLD is never`
+    const never = state === 'cold' ? why : ''
     return `it is ${state}${never}`
   }
   if (maxConcurrency !== null && inFlight >= maxConcurrency) {

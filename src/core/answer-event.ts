@@ -1,4 +1,5 @@
-import { isObject, type JsonObject, listOf, messageOf } from './answer-read.ts'
+import { type EngineError, engineError, wordsOf } from './answer-error.ts'
+import { isObject, type JsonObject, listOf } from './answer-read.ts'
 import {
   CHOICE_TABLES,
   type ChoiceApi,
@@ -26,6 +27,9 @@ export function ofChoices(api: ChoiceApi, body: JsonObject): EventVerdict {
   for (const choice of listOf(body['choices'])) {
     const delta = table.delta === null ? choice : choice[table.delta]
     if (isObject(delta) && isContent(table, delta)) content = true
+    // A router's way to say what became of this choice (OpenRouter).
+    const error = isObject(choice['error']) ? engineError(choice) : null
+    if (error !== null) return failedBy(error)
     const finish = finishOf(choice['finish_reason'])
     if (finish === null) open.push(indexOf(choice))
     else if (finish === 'proper') finished.push(indexOf(choice))
@@ -54,8 +58,7 @@ export function ofType(api: TypedApi, name: string, body: JsonObject): EventVerd
       return DONE
     case 'error': {
       const { response } = body
-      const message = messageOf(isObject(response) ? response : body, '')
-      return { kind: 'error', why: 'error', content: false, message }
+      return failedBy(engineError(isObject(response) ? response : body, true))
     }
     case 'abort':
       return aborted('status: cancelled', false)
@@ -68,7 +71,7 @@ function endOfResponse(body: JsonObject): EventVerdict {
   if (!isObject(response)) return END
   if (response['status'] === 'cancelled') return aborted('status: cancelled', false)
   if (response['status'] !== 'failed') return END
-  return { kind: 'error', why: 'error', content: false, message: messageOf(response, '') }
+  return failedBy(engineError(response, true))
 }
 
 /** vLLM knows no stop reason for `abort` and sends null: the message then ends without an end. */
@@ -80,8 +83,14 @@ function endOfMessage(body: JsonObject): EventVerdict {
   return finish === 'proper' ? END : aborted(`stop_reason: ${String(reason)}`, false)
 }
 
+/** The engine said what went wrong. */
+export function failedBy(said: EngineError | null): EventVerdict {
+  const message = said === null ? 'The upstream reported an error.' : wordsOf(said)
+  return { kind: 'error', why: 'error', content: false, message, said }
+}
+
 function aborted(message: string, content: boolean): EventVerdict {
-  return { kind: 'error', why: 'abort', content, message }
+  return { kind: 'error', why: 'abort', content, message, said: null }
 }
 
 /** Completions of old servers carry no index: there is one choice. */

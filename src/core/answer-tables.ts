@@ -1,3 +1,5 @@
+import type { EngineError } from './answer-error.ts'
+
 /** APIs whose answers are lists of choices. */
 export type ChoiceApi = 'chat' | 'completions' | 'embeddings'
 
@@ -33,7 +35,10 @@ export type EventVerdict =
       readonly kind: 'error'
       readonly why: 'error' | 'abort'
       readonly content: boolean
+      /** For people; the engine's own sentence where it said one, clipped. */
       readonly message: string
+      /** All that the engine said; null: only that it stopped. */
+      readonly said: EngineError | null
     }
   /** The last event of the stream: `[DONE]`, `message_stop`. Proves no success: engines send it
    *  after errors too (vLLM: a dying core). */

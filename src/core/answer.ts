@@ -1,5 +1,6 @@
-import { ofChoices, ofType } from './answer-event.ts'
-import { fieldsOf, isError, messageOf, objectOf } from './answer-read.ts'
+import { failedBy, ofChoices, ofType } from './answer-event.ts'
+import { engineError } from './answer-error.ts'
+import { fieldsOf, isObject, valueOf } from './answer-read.ts'
 import type { AnswerApi, EventVerdict } from './answer-tables.ts'
 
 export { judgeJson, type JsonVerdict } from './answer-json.ts'
@@ -22,11 +23,11 @@ export function classifyEvent(api: AnswerApi, event: Uint8Array): EventVerdict {
   const { name, data } = fieldsOf(decoder.decode(event))
   // OpenAI's own clients stop at anything that begins like this.
   if (data.startsWith('[DONE]')) return DONE
-  const body = objectOf(data)
+  const value = valueOf(data)
+  const body = isObject(value) ? value : null
   // Whatever the data says: clients raise by this name.
-  if (name === 'error' || (body !== null && isError(body))) {
-    return { kind: 'error', why: 'error', content: false, message: messageOf(body, data) }
-  }
+  const error = engineError(body ?? data, name === 'error')
+  if (error !== null) return failedBy(error)
   if (api === 'json') return data === '' ? NEUTRAL : ANY_DATA
   if (body === null) return NEUTRAL
   return api === 'responses' || api === 'messages' ? ofType(api, name, body) : ofChoices(api, body)

@@ -85,10 +85,14 @@ export type Evidence =
   | { readonly type: 'reached'; readonly at: number }
   /** A live 429 or 503: neutral. */
   | { readonly type: 'live_busy'; readonly at: number }
+  /** A live 401 or 403: of our key, or of what this client asked for. Only a probe can tell. */
+  | { readonly type: 'live_refused'; readonly at: number }
+  /** A live answer says that no model is in memory, and it loaded none for the request. */
+  | { readonly type: 'live_not_loaded'; readonly at: number }
   | {
       readonly type: 'live_misconfigured'
       readonly at: number
-      readonly reason: Extract<FailReason, 'unauthorized' | 'model_not_found'>
+      readonly reason: Extract<FailReason, 'model_not_found'>
     }
   /** The models it lists; an empty list is a list. */
   | { readonly type: 'models'; readonly at: number; readonly models: readonly ListedModel[] }

@@ -1,14 +1,23 @@
 import { processHint } from './process-hint.ts'
-import { REASONS } from './reason.ts'
+import { type Reason, REASONS } from './reason.ts'
 import { nextProbeAt } from './schedule.ts'
 import { type Entry, type RoutingTable, shownReason } from './table.ts'
 
 /** What the reason of an upstream means and what to do, with its own variable names. Pure. */
 export function hintOf(entry: Entry, nowMs: number): string {
   const reason = shownReason(entry)
-  const own = processHint(entry, reason, nowMs)
+  const own = processHint(entry, reason, nowMs) ?? ownHint(entry, reason)
   return own ?? REASONS[reason].hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
 }
+
+/** What is known beyond the reason; null: nothing. */
+function ownHint({ facts }: Entry, shown: Reason): string | null {
+  if (shown === 'model_not_loaded' && facts.loadsNothing) return NOTHING_LOADED_HINT
+  return null
+}
+
+const NOTHING_LOADED_HINT =
+  'No model is in memory, and it loads none when a request asks for it. Load one in the engine.'
 
 /**
  * Why the gate cannot serve, in one line for clients and operators:

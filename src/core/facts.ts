@@ -2,6 +2,7 @@ import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ListedModel, OtherWork } from './listed-model.ts'
 import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
 import type { ProbeOutcome } from './outcome.ts'
+import { afterLive, afterNothingLoaded } from './live-facts.ts'
 import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
 import { isUnproven, type OwnedProcess } from './process.ts'
 import type { EvidenceReason } from './reason.ts'
@@ -47,6 +48,11 @@ export interface Facts {
   readonly failuresInRow: number
   /** A live failure that no probe has looked at yet. */
   readonly liveFailureAt: number | null
+  /** Live 401s and 403s since the last proof, and the last of them; null: none. */
+  readonly refusals: { readonly count: number; readonly at: number } | null
+  /** It said that nothing is in memory and loaded nothing for the request that asked: until it tells of
+   *  something loaded, or generates, no request is sent there to load it. */
+  readonly loadsNothing: boolean
   readonly flight: Flight
   /** Since when, and until when so far, clients have used this very upstream. */
   readonly used: { readonly since: number; readonly at: number } | null
@@ -84,6 +90,8 @@ export const NO_FACTS: Facts = {
   failure: null,
   failuresInRow: 0,
   liveFailureAt: null,
+  refusals: null,
+  loadsNothing: false,
   flight: NO_FLIGHT,
   used: null,
   works: { embedding: NO_WORK, rerank: NO_WORK },
@@ -154,22 +162,20 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
       }
     case 'live_failure':
-      if (isUnproven(was.process)) return was
-      return evidence.failure === 'refused'
-        ? afterRefusal(was, 'refused', evidence.at)
-        : { ...was, liveFailureAt: evidence.at }
     case 'reached':
-      return was.failure?.reason === 'refused'
-        ? { ...was, failure: null, liveFailureAt: null }
-        : was
     case 'live_busy':
-      return { ...was, busyAt: evidence.at }
+    case 'live_refused':
+    case 'live_not_loaded':
     case 'live_misconfigured':
-      return afterRefusal(was, evidence.reason, evidence.at)
+      return afterLive(was, evidence)
     case 'models':
       return { ...was, models: evidence.models }
     case 'loaded':
-      return { ...was, loaded: evidence.names }
+      return {
+        ...was,
+        loaded: evidence.names,
+        loadsNothing: was.loadsNothing && (evidence.names ?? []).length === 0,
+      }
     case 'process':
       return afterTurn(was, evidence.phase, evidence.at)
     case 'wanted':
@@ -186,11 +192,6 @@ function afterFirstContent(
   if (!isHeldUp(was, at - ms))
     return { ...was, ttfts: [...was.ttfts, { bytes, ms }].slice(-TTFTS_MAX) }
   return was.load !== null && at - ms <= was.load.since ? afterLoad(was, at - ms, at) : was
-}
-
-function afterRefusal(was: Facts, reason: EvidenceReason, at: number): Facts {
-  const failuresInRow = was.failuresInRow + 1
-  return { ...was, failure: { reason, at }, failuresInRow, liveFailureAt: at }
 }
 
 function afterAnswer(
@@ -228,6 +229,8 @@ function moved(was: Facts, at: number): Facts {
     ...was,
     progressAt: at,
     failuresInRow: 0,
+    refusals: null,
+    loadsNothing: false,
     // Nobody waits for a probe any more, so this was the answer.
     silentFrom: was.sentAt === null ? null : was.silentFrom,
     owed: stands ? was.owed : 0,
@@ -255,6 +258,8 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
         passAt: at,
         silentFrom: null,
         failure: null,
+        refusals: null,
+        loadsNothing: false,
         owed: Math.max(0, was.owed - 1),
         loadFailedAt: null,
         latenciesMs: heldUp
@@ -265,6 +270,7 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
       if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }
       return { ...now, silentFrom: null, failure: { reason: outcome.reason, at } }
     case 'cold':
+      if (outcome.loadsNothing === true) return { ...afterNothingLoaded(now, at), silentFrom: null }
       return { ...now, silentFrom: null, failure: { reason: 'model_not_loaded', at } }
     case 'busy':
       return { ...now, busyAt: at }

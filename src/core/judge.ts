@@ -41,6 +41,8 @@ const UNPROBED_FAILURE_MS = 5_000
 const UNPROBED_TRY = { first: 1_000, max: 30_000 }
 /** A try that has not been refused after this has been taken, ms: beyond the time to connect. */
 const TAKEN_MS = 2_000
+/** So many refusals in a row, with nothing generated between, are about our key. */
+const REFUSALS_MAX = 3
 const never = Number.NEGATIVE_INFINITY
 
 /**
@@ -78,9 +80,16 @@ export function silenceBudgetMs(facts: Facts, item: FlightItem, ctx: JudgeContex
 }
 
 function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement | null {
-  const { failure } = facts
+  const { failure, refusals } = facts
+  // Nobody probes it, so nothing but the next try can tell whether our key is good again.
+  if (spec.probe !== 'active' && refusals !== null && refusals.count >= REFUSALS_MAX) {
+    const wakeAt = refusals.at + UNPROBED_FAILURE_MS
+    if (ctx.nowMs < wakeAt) return { reason: 'unauthorized', wakeAt }
+  }
   if (failure === null) return null
-  if (failure.reason === 'model_not_loaded' && facts.process === null) {
+  // What loads nothing for a request would stay cold where nobody asks again.
+  const asked = spec.probe === 'active' || !facts.loadsNothing
+  if (failure.reason === 'model_not_loaded' && facts.process === null && asked) {
     const { overdue, wakeAt } = overdueLoad(facts, ctx.nowMs)
     return { reason: overdue ? 'silent' : failure.reason, wakeAt }
   }

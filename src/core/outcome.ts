@@ -13,8 +13,9 @@ export type ProbeOutcome =
   | { readonly kind: 'fail'; readonly reason: FailReason; readonly detail: string }
   /** A refusal for load (429, busy 503): neither failure nor proof of life (engines-here fact 2). */
   | { readonly kind: 'busy'; readonly detail: string }
-  /** The engine says so without being asked to generate. */
-  | { readonly kind: 'cold' }
+  /** The engine says that its model is not in memory. `loadsNothing`: it said so when it was asked to
+   *  generate, and loaded none for that. */
+  | { readonly kind: 'cold'; readonly loadsNothing?: boolean }
   /** It says nothing about the upstream: aborted by us, EMFILE, DNS, own event loop stalled. */
   | { readonly kind: 'inconclusive'; readonly detail: string }
 

@@ -46,6 +46,8 @@ function wantedAt({ facts }: Entry, provenUntil: number): number {
   let at = Infinity
   const proofAt = lastProofAt(facts) ?? 0
   if (facts.liveFailureAt !== null && facts.liveFailureAt > proofAt) at = facts.liveFailureAt
+  const refusedAt = facts.refusals?.at ?? 0
+  if (refusedAt > Math.max(proofAt, facts.failure?.at ?? 0)) at = Math.min(at, refusedAt)
   if (facts.owed > 0 && facts.passAt !== null && facts.passAt === facts.endedAt) {
     at = Math.min(at, facts.endedAt)
   }

@@ -1,5 +1,5 @@
 /**
- * What an upstream's status does before anything has reached the client (design D18).
+ * What an upstream's status does before anything has reached the client.
  * `judge`: look at the content. `pass`: the client's own answer, neutral. `misconfigured`: next
  * upstream, and a person has to mend this one. `busy`: next if one is eligible, else passed on
  * with its `Retry-After`. `suspect`: next upstream, and a probe at once.
@@ -8,8 +8,6 @@ export type StatusAction = 'judge' | 'pass' | 'misconfigured' | 'busy' | 'suspec
 
 /** Statuses that differ from their class. */
 const BY_STATUS: Readonly<Record<number, StatusAction>> = {
-  401: 'misconfigured',
-  403: 'misconfigured',
   408: 'busy',
   429: 'busy',
   501: 'pass',
@@ -21,6 +19,11 @@ const BY_CLASS: Readonly<Record<number, StatusAction>> = {
   3: 'pass',
   4: 'pass',
   5: 'suspect',
+}
+
+/** May this refusal be about the gate's own key? Or about what this client asked for: a probe tells. */
+export function mayRefuseUs(status: number): boolean {
+  return status === 401 || status === 403
 }
 
 /** What to do with an answer of this status. `mapped`: the gate wrote the model name, so a 404 is

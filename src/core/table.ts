@@ -136,7 +136,7 @@ export function stateOf(entry: Entry): State {
 export function servesOf(entry: Entry): Serves {
   const { serves, state } = REASONS[shownReason(entry)]
   if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
-  if (state === 'cold' && entry.spec.cold === 'never') return 'no'
+  if (state === 'cold' && (entry.spec.cold === 'never' || entry.facts.loadsNothing)) return 'no'
   if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
   return serves
 }

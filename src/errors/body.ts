@@ -28,7 +28,7 @@ export function toOpenAiBody(
 ): OpenAiError {
   const { message, status } = ERRORS[code]
   const text = detail === '' ? message : `${message} ${detail}`
-  return { error: { message: clip(text, MESSAGE_MAX), type: typeOf(status), param, code } }
+  return { error: { message: clip(text, MESSAGE_MAX), type: errorTypeOf(status), param, code } }
 }
 
 /** The error object that Anthropic's clients read, with our `param` and `code` inside. Pure. */
@@ -59,12 +59,16 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
 
 /** Anthropic's word for an error of ours. Pure. */
 export function anthropicTypeOf(code: ErrorCode): string {
-  const { status } = ERRORS[code]
+  return anthropicTypeOfStatus(ERRORS[code].status)
+}
+
+/** The type that goes with a status there. */
+export function anthropicTypeOfStatus(status: number): string {
   return ANTHROPIC_TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error')
 }
 
 /** The OpenAI error type that goes with a status. */
-function typeOf(status: number): ErrorType {
+export function errorTypeOf(status: number): ErrorType {
   if (status === 401) return 'authentication_error'
   if (status === 403 || status === 421) return 'permission_error'
   if (status === 429) return 'rate_limit_error'

@@ -68,6 +68,8 @@ export interface UpstreamDocument {
   readonly model: string | null
   readonly probe: ProbeMode
   readonly cold: ColdPolicy
+  /** It has nothing in memory and loads nothing for a request: `cold` then serves nobody. */
+  readonly loads_nothing: boolean
   /** Null: no cap of the gate's. */
   readonly max_concurrency: number | null
   /** What the operator's target comes to for this upstream, ms. */
@@ -167,6 +169,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     model: spec.model,
     probe: spec.probe,
     cold: spec.cold,
+    loads_nothing: facts.loadsNothing,
     max_concurrency: spec.maxConcurrency,
     derived: {
       probe_deadline_ms: Math.round(probeDeadlineMs(health, facts)),

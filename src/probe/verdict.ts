@@ -1,4 +1,5 @@
 import type { FailReason, ProbeOutcome } from '../core/outcome.ts'
+import { namesLoading, namesNothingLoaded } from '../engines/engine-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
@@ -56,6 +57,8 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
 /** What a status other than 2xx means; `body` is the parsed body, undefined when it is no JSON. */
 export function ofStatus(status: number, body: unknown, quirks: Quirks): ProbeOutcome {
   const detail = `http_${status}`
+  if (status < 500 && namesNothingLoaded(body)) return { kind: 'cold', loadsNothing: true }
+  if (status === 409 && namesLoading(body)) return fail('loading', detail)
   if (quirks.isLoading(status, body)) return fail('loading', detail)
   if (quirks.isUnknownModel(status, body)) return fail('model_not_found', detail)
   if (quirks.isFailure(status, body)) return fail('http_5xx', detail)

@@ -123,7 +123,10 @@ export class AnswerWriter {
   passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
     if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
     const text = answer.body.toString('utf8')
-    const frame = this.#api === null ? null : errorFrameOf(this.#api, text, this.#sequence)
+    const frame =
+      this.#api === null
+        ? null
+        : errorFrameOf(this.#api, text, { sequence: this.#sequence, status: answer.status })
     if (frame !== null) this.#cutWith(frame)
     else this.cut('upstream_error', `It answered ${answer.status}.`)
   }

@@ -1,16 +1,63 @@
+import type { Readable } from 'node:stream'
 import type { FlightItem } from '../core/evidence.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
-import type { AttemptInput } from './attempt.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
-import type { AnswerHead } from './ending.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { mayRefuseUs, type StatusAction, statusAction } from '../core/status.ts'
+import { type AnswerHead, type Failed, failedByStatus, type HeldAnswer } from './ending.ts'
 import { requestHeaders, responseHeaders } from './headers.ts'
 import type { Pool } from './pools.ts'
 import { BodyReader } from './body-reader.ts'
-import { RawReader } from './reader.ts'
+import { type AnswerReader, RawReader } from './reader.ts'
 import { StreamReader } from './stream-reader.ts'
 import { detached } from './upload.ts'
 import { withModel } from './rewrite.ts'
 import { wrapAsEvents } from './wrap.ts'
+
+/** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
+export interface AttemptSink {
+  /** `length`: bytes of the whole body where it is known. */
+  commit(head: AnswerHead, length: number | null): void
+  write(chunk: Buffer): boolean
+  /** Content events were read just now. */
+  content(events: number): void
+}
+
+export interface AttemptInput {
+  readonly pool: Pool
+  readonly method: string
+  readonly path: string
+  readonly headers: Record<string, string>
+  /** A function: a body that goes on as it arrives; `flushed` tells whether all of what it gave is
+   *  out of this process. */
+  readonly body: Buffer | ((flushed: () => boolean) => Readable) | null
+  /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
+  readonly judged: boolean
+  /** Was a model name mapped? Then a 404 is about our mapping. */
+  readonly mapped: boolean
+  /** Has the head of an event stream gone out to the client already? */
+  readonly pending: () => boolean
+  /** The reader for an answer that is to be judged, by its head. */
+  readonly readerFor: (head: AnswerHead) => AnswerReader
+  /** Something of ours threw while it read the answer. */
+  readonly onBug: (error: unknown) => void
+  readonly clock: Clock
+}
+
+/** What the table of statuses says of an answer to this attempt. Pure. */
+export function actionOf({ judged, mapped }: AttemptInput, status: number): StatusAction {
+  return judged ? statusAction(status, { mapped }) : 'judge'
+}
+
+/** Is an answer of this status the client's, whatever its body says? One about a key is read first. */
+export function mayStream(input: AttemptInput, status: number): boolean {
+  return actionOf(input, status) === 'pass' && !mayRefuseUs(status) && !input.pending()
+}
+
+/** How an answer that is not judged by its content ends the attempt; null: it is passed on. Pure. */
+export function failedByAnswer(input: AttemptInput, answer: HeldAnswer): Failed | null {
+  return failedByStatus(actionOf(input, answer.status), answer, input.pool.target.authorization)
+}
 
 type Headers = Record<string, string | string[]>
 
@@ -38,6 +85,7 @@ export function attemptInput(
     body: upload === null ? bodyFor(asked, model) : (flushed) => detached(upload, flushed),
     judged: lane.api !== null,
     mapped: model !== null,
+    pending: to.pending,
     readerFor: (head) => {
       if (lane.api === null || isVectors(asked, head)) return new RawReader()
       // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.

@@ -1,54 +1,30 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { type StatusAction, statusAction } from '../core/status.ts'
-import type { ErrorCode } from '../errors/catalogue.ts'
 import { codeOf, transportFailure } from '../errors/transport.ts'
-import type { Clock } from '../runtime/clock.ts'
+import {
+  actionOf,
+  type AttemptInput,
+  type AttemptSink,
+  failedByAnswer,
+  mayStream,
+} from './attempt-input.ts'
 import {
   type AnswerHead,
+  answerOfMistake,
   type AttemptEnding,
   failedByContent,
-  failedByStatus,
   failedByTransport,
+  type HeldAnswer,
   withOneType,
 } from './ending.ts'
-import type { Connection, Pool } from './pools.ts'
-import type { AnswerReader } from './reader.ts'
-
-/** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
-export interface AttemptSink {
-  /** `length`: bytes of the whole body where it is known. */
-  commit(head: AnswerHead, length: number | null): void
-  write(chunk: Buffer): boolean
-  /** Content events were read just now. */
-  content(events: number): void
-}
-
-export interface AttemptInput {
-  readonly pool: Pool
-  readonly method: string
-  readonly path: string
-  readonly headers: Record<string, string>
-  /** A function: a body that goes on as it arrives; `flushed` tells whether all of what it gave is
-   *  out of this process. */
-  readonly body: Buffer | ((flushed: () => boolean) => Readable) | null
-  /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
-  readonly judged: boolean
-  /** Was a model name mapped? Then a 404 is about our mapping. */
-  readonly mapped: boolean
-  /** The reader for an answer that is to be judged, by its head. */
-  readonly readerFor: (head: AnswerHead) => AnswerReader
-  /** Something of ours threw while it read the answer. */
-  readonly onBug: (error: unknown) => void
-  readonly clock: Clock
-}
+import type { Connection } from './pools.ts'
+import { type AnswerReader, type Failure, RawReader } from './reader.ts'
 
 /** Informational answers (1xx) before the answer; more are a flood. */
 const HINTS_MAX = 32
-/** Error bodies are kept up to this size; what comes after is dropped. */
+/** Error bodies are held up to this size and for this long, to be read before they go on. What is sure to
+ *  be passed on streams from there; of all else, no more is worth waiting for. */
 const ERROR_BODY_MAX = 1024 * 1024
-/** The body of an error status must arrive within this time; it is not worth more. */
 const ERROR_BODY_MS = 2_000
 /** An engine may take so long to end the body of an answer that has ended; then it is closed. */
 const SETTLE_MS = 1_000
@@ -79,6 +55,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #errorSize = 0
   /** Has the answer ended, while the body that carried it is still open? */
   #settling = false
+  /** Does an error status stream to the client, as it comes? */
+  #passing = false
   #cancelTimer = (): void => {}
 
   constructor(input: AttemptInput, sink: AttemptSink) {
@@ -145,14 +123,10 @@ export class Attempt implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
   ): void {
     if (this.#ended) return
-    try {
+    this.#safely(() => {
       if (status >= 200) this.#onHead({ status, headers })
-      else if (++this.#hints > HINTS_MAX) {
-        this.#endByFailure('upstream_protocol_error', 'It sent informational answers only.')
-      }
-    } catch (error) {
-      this.#endByBug(error)
-    }
+      else if (++this.#hints > HINTS_MAX) this.#invalid('It sent informational answers only.')
+    })
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -166,50 +140,56 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#ended) return this.#settle(true)
+    this.#safely(() => this.#onEnd())
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#ended) return this.#settle(false)
+    this.#safely(() => this.#onError(error, this.#reused))
+  }
+
+  #safely(task: () => void): void {
     try {
-      this.#onEnd()
+      task()
     } catch (error) {
       this.#endByBug(error)
     }
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#ended) return this.#settle(false)
-    try {
-      this.#onError(error, this.#reused)
-    } catch (bug) {
-      this.#endByBug(bug)
-    }
-  }
-
   #onHead(given: AnswerHead): void {
     const head = withOneType(given)
-    if (head === null) {
-      return this.#endByFailure('upstream_protocol_error', 'It sent two different Content-Types.')
-    }
+    if (head === null) return this.#invalid('It sent two different Content-Types.')
     this.#head = head
     if (!this.#input.judged) this.#commit(null)
-    if (this.#action(head) === 'judge') this.#reader = this.#input.readerFor(head)
+    if (actionOf(this.#input, head.status) === 'judge') this.#reader = this.#input.readerFor(head)
     else {
-      this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () =>
-        this.#endByStatus(head, false),
-      )
+      this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () => {
+        if (mayStream(this.#input, head.status)) this.#passAsItComes()
+        else this.#endByStatus(head, false)
+      })
     }
   }
 
-  #action(head: AnswerHead): StatusAction {
-    return this.#input.judged ? statusAction(head.status, { mapped: this.#input.mapped }) : 'judge'
+  /** Answers true when the client asks for a pause. */
+  #passAsItComes(): boolean {
+    this.#cancelTimer()
+    this.#passing = true
+    this.#reader = new RawReader()
+    this.#commit(null)
+    return this.#deliver(this.#errorBody.splice(0), 0)
   }
 
   #onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
     if (this.#reader === null) {
-      if (this.#errorSize + chunk.length <= ERROR_BODY_MAX) this.#errorBody.push(chunk)
+      const streams = this.#head !== null && mayStream(this.#input, this.#head.status)
       this.#errorSize += chunk.length
+      if (this.#errorSize <= ERROR_BODY_MAX || streams) this.#errorBody.push(chunk)
+      if (this.#errorSize > ERROR_BODY_MAX && streams && this.#passAsItComes()) controller.pause()
       return
     }
     const step = this.#reader.push(chunk)
     const full = this.#deliver(step.out, step.content)
-    if (step.failure !== null) this.#endByFailure(step.failure.code, step.failure.message)
+    if (step.failure !== null) this.#endByFailure(step.failure)
     else if (this.#reader.complete()) this.#finish()
     else if (full) controller.pause()
   }
@@ -236,27 +216,43 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#reader === null) return this.#endByStatus(head, true)
     const step = this.#reader.end()
     this.#deliver(step.out, step.content, true)
-    if (step.failure !== null) return this.#endByFailure(step.failure.code, step.failure.message)
+    if (step.failure !== null) return this.#endByFailure(step.failure)
     this.#commit(0)
-    this.#end({ kind: 'finished' }, 'clean')
+    const passed = { kind: 'passed', status: head.status, answer: null } as const
+    this.#end(this.#passing ? passed : { kind: 'finished' }, 'clean')
   }
 
   /** A status that is not to be judged by its content (design D18). `whole`: so is its body. */
   #endByStatus(head: AnswerHead, whole: boolean): void {
     if (this.#errorSize > ERROR_BODY_MAX) {
-      return this.#endByFailure('upstream_protocol_error', 'Its error is larger than a megabyte.')
+      // In a stream that has begun its status is all that can be told.
+      const answer = { ...head, body: Buffer.alloc(0) }
+      if (actionOf(this.#input, head.status) === 'pass') return this.#endByAnswer(answer, 'broken')
+      return this.#invalid('Its error is larger than a megabyte.')
     }
     const answer = { ...head, body: Buffer.concat(this.#errorBody) }
-    const failed = failedByStatus(this.#action(head), answer)
-    if (whole) return this.#end(failed ?? { kind: 'passed', answer }, 'clean')
+    if (whole) return this.#endByAnswer(answer, 'clean')
+    const failed = failedByAnswer(this.#input, answer)
     // Half a body is nothing to pass on: it would look whole.
     if (failed !== null) return this.#end({ ...failed, answer: null }, 'broken')
-    this.#endByFailure('upstream_truncated', `It answered ${head.status}, and its body broke off.`)
+    const message = `It answered ${head.status}, and its body broke off.`
+    this.#endByFailure({ code: 'upstream_truncated', message })
   }
 
-  #endByFailure(code: ErrorCode, detail: string): void {
-    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, 'broken')
-    this.#end(failedByContent(code, detail), 'broken')
+  #endByAnswer(answer: HeldAnswer, how: 'clean' | 'broken'): void {
+    const failed = failedByAnswer(this.#input, answer)
+    this.#end(failed ?? { kind: 'passed', status: answer.status, answer }, how)
+  }
+
+  #invalid(message: string): void {
+    this.#endByFailure({ code: 'upstream_protocol_error', message })
+  }
+
+  #endByFailure({ code, message, mistake = null }: Failure): void {
+    if (this.#committed) this.#end({ kind: 'cut', code, detail: message }, 'broken')
+    else if (mistake === null || this.#head === null) {
+      this.#end(failedByContent(code, message), 'broken')
+    } else this.#endByAnswer(answerOfMistake(this.#head, mistake), 'broken')
   }
 
   /** Whatever it was in the answer: the client gets a whole error or a cut, and another upstream may
@@ -282,7 +278,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return this.#end(this.#replayed ? { ...failed, why: 'reset', sent: true } : failed, 'broken')
     }
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
-    this.#endByFailure('upstream_truncated', `The connection broke (${codeOf(error)}).`)
+    const message = `The connection broke (${codeOf(error)}).`
+    this.#endByFailure({ code: 'upstream_truncated', message })
   }
 
   /** All of the answer is there. */

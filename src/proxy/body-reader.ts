@@ -7,6 +7,7 @@ import {
   type ReaderOptions,
   type Step,
 } from './reader.ts'
+import { mistakeOf } from './frame.ts'
 import { replaceModel } from './rewrite.ts'
 import { MadeId } from './sticky.ts'
 
@@ -57,7 +58,11 @@ export class BodyReader implements AnswerReader {
     const body = this.#joined()
     const verdict = judgeJson(api, body)
     if (!verdict.ok) {
-      return { ...NOTHING, failure: { code: CODE_OF[verdict.why], message: verdict.message } }
+      const mistake = mistakeOf(api, verdict.said)
+      return {
+        ...NOTHING,
+        failure: { code: CODE_OF[verdict.why], message: verdict.message, mistake },
+      }
     }
     this.#tellId()
     const mapped = this.#mapped()

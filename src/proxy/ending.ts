@@ -1,9 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Evidence, LiveFailure } from '../core/evidence.ts'
+import { namesLoading, namesNothingLoaded } from '../core/answer-error.ts'
+import { objectOf } from '../core/answer-read.ts'
 import type { Work } from '../core/listed-model.ts'
 import type { RouteDecision } from '../core/route.ts'
-import type { StatusAction } from '../core/status.ts'
+import { mayRefuseUs, type StatusAction, statusAction } from '../core/status.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
+import type { Mistake } from './frame.ts'
 import { CODE_OF_TRANSPORT, codeOf, transportFailure } from '../errors/transport.ts'
 
 /** Status and headers of the upstream's answer. */
@@ -32,12 +35,19 @@ export interface HeldAnswer extends AnswerHead {
 /** How one try at one upstream ended. Expected endings are values. */
 export type AttemptEnding =
   | { readonly kind: 'finished' }
-  /** The upstream's answer to a mistake of the client's: passed on, and neutral. */
-  | { readonly kind: 'passed'; readonly answer: HeldAnswer }
+  /** The upstream's answer to a mistake of the client's: passed on, and neutral. `answer`: null where it
+   *  has reached the client already, as it came. */
+  | { readonly kind: 'passed'; readonly status: number; readonly answer: HeldAnswer | null }
   /** Before anything reached the client. `sent`: the upstream may have seen the request. */
   | {
       readonly kind: 'failed'
-      readonly why: LiveFailure | 'busy' | 'unauthorized' | 'model_not_found' | 'ours'
+      readonly why:
+        | LiveFailure
+        | 'busy'
+        | 'unauthorized'
+        | 'model_not_found'
+        | 'model_not_loaded'
+        | 'ours'
       readonly code: ErrorCode
       readonly detail: string
       readonly sent: boolean
@@ -69,8 +79,9 @@ export function evidenceOf(
   const { at, work, sentAt, streamed, cold = false } = what
   switch (ending.kind) {
     case 'aborted':
-    case 'passed':
       return null
+    case 'passed':
+      return mayRefuseUs(ending.status) ? { type: 'live_refused', at } : null
     case 'finished': {
       const tookMs = at - sentAt
       if (work === 'generation') return { type: 'finished', at, streamed, tookMs, cold }
@@ -85,7 +96,12 @@ export function evidenceOf(
 }
 
 /** Failures that tell of the whole server, whatever was asked of it. */
-const OF_ALL: readonly Failed['why'][] = ['refused', 'unreachable', 'unauthorized']
+const OF_ALL: readonly Failed['why'][] = [
+  'refused',
+  'unreachable',
+  'unauthorized',
+  'model_not_loaded',
+]
 
 function evidenceOfFailure(why: Failed['why'], at: number, work: Work | null): Evidence | null {
   if (why === 'ours') return null
@@ -93,9 +109,9 @@ function evidenceOfFailure(why: Failed['why'], at: number, work: Work | null): E
     return work === null || why === 'busy' ? null : { type: 'work_failed', at, work }
   }
   if (why === 'busy') return { type: 'live_busy', at }
-  if (why === 'unauthorized' || why === 'model_not_found') {
-    return { type: 'live_misconfigured', at, reason: why }
-  }
+  if (why === 'unauthorized') return { type: 'live_refused', at }
+  if (why === 'model_not_loaded') return { type: 'live_not_loaded', at }
+  if (why === 'model_not_found') return { type: 'live_misconfigured', at, reason: why }
   return { type: 'live_failure', at, failure: why }
 }
 
@@ -107,17 +123,27 @@ function evidenceOfFailure(why: Failed['why'], at: number, work: Work | null): E
 export function mayFollow(last: Failed, next: RouteDecision, sent: number): boolean {
   if (next.kind === 'exhausted' || sent >= SENT_MAX) return false
   if (last.why === 'busy') return next.kind === 'forward' && next.serves === 'first'
+  // Its own words are a better answer than a wait for nobody.
+  if (last.why === 'model_not_loaded') return next.kind === 'forward'
   return true
 }
 
-/** How a status that is not judged by its content ends an attempt; null: it is passed on. Pure. */
-export function failedByStatus(action: StatusAction, answer: HeldAnswer): Failed | null {
+/**
+ * How a status that is not judged by its content ends an attempt; null: it is passed on. `key`: the
+ * gate's own, as it is sent; null: none. Pure.
+ */
+export function failedByStatus(
+  action: StatusAction,
+  answer: HeldAnswer,
+  key: string | null = null,
+): Failed | null {
   const detail = `It answered ${answer.status}.`
   const base = { kind: 'failed', detail, sent: true } as const
   switch (action) {
     case 'judge':
-    case 'pass':
       return null
+    case 'pass':
+      return failedByWords(answer, key)
     case 'busy':
       return { ...base, why: 'busy', code: 'upstream_error', answer }
     case 'suspect':
@@ -128,12 +154,56 @@ export function failedByStatus(action: StatusAction, answer: HeldAnswer): Failed
       return { ...base, why: 'http_5xx', code: 'upstream_error', answer }
     case 'misconfigured': {
       // No word of a model: this engine lacks the route, which is the client's to know.
-      if (answer.status === 404 && !/model/i.test(answer.body.toString('latin1'))) return null
-      // Its words are about our key or our name for the model: no business of the client's.
-      const why = answer.status === 404 ? 'model_not_found' : 'unauthorized'
-      return { ...base, why, code: 'upstream_misconfigured', answer: null }
+      if (!/model/i.test(answer.body.toString('latin1'))) return null
+      const failed = failedByWords(answer, key)
+      if (failed !== null) return failed
+      // Its words are about our name for the model: no business of the client's.
+      return { ...base, why: 'model_not_found', code: 'upstream_misconfigured', answer: null }
     }
   }
+}
+
+/** What would be the client's own mistake, were it not for the words of it; null: it is. */
+function failedByWords(answer: HeldAnswer, key: string | null): Failed | null {
+  const { status, body } = answer
+  const base = { kind: 'failed', detail: `It answered ${status}.`, answer } as const
+  // It repeats our key: these words are about us, and not for the client to read.
+  if (mayRefuseUs(status) && key !== null && body.includes(key.replace(/^Bearer /, ''))) {
+    return {
+      ...base,
+      why: 'unauthorized',
+      code: 'upstream_misconfigured',
+      sent: true,
+      answer: null,
+    }
+  }
+  if (status !== 400 && status !== 404 && status !== 409) return null
+  const said = objectOf(body.toString('utf8'))
+  if (said === null) return null
+  // Nothing was generated, so it is not one of the two that a request may fail at.
+  if (status !== 409 && namesNothingLoaded(said)) {
+    return { ...base, why: 'model_not_loaded', code: 'upstream_error', sent: false }
+  }
+  if (status !== 409 || !namesLoading(said)) return null
+  return { ...base, why: 'busy', code: 'upstream_error', sent: true }
+}
+
+/** The answer that an engine should have given, which began with 200 and then told a mistake of the
+ *  client's before any content. Pure. */
+export function answerOfMistake(head: AnswerHead, { status, body }: Mistake): HeldAnswer {
+  const {
+    'content-type': _type,
+    'content-length': _length,
+    'content-encoding': _encoding,
+    ...rest
+  } = head.headers
+  const headers = {
+    ...rest,
+    'content-type': 'application/json',
+    // The same request would be at fault again, unless it only came too soon.
+    ...(statusAction(status, { mapped: false }) === 'busy' ? {} : { 'x-should-retry': 'false' }),
+  }
+  return { status, headers, body }
 }
 
 /** An answer whose content is none, before anything of it reached the client. Pure. */

@@ -140,7 +140,11 @@ export class Exchange {
         this.#finish('finished', null)
         return null
       case 'passed':
-        this.#passOn(ending.answer, 'finished')
+        if (ending.answer !== null) this.#passOn(ending.answer, 'finished')
+        else {
+          this.#writer.end()
+          this.#finish('finished', null)
+        }
         return null
       case 'cut':
         this.#writer.cut(ending.code, ending.detail)

@@ -1,6 +1,12 @@
 import type { AnswerApi } from '../core/answer.ts'
-import { fieldsOf, isObject, type JsonObject, objectOf } from '../core/answer-read.ts'
-import { anthropicTypeOf, toOpenAiBody } from '../errors/body.ts'
+import { type EngineError, engineError, wordsOf } from '../core/answer-error.ts'
+import { fieldsOf, type JsonObject, objectOf, valueOf } from '../core/answer-read.ts'
+import {
+  anthropicTypeOf,
+  anthropicTypeOfStatus,
+  errorTypeOf,
+  toOpenAiBody,
+} from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import { EventSplitter } from './sse.ts'
 
@@ -26,11 +32,17 @@ export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequ
 
 /**
  * The same of an upstream's own error body, with all that its error object says. Null where it
- * holds no error that a client would find. Pure.
+ * holds no error that a client would find. `status`: of the answer that the body belongs to; the type of
+ * a client's own mistake follows it, and one without words gets some. Pure.
  */
-export function errorFrameOf(api: AnswerApi, upstreamBody: string, sequence = 0): string | null {
-  const error = errorIn(upstreamBody)
-  if (error === null) return null
+export function errorFrameOf(
+  api: AnswerApi,
+  upstreamBody: string,
+  { sequence = 0, status = 0 }: { readonly sequence?: number; readonly status?: number } = {},
+): string | null {
+  const found = engineError(valueOf(upstreamBody))?.object ?? {}
+  const error = status >= 400 && status < 500 ? ofMistake(api, found, status) : found
+  if (Object.keys(error).length === 0) return null
   switch (api) {
     case 'responses':
       return responseFrame(error, sequence)
@@ -43,6 +55,45 @@ export function errorFrameOf(api: AnswerApi, upstreamBody: string, sequence = 0)
       return `data: ${JSON.stringify({ error })}\n\n`
   }
 }
+
+/** A mistake of the client's that an engine tells after a 200 of its own: what to answer instead. */
+export interface Mistake {
+  readonly status: number
+  /** An error body in the words of the API, with the engine's own error object. */
+  readonly body: Buffer
+}
+
+/** Null: what the engine said names no mistake of the client's. Pure. */
+export function mistakeOf(api: AnswerApi, said: EngineError | null): Mistake | null {
+  if (said === null || said.status === null) return null
+  const { status, object } = said
+  const { code = null, param = null } = object
+  const message = said.message === '' ? wordsOf(said) : said.message
+  const error =
+    api === 'messages'
+      ? { ...object, message, type: typeIn(api, object['type'], status) }
+      : { ...object, message, type: object['type'] ?? errorTypeOf(status), param, code }
+  const body = api === 'messages' ? { type: 'error', error } : { error }
+  return { status, body: Buffer.from(JSON.stringify(body)) }
+}
+
+function ofMistake(api: AnswerApi, error: JsonObject, status: number): JsonObject {
+  const { message = `The upstream answered ${status}.`, ...more } = error
+  return { message, ...more, type: typeIn(api, error['type'], status) }
+}
+
+/** The type that clients of this API know for a status; the engine's own where it is one of them. */
+function typeIn(api: AnswerApi, type: unknown, status: number): string {
+  if (api === 'messages') return anthropicTypeOfStatus(status)
+  const own = typeof type === 'string' ? type : ''
+  return OPENAI_TYPES.has(own) ? own : errorTypeOf(status)
+}
+const OPENAI_TYPES: ReadonlySet<string> = new Set([
+  'invalid_request_error',
+  'authentication_error',
+  'permission_error',
+  'rate_limit_error',
+])
 
 const SEQUENCE = Buffer.from('"sequence_number"')
 
@@ -78,17 +129,4 @@ function responseFrame(error: JsonObject, sequence: number): string {
 
 function messageFrame(error: JsonObject): string {
   return `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`
-}
-
-/** The error in a JSON body: an object (OpenAI and most engines), a text (mlx-lm), or the body
- *  itself (SGLang). */
-function errorIn(text: string): JsonObject | null {
-  const body = objectOf(text)
-  if (body === null) return null
-  const { error } = body
-  if (isObject(error)) return error
-  if (typeof error === 'string' && error !== '') return { message: error }
-  if (body['object'] !== 'error') return null
-  const { object: _object, ...rest } = body
-  return rest
 }

@@ -1,5 +1,6 @@
 import type { AnswerApi } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
+import type { Mistake } from './frame.ts'
 
 /** What reading a piece of an answer came to. */
 export interface Step {
@@ -13,6 +14,8 @@ export interface Step {
 export interface Failure {
   readonly code: ErrorCode
   readonly message: string
+  /** The engine says that the request is at fault; absent or null: it is not known to be. */
+  readonly mistake?: Mistake | null
 }
 
 /** Reads an upstream's answer as it arrives and says what may go on. */

@@ -1,7 +1,8 @@
 import { report } from './deps.ts'
 import type { ProxyDeps } from './deps.ts'
 import type { AnswerWriter } from './answer-writer.ts'
-import type { Attempt, AttemptSink } from './attempt.ts'
+import type { AttemptSink } from './attempt-input.ts'
+import type { Attempt } from './attempt.ts'
 import type { AnswerHead } from './ending.ts'
 import type { Lease } from './leases.ts'
 

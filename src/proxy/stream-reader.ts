@@ -8,6 +8,7 @@ import {
   type ReaderOptions,
   type Step,
 } from './reader.ts'
+import { mistakeOf } from './frame.ts'
 import { replaceModel } from './rewrite.ts'
 import { EventSplitter } from './sse.ts'
 import { MadeId } from './sticky.ts'
@@ -126,7 +127,8 @@ export class StreamReader implements AnswerReader {
         return this.#proper() ? null : TRUNCATED
       case 'error': {
         const code = verdict.why === 'abort' ? 'upstream_truncated' : 'upstream_error'
-        return { code, message: verdict.message }
+        const mistake = mistakeOf(this.#options.api, verdict.said)
+        return { code, message: verdict.message, mistake }
       }
     }
   }

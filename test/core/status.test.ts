@@ -3,8 +3,6 @@ import { type StatusAction, statusAction } from '../../src/core/status.ts'
 
 t.test('statusAction says what D18 says, for every status', async (t) => {
   const special: Record<number, StatusAction> = {
-    401: 'misconfigured',
-    403: 'misconfigured',
     408: 'busy',
     429: 'busy',
     501: 'pass',

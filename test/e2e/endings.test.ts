@@ -76,7 +76,6 @@ const BEFORE: Record<string, (up: FakeUpstream) => void | Promise<void>> = {
   'an empty 200': (up) => up.empty(),
   'an error object in a 200': (up) => up.errorObject(),
   'a 503': (up) => up.status(503, { error: { message: 'busy' } }),
-  'a 401': (up) => up.status(401, { error: 'Unauthorized' }),
 }
 for (const [name, fault] of Object.entries(BEFORE)) {
   for (const stream of [true, false]) {

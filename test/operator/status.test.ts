@@ -61,6 +61,7 @@ t.test('statusOf() shows the frozen document', async (t) => {
     model: 'm1',
     probe: 'active',
     cold: 'on_demand',
+    loads_nothing: false,
     max_concurrency: null,
     derived: { probe_deadline_ms: 1_000, eject_after_ms: 8_000, interval_ms: 60_000 },
     embedded: false,

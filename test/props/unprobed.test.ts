@@ -47,11 +47,19 @@ const told: fc.Arbitrary<Tell> = fc.oneof(
     at,
     failure,
   })),
+  fc.constantFrom('model_not_found' as const).map((reason) => (at: number): Evidence => ({
+    type: 'live_misconfigured',
+    at,
+    reason,
+  })),
   fc
-    .constantFrom('unauthorized' as const, 'model_not_found' as const)
-    .map((reason) => (at: number): Evidence => ({ type: 'live_misconfigured', at, reason })),
-  fc
-    .constantFrom('live_busy' as const, 'load_failed' as const, 'reached' as const)
+    .constantFrom(
+      'live_busy' as const,
+      'live_refused' as const,
+      'live_not_loaded' as const,
+      'load_failed' as const,
+      'reached' as const,
+    )
     .map((type) => (at: number): Evidence => ({ type, at })),
   fc
     .constantFrom('embedding' as const, 'rerank' as const)

@@ -1,10 +1,12 @@
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { Attempt, type AttemptInput } from '../../src/proxy/attempt.ts'
+import type { AttemptInput } from '../../src/proxy/attempt-input.ts'
+import { Attempt } from '../../src/proxy/attempt.ts'
 import { Pool } from '../../src/proxy/pools.ts'
 import { BodyReader } from '../../src/proxy/body-reader.ts'
 import { StreamReader } from '../../src/proxy/stream-reader.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 // Goal: one attempt ends once, with a value, whatever the connection does.
 // Method: a TCP server that plays what each connection is to do with its requests, byte by byte.
@@ -54,6 +56,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
       headers: { 'content-type': 'application/json' },
       body: Buffer.from('{}'),
       mapped: false,
+      pending: () => false,
       readerFor: (head) => {
         const options = { api: 'chat', n: 1, model: null } as const
         const sse = String(head.headers['content-type']).startsWith('text/event-stream')
@@ -124,6 +127,43 @@ t.test('a stream that is complete may lose its connection', async (t) => {
   const { running, seen } = attempt(pool)
   t.equal((await running.done).kind, 'finished', 'all that was promised had arrived')
   t.match(seen.body, /DONE/)
+})
+
+const LARGE = JSON.stringify({ detail: [{ msg: 'x'.repeat(1_500_000) }] })
+t.test('a 422 with more than a megabyte of body is passed on whole', async (t) => {
+  const { pool } = await upstream(t, (socket) => socket.write(json(LARGE, '422 Unprocessable')))
+  const { running, seen } = attempt(pool)
+  t.strictSame(await running.done, { kind: 'passed', status: 422, answer: null })
+  t.equal(seen.status, 422)
+  t.equal(seen.body, LARGE)
+})
+
+t.test('a 400 whose body takes more than two seconds is passed on whole', async (t) => {
+  const clock = new VirtualClock()
+  const body = '{"error":{"message":"too long"}}'
+  const { pool } = await upstream(t, (socket) => {
+    const whole = json(body, '400 Bad Request')
+    socket.write(whole.slice(0, -9))
+    setTimeout(() => clock.advance(3_000), 50)
+    setTimeout(() => socket.write(whole.slice(-9)), 100)
+  })
+  const { running, seen } = attempt(pool, { clock })
+  t.match(await running.done, { kind: 'passed', status: 400, answer: null })
+  t.equal(seen.body, body)
+})
+
+t.test('a 400 that streams and then breaks is cut, and never looks whole', async (t) => {
+  const { pool } = await upstream(t, (socket) => {
+    socket.write(json(LARGE, '400 Bad Request').slice(0, -9), () => socket.destroy())
+  })
+  t.match(await attempt(pool).running.done, { kind: 'cut', code: 'upstream_truncated' })
+})
+
+t.test('a large error in a stream that has begun is no part of that stream', async (t) => {
+  const { pool } = await upstream(t, (socket) => socket.write(json(LARGE, '422 Unprocessable')))
+  const { running, seen } = attempt(pool, { pending: () => true })
+  t.match(await running.done, { kind: 'passed', status: 422, answer: { body: Buffer.alloc(0) } })
+  t.equal(seen.body, '')
 })
 
 t.test('a stream that breaks after content is cut, before content failed', async (t) => {

@@ -20,7 +20,11 @@ t.test('failedByStatus() keeps the answer to pass on, but not one about our own 
   t.match(failedByStatus('busy', answer(503)), { why: 'busy', answer: { status: 503 } })
   t.match(failedByStatus('suspect', answer(500)), { why: 'http_5xx', answer: { status: 500 } })
   t.equal(failedByStatus('misconfigured', answer(404)), null, 'the route is missing: its business')
-  t.match(failedByStatus('misconfigured', answer(401)), { why: 'unauthorized', answer: null })
+  t.equal(failedByStatus('pass', answer(401)), null, 'the client may be the one that is refused')
+  t.match(failedByStatus('pass', answer(401, 'bad key k-1'), 'Bearer k-1'), {
+    why: 'unauthorized',
+    answer: null,
+  })
   t.match(failedByStatus('misconfigured', answer(404, 'no such model')), {
     why: 'model_not_found',
     answer: null,
@@ -38,13 +42,14 @@ t.test('failedByTransport() tells what was never sent from what may have been', 
 t.test('evidenceOf() teaches what each ending is worth', async (t) => {
   t.equal(evidenceOf({ kind: 'aborted' }, what), null)
   t.match(evidenceOf({ kind: 'finished' }, what), { type: 'finished', tookMs: 7 })
-  t.equal(evidenceOf({ kind: 'passed', answer: answer(400) }, what), null)
+  t.equal(evidenceOf({ kind: 'passed', status: 400, answer: answer(400) }, what), null)
+  t.match(evidenceOf({ kind: 'passed', status: 403, answer: null }, what), { type: 'live_refused' })
   const cut = { kind: 'cut', code: 'upstream_truncated', detail: '' } as const
   t.match(evidenceOf(cut, what), { type: 'live_failure', failure: 'truncated' })
   t.match(evidenceOf(failedByStatus('busy', answer(503)) as Failed, what), { type: 'live_busy' })
-  t.match(evidenceOf(failedByStatus('misconfigured', answer(401)) as Failed, what), {
+  t.match(evidenceOf(failedByStatus('misconfigured', answer(404, 'model')) as Failed, what), {
     type: 'live_misconfigured',
-    reason: 'unauthorized',
+    reason: 'model_not_found',
   })
   t.match(evidenceOf(failedByContent('upstream_error', ''), what), { failure: 'error_body' })
   t.match(evidenceOf(failedByContent('upstream_protocol_error', ''), what), {

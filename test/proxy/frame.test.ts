@@ -162,6 +162,7 @@ t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
   t.strictSame(data('chat', '{"object":"error","message":"boom","code":400}'), {
     error: { message: 'boom', code: 400 },
   })
+  t.strictSame(data('chat', '{"detail":"boom"}'), { error: { message: 'boom' } }, 'of FastAPI')
   for (const body of [
     '',
     '<html>',
@@ -169,7 +170,7 @@ t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
     '{}',
     '{"error":null}',
     '{"error":""}',
-    '{"detail":"x"}',
+    '{"detail":""}',
   ]) {
     t.equal(errorFrameOf('chat', body), null, body)
   }
@@ -192,5 +193,5 @@ t.test('sequenceAfter() goes on from the last number that was said', async (t) =
   }
   t.ok(mayBeNumbered(Buffer.from(numbered)))
   t.notOk(mayBeNumbered(Buffer.from('\n: comment\n\n')))
-  t.match(errorFrameOf('responses', '{"error":"x"}', 7), /"sequence_number":7/)
+  t.match(errorFrameOf('responses', '{"error":"x"}', { sequence: 7 }), /"sequence_number":7/)
 })

@@ -1,0 +1,192 @@
+import t, { type Test } from 'tap'
+import { chatBody, post, readStream } from '../support/ask.ts'
+import { caseBytes, playing } from '../support/cases.ts'
+import {
+  answerOf,
+  chunk,
+  event,
+  json,
+  type RawUpstream,
+  rawUpstream,
+  SSE_END,
+  SSE_HEAD,
+} from '../support/raw-upstream.ts'
+import { startGate, type TestGate } from '../support/start-gate.ts'
+
+// Goal: what an engine says reaches the client as what it is: its mistake, its words, its end.
+// Method: raw answers after public reports, by upstreams that nobody probes; `b` is well.
+
+async function pair(t: Test, play: RawUpstream['play'], env: Record<string, string> = {}) {
+  const a = await rawUpstream(t, play)
+  const b = await rawUpstream(t, (socket, request) => {
+    const stream = request.includes('"stream":true')
+    socket.write(stream ? SSE_HEAD + chunk(event('b', 'stop')) + SSE_END : json(answerOf('b')))
+  })
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`,
+    GENGATE_A_PROBE: 'off',
+    GENGATE_B_PROBE: 'off',
+    GENGATE_A_MODEL: 'm',
+    GENGATE_B_MODEL: 'm',
+    ...env,
+  })
+  return { a, b, gate }
+}
+
+const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
+  post(`${gate.url}/v1/chat/completions`, chatBody(over))
+
+for (const [name, words] of [
+  ['stream-client-mistake', /^The input \(33000 tokens\) is longer than/],
+  ['stream-error-field', /^the request exceeds the available context size$/],
+] as const) {
+  t.test(`${name}: a 400 in the engine's words, and no second upstream`, async (t) => {
+    const { a, b, gate } = await pair(t, playing(name))
+    for (let i = 0; i < 3; i++) {
+      const answer = await chat(gate, { stream: true })
+      t.equal(answer.status, 400)
+      t.equal(answer.headers.get('x-should-retry'), 'false')
+      t.equal(answer.headers.get('x-gengate-upstream'), 'a')
+      t.match(answer.headers.get('content-type'), /^application\/json/)
+      const { error } = (await answer.json()) as { error: Record<string, unknown> }
+      t.match(error, { message: words, param: null, code: 400 })
+      t.type(error['type'], 'string')
+    }
+    t.equal(a.requests.length, 3)
+    t.equal(b.requests.length, 0)
+    t.equal(gate.reason('a'), 'ok', 'neutral')
+  })
+}
+
+t.test('a mistake that is told after the commit deadline is a frame of its type', async (t) => {
+  const bytes = caseBytes('stream-client-mistake')
+  const late: RawUpstream['play'] = (socket) => void setTimeout(() => socket.write(bytes), 400)
+  const { b, gate } = await pair(t, late, { GENGATE_COMMIT_DEADLINE_MS: '100' })
+  const answer = await chat(gate, { stream: true })
+  t.equal(answer.status, 200)
+  const end = await readStream(answer)
+  t.match(end.error, { message: /33000 tokens/, type: 'invalid_request_error', code: 400 })
+  t.notOk(end.done)
+  t.ok(end.broken)
+  t.equal(b.requests.length, 0)
+  t.equal(gate.reason('a'), 'ok')
+})
+
+const MISTAKE = '{"error":"context too long","error_type":"validation"}'
+t.test('a mistake in a 200 body is that status, in the shape that clients read', async (t) => {
+  const { b, gate } = await pair(t, (socket) => void socket.write(json(MISTAKE)))
+  for (const stream of [false, true]) {
+    const answer = await chat(gate, { stream })
+    t.equal(answer.status, 422)
+    t.match(await answer.json(), {
+      error: { message: 'context too long', type: 'validation', param: null, code: null },
+    })
+  }
+  const message = await post(
+    `${gate.url}/v1/messages`,
+    JSON.stringify({ model: 'default', max_tokens: 1, messages: [] }),
+  )
+  t.equal(message.status, 422)
+  t.match(await message.json(), { type: 'error', error: { type: 'invalid_request_error' } })
+  t.equal(b.requests.length, 0)
+})
+
+t.test('an error in a 200 that is no mistake of the client goes to the other', async (t) => {
+  const body = '{"error":{"message":"out of memory","type":"server_error","code":500}}'
+  const { gate } = await pair(t, (socket) => void socket.write(json(body)))
+  const answer = await chat(gate)
+  t.equal(answer.headers.get('x-gengate-upstream'), 'b')
+  t.equal(gate.reason('a'), 'live_failure')
+})
+
+const isProbe = (request: string): boolean => /user-agent: gengate-probe/i.test(request)
+
+const refuses: RawUpstream['play'] = (socket, request) =>
+  void socket.write(isProbe(request) ? json() : caseBytes('answer-content-refused'))
+
+t.test('two clients with refused content harm nobody: a probe tells', async (t) => {
+  const active = { GENGATE_A_PROBE: 'active', GENGATE_PROBE_INTERVAL_MS: '60000' }
+  const { a, b, gate } = await pair(t, refuses, active)
+  await gate.untilReason('a', 'ok')
+  for (let i = 0; i < 2; i++) {
+    const answer = await chat(gate)
+    t.equal(answer.status, 403)
+    t.equal(answer.headers.get('x-gengate-upstream'), 'a')
+    t.match(await answer.json(), { error: { code: 'content_refused' } }, 'as it came')
+  }
+  const probes = (): number => a.requests.filter(isProbe).length
+  t.equal(gate.reason('a'), 'ok')
+  await gate.until(() => probes() > 1)
+  t.equal(gate.reason('a'), 'ok', 'its own probe passed')
+  t.equal(b.requests.length, 0)
+})
+
+t.test(
+  'a key that is refused from now on is found by the probe that a live 401 calls',
+  async (t) => {
+    let good = true
+    const refusal = json('{"error":"Unauthorized"}', { status: '401 Unauthorized' })
+    const play: RawUpstream['play'] = (socket) => void socket.write(good ? json() : refusal)
+    const active = { GENGATE_A_PROBE: 'active', GENGATE_PROBE_INTERVAL_MS: '60000' }
+    const { gate } = await pair(t, play, active)
+    await gate.untilReason('a', 'ok')
+    good = false
+    t.equal((await chat(gate)).status, 401)
+    await gate.untilReason('a', 'unauthorized')
+    t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'b')
+  },
+)
+
+t.test('where nobody probes, three refusals in a row are about our key', async (t) => {
+  const refusal = caseBytes('answer-content-refused')
+  let good = false
+  const { gate } = await pair(t, (socket) => void socket.write(good ? json() : refusal))
+  const askThrice = async (): Promise<string[]> => {
+    const served: string[] = []
+    for (let i = 0; i < 3; i++) {
+      served.push((await chat(gate)).headers.get('x-gengate-upstream') ?? '')
+    }
+    return served
+  }
+  t.equal((await chat(gate)).status, 403)
+  t.equal((await chat(gate)).status, 403)
+  good = true
+  t.equal((await chat(gate)).status, 200, 'one that is served begins the count anew')
+  good = false
+  t.strictSame(await askThrice(), ['a', 'a', 'a'])
+  t.equal(gate.reason('a'), 'unauthorized')
+  t.strictSame(await askThrice(), ['b', 'b', 'b'])
+})
+
+t.test('an engine with no model in memory leaves the request to another', async (t) => {
+  const play = playing('answer-no-models-loaded')
+  const { a, gate } = await pair(t, play, { GENGATE_A_ENGINE: 'lmstudio' })
+  t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'b')
+  t.equal(gate.reason('a'), 'model_not_loaded')
+  gate.reload({
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_A_PROBE: 'active',
+    GENGATE_A_MODEL: 'm',
+    GENGATE_A_ENGINE: 'lmstudio',
+  })
+  await gate.untilReason('a', 'model_not_loaded')
+  t.equal(gate.reason('a'), 'model_not_loaded', 'not: it does not know the model')
+  const asked = a.requests.length
+  const alone = await chat(gate, { stream: false })
+  t.equal(alone.status, 503)
+  t.match(await alone.json(), { error: { message: /model_not_loaded/ } })
+  t.ok(a.requests.slice(asked).every(isProbe), 'nor asked to load it')
+})
+
+t.test('an engine with no model in memory that is alone says so itself', async (t) => {
+  const a = await rawUpstream(t, playing('answer-no-models-loaded'))
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_A_PROBE: 'off',
+    GENGATE_A_MODEL: 'm',
+    GENGATE_HOLD_MS: '100',
+  })
+  const answer = await chat(gate)
+  t.equal(answer.status, 400)
+  t.match(await answer.json(), { error: { message: /^No models loaded/ } })
+})
