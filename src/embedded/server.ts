@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Gather } from '../core/gather.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { answerJob } from './answer.ts'
 import type { Engine } from './engine.ts'
@@ -104,17 +105,15 @@ async function generate(
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too_large' | 'gone'> {
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const body = new Gather()
   try {
     // Left early, the loop would destroy the socket, and the answer with it.
     const stream: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false })
     for await (const chunk of stream) {
-      bytes += chunk.length
-      if (bytes > BODY_BYTES_MAX) return 'too_large'
-      chunks.push(chunk)
+      if (body.length + chunk.length > BODY_BYTES_MAX) return 'too_large'
+      body.push(chunk)
     }
-    return Buffer.concat(chunks)
+    return body.take()
   } catch {
     // The client left while it sent; there is nobody to answer.
     return 'gone'

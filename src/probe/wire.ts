@@ -1,4 +1,5 @@
 import { Client } from 'undici'
+import { Gather } from '../core/gather.ts'
 import { codeOf } from '../errors/transport.ts'
 
 /** The server at the other end of one probe, and how to reach it. */
@@ -93,7 +94,7 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
     let phase: Phase = 'connect'
     let status: number | null = null
     let contentType = ''
-    const chunks: Uint8Array[] = []
+    const body = new Gather()
     const settle = (answer: WireAnswer): void => {
       signal.removeEventListener('abort', abort)
       resolve(answer)
@@ -123,10 +124,10 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
           contentType = [headers['content-type'] ?? ''].flat()[0]?.toLowerCase() ?? ''
         },
         onResponseData(_controller, chunk) {
-          chunks.push(chunk)
+          body.push(chunk)
         },
         onResponseEnd() {
-          settle({ kind: 'answer', status: status ?? 0, contentType, body: Buffer.concat(chunks) })
+          settle({ kind: 'answer', status: status ?? 0, contentType, body: body.take() })
         },
         onResponseError(_controller, error) {
           settle(broken(nameOf(error), phase, status))

@@ -1,3 +1,4 @@
+import { Gather } from '../core/gather.ts'
 import { judgeJson } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import {
@@ -26,8 +27,7 @@ const UNWRAPPED: Failure = {
  */
 export class BodyReader implements AnswerReader {
   readonly #options: ReaderOptions
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #held = new Gather()
   #streaming = false
   #finder: MadeId | null
   #id: string | null = null
@@ -42,10 +42,9 @@ export class BodyReader implements AnswerReader {
     if (this.#streaming) this.#tellId()
     if (this.#streaming) return { out: [chunk], content: 0, failure: null }
     this.#held.push(chunk)
-    this.#heldBytes += chunk.length
     // What is to be turned into events must be there whole.
     const wraps = this.#options.wrap != null
-    if (this.#heldBytes <= (wraps ? WRAPPED_BYTES_MAX : HELD_BYTES_MAX)) return NOTHING
+    if (this.#held.length <= (wraps ? WRAPPED_BYTES_MAX : HELD_BYTES_MAX)) return NOTHING
     if (wraps) return { ...NOTHING, failure: UNWRAPPED }
     this.#streaming = true
     this.#tellId()
@@ -55,7 +54,7 @@ export class BodyReader implements AnswerReader {
   end(): Step {
     if (this.#streaming) return NOTHING
     const { api, wrap } = this.#options
-    const body = this.#joined()
+    const body = this.#held.whole()
     const verdict = judgeJson(api, body)
     if (!verdict.ok) {
       const mistake = mistakeOf(api, verdict.said)
@@ -81,18 +80,8 @@ export class BodyReader implements AnswerReader {
     return false
   }
 
-  /** All that is held, copied at most once. */
-  #joined(): Buffer {
-    const [first] = this.#held
-    if (this.#held.length === 1 && first !== undefined) return first
-    const body = Buffer.concat(this.#held)
-    this.#held = [body]
-    return body
-  }
-
   #mapped(): Buffer {
-    const body = this.#joined()
-    this.#held = []
+    const body = this.#held.take()
     return this.#options.model === null ? body : replaceModel(body, this.#options.model)
   }
 }

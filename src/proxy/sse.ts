@@ -1,8 +1,9 @@
+import { Gather } from '../core/gather.ts'
+
 const LF = 0x0a
 const CR = 0x0d
 /** An event longer than this is no longer held (reliability: bounded look-back). */
 const HELD_BYTES_MAX = 1024 * 1024
-const NOTHING = Buffer.alloc(0)
 
 /**
  * Cuts a stream of server-sent events into events, each with its exact bytes and the blank line
@@ -10,8 +11,7 @@ const NOTHING = Buffer.alloc(0)
  * order: the events, then `tail()`.
  */
 export class EventSplitter {
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #held = new Gather()
   /** Is the next byte the first of a line? */
   #lineStart = true
   /** Was the last byte a CR that may yet be followed by its LF? */
@@ -21,7 +21,7 @@ export class EventSplitter {
 
   /** Is the event that is arriving longer than 1 MiB? Then `spill` it, and what follows of it. */
   get overflow(): boolean {
-    return this.#heldBytes > HELD_BYTES_MAX
+    return this.#held.length > HELD_BYTES_MAX
   }
 
   /** The events that `chunk` completes. They share memory with it where they can. */
@@ -35,7 +35,7 @@ export class EventSplitter {
       // The second half of a CRLF. Where it ends an event that is out already, it follows it alone.
       if (chunk[0] === LF) {
         at = 1
-        if (this.#heldBytes === 0 && !this.#spilt) {
+        if (this.#held.length === 0 && !this.#spilt) {
           events.push(chunk.subarray(0, 1))
           start = 1
         }
@@ -56,36 +56,27 @@ export class EventSplitter {
       start = end
     }
     this.#afterCr = chunk[chunk.length - 1] === CR
-    if (start < chunk.length) {
-      this.#held.push(start === 0 ? chunk : chunk.subarray(start))
-      this.#heldBytes += chunk.length - start
-    }
+    if (start < chunk.length) this.#held.push(start === 0 ? chunk : chunk.subarray(start))
     return events
   }
 
   /** What has come of an event that is not complete; empty between events. */
   tail(): Buffer {
-    if (this.#held.length > 1) this.#held = [Buffer.concat(this.#held)]
-    return this.#held[0] ?? NOTHING
+    return this.#held.whole()
   }
 
   /** Gives away what has come of an event that is not complete. The next event is the rest of it. */
   spill(): Buffer {
-    const tail = this.tail()
-    this.#held = []
-    this.#heldBytes = 0
     this.#spilt = true
-    return tail
+    return this.#held.take()
   }
 
   #take(chunk: Buffer, start: number, end: number): Buffer {
     const rest = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)
     this.#spilt = false
-    if (this.#heldBytes === 0) return rest
-    const event = Buffer.concat([...this.#held, rest])
-    this.#held = []
-    this.#heldBytes = 0
-    return event
+    if (this.#held.length === 0) return rest
+    this.#held.push(rest)
+    return this.#held.take()
   }
 }
 

@@ -1,4 +1,5 @@
 import { fieldsOf, objectOf } from '../core/answer-read.ts'
+import { Gather } from '../core/gather.ts'
 import { LargeEvent } from '../core/answer-large.ts'
 import { classifyEvent, type EventVerdict, screenEvent } from '../core/answer.ts'
 import {
@@ -36,8 +37,8 @@ export class StreamReader implements AnswerReader {
   readonly #options: ReaderOptions
   readonly #splitter = new EventSplitter()
   readonly #open = new Set<number>()
-  #held: Buffer[] = []
-  #heldBytes = 0
+  /** Whole events, before the first content. */
+  readonly #held = new Gather()
   #committed = false
   #finished = false
   #done = false
@@ -64,7 +65,7 @@ export class StreamReader implements AnswerReader {
       if (large === null) this.#hand(event, verdict, out)
     }
     if (this.#large !== null || this.#splitter.overflow) content += this.#passBy(out)
-    if (this.#heldBytes <= HELD_BYTES_MAX) return { out, content, failure: null }
+    if (this.#held.length <= HELD_BYTES_MAX) return { out, content, failure: null }
     const message = 'It sent a megabyte of events without content.'
     return { out, content, failure: { code: 'upstream_protocol_error', message } }
   }
@@ -141,10 +142,7 @@ export class StreamReader implements AnswerReader {
     const shows = hasContent(verdict) || verdict.kind === 'end'
     this.#noteId(event)
     if (this.#committed || shows) this.#pass(bytes, out)
-    else {
-      this.#held.push(bytes)
-      this.#heldBytes += bytes.length
-    }
+    else this.#held.push(bytes)
   }
 
   /** The first event of a response names it. */
@@ -172,9 +170,7 @@ export class StreamReader implements AnswerReader {
   /** These bytes go on, after what was held. */
   #pass(bytes: Buffer, out: Buffer[]): void {
     this.#committed = true
-    if (this.#held.length > 0) out.push(...this.#held)
-    this.#held = []
-    this.#heldBytes = 0
+    if (this.#held.length > 0) out.push(this.#held.take())
     out.push(bytes)
   }
 }

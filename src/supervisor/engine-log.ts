@@ -1,5 +1,6 @@
 import { mkdir, open, rename, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { Gather } from '../core/gather.ts'
 import { clip } from '../errors/body.ts'
 
 /** One file takes so much; then it becomes the older one, and the one before that is dropped. */
@@ -20,8 +21,7 @@ export class EngineLog {
   readonly #max: number
   #file: FileHandle | null = null
   #size = 0
-  #pending: Buffer[] = []
-  #pendingBytes = 0
+  readonly #pending = new Gather()
   #writing: Promise<void> | null = null
   #tail = ''
 
@@ -38,9 +38,8 @@ export class EngineLog {
 
   write(chunk: Buffer): void {
     this.#tail = (this.#tail + chunk.toString('utf8')).slice(-TAIL_CHARS_MAX)
-    if (this.#pendingBytes + chunk.length > PENDING_BYTES_MAX) return
+    if (this.#pending.length + chunk.length > PENDING_BYTES_MAX) return
     this.#pending.push(chunk)
-    this.#pendingBytes += chunk.length
     this.#writing ??= this.#drain()
   }
 
@@ -54,9 +53,7 @@ export class EngineLog {
   async #drain(): Promise<void> {
     try {
       while (this.#pending.length > 0) {
-        const chunk = Buffer.concat(this.#pending)
-        this.#pending = []
-        this.#pendingBytes = 0
+        const chunk = this.#pending.take()
         // One after the other on purpose: the order is the content.
         const file = await this.#room(chunk.length)
         await file.write(chunk)
@@ -64,8 +61,7 @@ export class EngineLog {
       }
     } catch {
       // A disk that is full or a folder that is gone: the engine goes on, its output is lost.
-      this.#pending = []
-      this.#pendingBytes = 0
+      this.#pending.clear()
     } finally {
       this.#writing = null
     }

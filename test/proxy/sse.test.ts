@@ -61,3 +61,24 @@ t.test('EventSplitter: more than 1 MiB of one event is told', async (t) => {
   t.equal(splitter.overflow, true)
   t.equal(splitter.tail().length, chunk.length + 1, 'nothing is lost')
 })
+
+t.test('EventSplitter: an event in pieces of one byte is copied three times at most', async (t) => {
+  let copied = 0
+  const concat = Buffer.concat.bind(Buffer)
+  t.teardown(() => {
+    Buffer.concat = concat
+  })
+  Buffer.concat = (...args: Parameters<typeof concat>) => {
+    const whole = concat(...args)
+    copied += whole.length
+    return whole
+  }
+  const splitter = new EventSplitter()
+  const event = Buffer.from(`data: ${'x'.repeat(200_000)}\n\n`)
+  const events: Buffer[] = []
+  for (let at = 0; at < event.length; at++) {
+    events.push(...splitter.push(Buffer.from(Uint8Array.of(event[at] ?? 0).buffer)))
+  }
+  t.ok(events.length === 1 && events[0]?.equals(event))
+  t.ok(copied <= 2 * event.length, `${copied} bytes`)
+})
