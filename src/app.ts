@@ -171,7 +171,7 @@ class Gate implements App {
       holds: new Holds({ store: this.store, leases: this.#leases, clock }),
       sticky: new Sticky(() => clock.nowMs()),
       budget: new Spending(() => clock.nowMs()),
-      buffered: new Buffered(),
+      buffered: new Buffered(() => clock.nowMs()),
       clock,
       random,
       emit: this.#emit,

@@ -134,8 +134,9 @@ export const ERRORS = {
   },
   request_timeout: {
     status: 408,
-    message: 'The body stopped arriving.',
-    advice: 'Send the whole body; the gate waits ten seconds for the next byte.',
+    message: 'The body arrived too slowly, or stopped.',
+    advice:
+      'Send the whole body: the next byte within ten seconds, 16 kB a second after the first ten, and more where others wait for room.',
   },
   headers_too_large: {
     status: 431,

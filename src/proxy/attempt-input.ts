@@ -10,7 +10,7 @@ import type { Pool } from './pools.ts'
 import { BodyReader } from './body-reader.ts'
 import { type AnswerReader, RawReader } from './reader.ts'
 import { StreamReader } from './stream-reader.ts'
-import { detached } from './upload.ts'
+import { detached, free } from './upload.ts'
 import { withModel } from './rewrite.ts'
 import { wrapAsEvents } from './wrap.ts'
 
@@ -31,6 +31,8 @@ export interface AttemptInput {
   /** A function: a body that goes on as it arrives; `flushed` tells whether all of what it gave is
    *  out of this process. */
   readonly body: Buffer | ((flushed: () => boolean) => Readable) | null
+  /** The answer has begun to reach the client: the body will not be sent again. */
+  readonly bodySent?: () => void
   /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
   readonly judged: boolean
   /** Was a model name mapped? Then a 404 is about our mapping. */
@@ -76,13 +78,18 @@ export function attemptInput(
 ): AttemptInput {
   const { pool, model } = to
   const { lane, scan, upload } = asked
+  const body = upload === null ? bodyFor(asked, model) : null
   const onId = (id: string): void => deps.sticky.remember(id, pool.target.name)
   return {
     pool,
     method: asked.method,
     path: `${pool.basePath}${asked.path}${asked.query}`,
     headers: sentHeaders(asked, pool),
-    body: upload === null ? bodyFor(asked, model) : (flushed) => detached(upload, flushed),
+    body: upload === null ? body : (flushed) => detached(upload, flushed),
+    bodySent: () => {
+      if (body !== null && body !== asked.body) free(body)
+      asked.bodySent()
+    },
     judged: lane.api !== null,
     mapped: model !== null,
     pending: to.pending,
@@ -90,7 +97,7 @@ export function attemptInput(
       if (lane.api === null || isVectors(asked, head)) return new RawReader()
       // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
       const back = model === null ? null : scan.model?.value || null
-      const wrap = scan.stream ? (body: Buffer) => asStream(asked, body, to.pending()) : null
+      const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
       const options = { api: lane.api, n: scan.n, model: back, onId, wrap }
       return isEventStream(head) ? new StreamReader(options) : new BodyReader(options)
     },

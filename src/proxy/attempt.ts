@@ -207,6 +207,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #commit(length: number | null): void {
     if (this.#committed || this.#head === null) return
     this.#committed = true
+    // Before that, undici still reads from it.
+    if (this.#connection.flushed()) this.#input.bodySent?.()
     this.#sink.commit(this.#head, length)
   }
 

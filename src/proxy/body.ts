@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Gather } from '../core/gather.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
 
@@ -11,23 +12,27 @@ export type BodyResult =
 export interface BodyLimits {
   readonly maxBytes: number
   readonly clock: Clock
-  /** Takes room for so many more bytes among all bodies; false: there is none. */
-  readonly take: (bytes: number) => boolean
+  /** The body holds so many bytes of memory from now on. Null, or why it cannot. */
+  readonly resize: (bytes: number) => ErrorCode | null
+  /** Gets what ends the reading when others need the room; null when the body is whole. */
+  readonly held: { evict: ((code: ErrorCode) => void) | null }
 }
 
 /** A body may pause for this long between two chunks. */
 const IDLE_MS_MAX = 10_000
+/** And may take this long for each 16 bytes, beyond those ten seconds, ms: 64 MiB in 70 minutes. */
+const RATE_MIN = 16
 
 /**
  * Reads a whole request body up to `maxBytes`. A declared length beyond the limit is refused before
- * a byte is read, a body that stops arriving after ten seconds. Never rejects.
+ * a byte is read, a body that stops arriving after ten seconds, one that trickles when it falls below
+ * its rate. Never rejects.
  */
 export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<BodyResult> {
   const declared = Number(request.headers['content-length'] ?? '0')
   if (declared > limits.maxBytes) return Promise.resolve({ ok: false, code: 'request_too_large' })
   return new Promise((resolve) => {
-    const chunks: Buffer[] = []
-    let size = 0
+    const body = new Gather()
     const startedAt = limits.clock.nowMs()
     let cancelTimer = nothing
     let over = false
@@ -36,7 +41,13 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       if (over) return
       over = true
       cancelTimer()
+      limits.held.evict = null
       resolve(result)
+    }
+    const refuse = (code: ErrorCode): void => {
+      request.pause()
+      body.clear()
+      end({ ok: false, code })
     }
     let heardAt = startedAt
     // One timer that looks when it fires: most bodies arrive with their head.
@@ -44,36 +55,27 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       cancelTimer = limits.clock.after(waitMs, () => {
         const leftMs = heardAt + IDLE_MS_MAX - limits.clock.nowMs()
         if (leftMs > 0) return watch(leftMs)
-        request.pause()
-        end({ ok: false, code: 'request_timeout' })
+        refuse('request_timeout')
       })
     }
     const onData = (chunk: Buffer): void => {
       if (over) return
-      size += chunk.length
-      if (size > limits.maxBytes) {
-        request.pause()
-        return end({ ok: false, code: 'request_too_large' })
-      }
-      if (!limits.take(chunk.length)) {
-        request.pause()
-        return end({ ok: false, code: 'gate_overloaded' })
-      }
-      // A kilobyte a second is a byte a millisecond.
+      if (body.length + chunk.length > limits.maxBytes) return refuse('request_too_large')
       heardAt = limits.clock.nowMs()
-      const tookMs = heardAt - startedAt
-      if (tookMs > IDLE_MS_MAX && size < tookMs) {
-        request.pause()
-        return end({ ok: false, code: 'request_timeout' })
-      }
-      chunks.push(chunk)
+      const lateMs = heardAt - startedAt - IDLE_MS_MAX
+      if (body.length + chunk.length < lateMs * RATE_MIN) return refuse('request_timeout')
+      body.push(chunk)
+      const full = limits.resize(body.kept)
+      if (full !== null) refuse(full)
     }
     const onEnd = (): void => {
-      const [first] = chunks
-      const bytes = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
+      if (over) return
+      const bytes = body.whole()
+      limits.resize(body.kept)
       end({ ok: true, bytes })
     }
     const onGone = (): void => end({ ok: false, code: null })
+    limits.held.evict = refuse
     watch(IDLE_MS_MAX)
     request.on('data', onData).on('end', onEnd).on('error', onGone).on('close', onGone)
   })

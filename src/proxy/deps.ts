@@ -47,6 +47,8 @@ export interface Asked {
   readonly query: string
   readonly headers: IncomingHttpHeaders
   readonly body: Buffer
+  /** Nobody will send the body again: its memory is given back, and it is empty. */
+  readonly bodySent: () => void
   /** A body that is not read before it is sent; null: it is in `body`. */
   readonly upload: IncomingMessage | null
   readonly scan: ScannedBody

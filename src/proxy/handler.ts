@@ -10,7 +10,7 @@ import { viaOf } from './headers.ts'
 import { allowOf, laneOf, LANES } from './lanes.ts'
 import { type ScannedBody, type ScanResult, scanBody, scanLargeBody, SLICE_BYTES } from './scan.ts'
 import { responseIdOf } from './sticky.ts'
-import { watchUpload } from './upload.ts'
+import { free, watchUpload } from './upload.ts'
 import { Watch } from './watch.ts'
 
 /** What the server has read of a request before it hands it over. */
@@ -76,18 +76,16 @@ export class Proxy {
     if (this.#draining) return this.#refuse(response, handed, { code: 'gate_draining' })
     this.#tellActive(arrivedAt)
     const settings = this.#deps.settings()
-    let held = 0
-    const take = (bytes: number): boolean => {
-      const room = this.#deps.buffered.take(bytes, settings.bodyMaxBytes)
-      if (room) held += bytes
-      return room
-    }
+    const { buffered, clock } = this.#deps
+    const held = buffered.begin(request.socket.remoteAddress ?? '')
     try {
-      const limits = { maxBytes: settings.bodyMaxBytes, clock: this.#deps.clock, take }
+      const maxBytes = settings.bodyMaxBytes
+      const resize = (bytes: number): ErrorCode | null => buffered.resize(held, bytes, maxBytes)
+      const limits = { maxBytes, clock, resize, held }
       const read =
         lane.body === 'streamed'
           ? streamedBody(request)
-          : await bufferedBody(await readBody(request, limits), this.#deps.clock)
+          : await bufferedBody(await readBody(request, limits), clock)
       if (read === null) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, read.scan)
@@ -104,6 +102,9 @@ export class Proxy {
         query,
         headers,
         body,
+        bodySent: () => {
+          if (free(body)) buffered.give(held)
+        },
         upload,
         scan,
         only,
@@ -114,7 +115,7 @@ export class Proxy {
       }
       await this.#exchange(asked, response)
     } finally {
-      this.#deps.buffered.give(held)
+      buffered.give(held)
     }
   }
 

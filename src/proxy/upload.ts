@@ -62,8 +62,12 @@ export function detached(request: IncomingMessage, flushed: () => boolean): Read
   return request.pipe(body)
 }
 
-/** Frees the memory of a chunk that has it for itself. The chunk is empty afterwards. */
-function free(chunk: Buffer): void {
+/** Frees the memory of a chunk that has it for itself; false: it does not. The chunk is empty
+ *  afterwards. */
+export function free(chunk: Buffer): boolean {
   const { buffer } = chunk
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === chunk.byteLength) buffer.transfer(0)
+  const { byteLength } = chunk
+  const owns = byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
+  if (owns) buffer.transfer(0)
+  return owns
 }

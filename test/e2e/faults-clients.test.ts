@@ -202,6 +202,53 @@ t.test(
   },
 )
 
+// Fails without: giving a body's memory back at the commit (`bodySent` of proxy/attempt.ts).
+t.test('F32 bodies whose streams have begun leave their room to others', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_BODY_MAX_BYTES: '100000',
+  })
+  await gate.untilReason('a', 'ok')
+  a.options.tokens = 1_000
+  a.options.gapMs = 50
+  const large = { stream: true, messages: [{ role: 'user', content: 'x'.repeat(95_000) }] }
+  const running = await Promise.all([1, 2, 3, 4].map(() => chat(gate, large)))
+  for (const { status, headers } of running) {
+    t.equal(status, 200)
+    t.equal(headers.get('x-gengate-upstream'), 'a', 'content has come')
+  }
+  for (let i = 0; i < 3; i++) {
+    const next = await chat(gate, { ...large, stream: false, max_tokens: 1 })
+    t.equal(next.status, 200)
+    await next.arrayBuffer()
+  }
+  const got = a.generations.filter((one) => one.body.length > 90_000).map((one) => one.body)
+  t.ok(got.length === 7 && got.every((body) => body.includes('x'.repeat(95_000))))
+  for (const { body } of running) await body?.cancel()
+})
+
+// Fails without: the slowest going first (proxy/buffered.ts).
+t.test('F32 four slow senders get 408, and who needs the room is served', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const clock = leapingClock()
+  const env = { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_BODY_MAX_BYTES: '100000' }
+  const gate = await startGate(t, env, clock)
+  await gate.untilReason('a', 'ok')
+  const slow = [1, 2, 3, 4].map(() => {
+    const lines = ['Content-Length: 100000']
+    return new RawClient(gate.port).send(rawChat({ bare: true, body: 'x'.repeat(95_000), lines }))
+  })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  clock.leap(3_000)
+  const large = { messages: [{ role: 'user', content: 'x'.repeat(95_000) }] }
+  t.equal((await chat(gate, large)).status, 200)
+  const first = await Promise.race(slow.map((client) => client.answer({ limitMs: 8_000 })))
+  t.equal(first?.status, 408)
+  t.equal(slow.filter((client) => client.rest === '' && !client.closed).length, 3)
+  for (const client of slow) client.destroy()
+})
+
 // Fails without: the bound over all bodies (proxy/buffered.ts), and its `give` in proxy/handler.ts.
 t.test('F32 bodies that fill their room together: 503, and room again when they end', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
