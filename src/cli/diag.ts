@@ -84,7 +84,7 @@ async function modelsAt(
  * one that the operator wants. Pure.
  */
 export function fromGate(status: GateStatus, models: number | null, config: Askable): Diagnosis {
-  const enabled = status.upstreams.filter(({ intent, url }) => intent === 'enabled' && url !== '')
+  const enabled = status.upstreams.filter(({ intent }) => intent === 'enabled')
   const proven = enabled.find(({ eligible }) => eligible)
   const servable = models !== null
   const shown =
