@@ -3,7 +3,7 @@ import type { ProcessStatus } from './core/process.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { Random } from './runtime/random.ts'
 import type { TableStore } from './state/table-store.ts'
-import type { Machine } from './supervisor/machine.ts'
+import type { EngineDeath, Machine } from './supervisor/machine.ts'
 import type { Log } from './telemetry/log.ts'
 
 /** What the composition root takes from the process. */
@@ -14,6 +14,8 @@ export interface AppIo {
   readonly log: Log
   /** Where engines are started; absent: on this machine. */
   readonly machine?: Machine
+  /** Hears of engines of ours that ended by themselves. */
+  readonly onDeath?: ((death: EngineDeath) => void) | undefined
   /** The environment for engines that the gate starts, and for where their files lie. */
   readonly env?: Readonly<Record<string, string | undefined>>
 }

@@ -108,6 +108,7 @@ class Gate implements App {
       inFlight: (name) => this.#leases.count(name),
       drainMs: () => this.#config.drainMs,
       machine: io.machine ?? hostMachine(io),
+      onDeath: io.onDeath,
     })
     this.#server = this.#buildServer()
   }

@@ -29,7 +29,8 @@ function main(): void {
     version,
     nodeVersion: process.versions.node,
     execPath: process.execPath,
-    createGate: (config) => createGate(config, { io, version, terminal: process.stderr.isTTY }),
+    createGate: (config, onDeath) =>
+      createGate(config, { io, version, terminal: process.stderr.isTTY, onDeath }),
     onSignal: (signal, heard) => process.on(signal, heard),
     exit: (code) => process.exit(code),
   })

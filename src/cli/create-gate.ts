@@ -1,3 +1,4 @@
+import type { AppIo } from '../app-io.ts'
 import type { Config } from '../config/config.ts'
 import { systemRandom } from '../runtime/random.ts'
 import type { CliIo } from './io.ts'
@@ -9,6 +10,8 @@ export interface GateParts {
   readonly version: string
   /** Is stderr a terminal? Then log lines are for people. */
   readonly terminal: boolean
+  /** Hears of engines of the gate that ended by themselves. */
+  readonly onDeath?: AppIo['onDeath']
 }
 
 /** File descriptor of stderr: log lines are diagnostics, stdout is for data. */
@@ -24,7 +27,8 @@ export async function createGate(config: Config, parts: GateParts): Promise<Gate
   const { clock } = io
   const color = terminal && (io.env['NO_COLOR'] ?? '') === ''
   const log = openLog({ level: config.logLevel, clock, tty: terminal, color, to: STDERR })
-  const app = createApp(config, { clock, random: systemRandom, version, log, env: io.env })
+  const { onDeath } = parts
+  const app = createApp(config, { clock, random: systemRandom, version, log, env: io.env, onDeath })
   return {
     listen: () => app.listen(),
     reload: (result) => app.reload(result),

@@ -1,5 +1,7 @@
 import { durationText } from '../core/explain.ts'
 import { isRecord } from '../engines/engine-error.ts'
+import { type EngineEnding, hintFor } from '../launch/hints.ts'
+import { isRunnable } from '../launch/start-line.ts'
 import { parseIso } from '../runtime/clock.ts'
 
 /** The process of an engine that the gate owns, as `/gate/status` shows it. */
@@ -88,13 +90,16 @@ function counted(count: number, what: string, when: string): string[] {
 /** Lines of an engine's output that are shown. */
 const TAIL_LINES = 10
 const LINE_CHARS_MAX = 200
+/** Lines that a hint is looked for in: those of the newest process. */
+const HINT_LINES = 50
 
 /**
  * The end of an engine's output, read from its file by the one who asks: it never goes over the wire,
  * since engines print what they were started with. Pure but for `readFile`.
  */
 export function tailLines(
-  { log }: EngineStatus,
+  { log, pid, lastEnd }: EngineStatus,
+  kind: string,
   readFile: (path: string) => string | null,
 ): string[] {
   if (log === null) return []
@@ -102,7 +107,25 @@ export function tailLines(
   if (text === null) return [`  ${log} cannot be read here`]
   const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== '')
   const shown = lines.slice(-TAIL_LINES).map((line) => clean(line).slice(0, LINE_CHARS_MAX))
-  return [`  the end of ${log}:`, ...shown.map((line) => `  | ${line}`)]
+  const died = pid === null && lastEnd?.reason === 'exited' ? lastEnd.how : null
+  const hint = died === null ? null : hintFor(endingOf(died, kind, lines))
+  return [
+    `  the end of ${log}:`,
+    ...shown.map((line) => `  | ${line}`),
+    ...(hint === null ? [] : [`  Hint: ${hint}`]),
+  ]
+}
+
+/** What is known of an end, as the table of hints wants it. `kind`: of the engine. */
+function endingOf(how: string, kind: string, lines: readonly string[]): EngineEnding {
+  const [, code] = /^exit code (\d+)$/.exec(how) ?? []
+  const name = kind === 'vllm' ? 'vllm_cpu' : kind
+  return {
+    engine: isRunnable(name) ? name : null,
+    code: code === undefined ? null : Number(code),
+    signal: how.startsWith('SIG') ? how : null,
+    lines: lines.slice(-HINT_LINES),
+  }
 }
 
 /** An engine's colours and cursor movements stay out of our terminal. */

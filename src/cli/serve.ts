@@ -1,3 +1,4 @@
+import type { AppIo } from '../app-io.ts'
 import type { Config, ConfigResult } from '../config/config.ts'
 import { codeOf } from '../errors/transport.ts'
 import { bannerLines } from './banner.ts'
@@ -24,7 +25,8 @@ export interface ServeDeps {
   readonly load: () => Loaded
   /** Calls `onChange` when the file at `path` changed; the returned function stops that. */
   readonly watch: (path: string, onChange: () => void) => () => void
-  readonly createGate: (config: Config) => Promise<Gate>
+  /** `onDeath` hears of engines of the gate that ended by themselves. */
+  readonly createGate: (config: Config, onDeath?: AppIo['onDeath']) => Promise<Gate>
   readonly findHolder: (host: string, port: number) => Promise<Holder>
   /** Calls `run` at each signal of this name, from now to the end of the process. */
   readonly onSignal: (signal: StopSignal | 'SIGHUP' | 'SIGQUIT', run: () => void) => void

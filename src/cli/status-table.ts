@@ -1,7 +1,7 @@
 import { durationText } from '../core/explain.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { parseIso } from '../runtime/clock.ts'
-import { type EngineStatus, processLine } from './process-status.ts'
+import { processLine } from './process-status.ts'
 
 const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
 
@@ -10,7 +10,7 @@ const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as cons
 export function statusLines(
   status: GateStatus,
   wallMs: number,
-  tailOf: (engine: EngineStatus) => readonly string[] = () => [],
+  tailOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
 ): string[] {
   const rows = status.upstreams.map((upstream) => cells(upstream, wallMs))
   const widths = HEAD.map((head, column) =>
@@ -29,7 +29,7 @@ export function statusLines(
       ...(upstream.eligible || upstream.hint === '' ? [] : [`  ${upstream.hint}`]),
       ...(upstream.process === null
         ? []
-        : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream.process)]),
+        : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream)]),
     ]),
     ...(status.configError === null ? [] : [`Last reload failed: ${status.configError}`]),
     ...status.shadowed.map(

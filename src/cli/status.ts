@@ -3,7 +3,7 @@ import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { type Look, printLook } from './look.ts'
-import { type EngineStatus, tailLines } from './process-status.ts'
+import { tailLines } from './process-status.ts'
 import { statusLines } from './status-table.ts'
 
 /** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
@@ -29,8 +29,8 @@ export async function lookAtStatus(
     return { code: EXIT.failed, lines: [], problems: [problem], document: undefined, key: problem }
   }
   const { readFile } = io
-  const tailOf = (engine: EngineStatus): readonly string[] =>
-    readFile === undefined ? [] : tailLines(engine, readFile)
+  const tailOf = ({ process, engine }: UpstreamStatus): readonly string[] =>
+    readFile === undefined || process === null ? [] : tailLines(process, engine, readFile)
   return {
     code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
     lines: statusLines(answer.status, io.clock.wallMs(), tailOf),
@@ -43,10 +43,10 @@ export async function lookAtStatus(
 /** The document with what `--verbose` adds for people: the last words of each engine, by upstream. */
 function withWords(
   { status, document }: { readonly status: GateStatus; readonly document: unknown },
-  tailOf: (engine: EngineStatus) => readonly string[],
+  tailOf: (upstream: UpstreamStatus) => readonly string[],
 ): Record<string, unknown> {
-  const words = status.upstreams.flatMap(({ name, process }) =>
-    process === null ? [] : [[name, tailOf(process)] as const],
+  const words = status.upstreams.flatMap((upstream) =>
+    upstream.process === null ? [] : [[upstream.name, tailOf(upstream)] as const],
   )
   return { ...(isRecord(document) ? document : {}), last_words: Object.fromEntries(words) }
 }

@@ -3,7 +3,8 @@ import { METAL_INSTALL } from './vllm-line.ts'
 
 /** How an engine ended, and the last lines that it wrote. */
 export interface EngineEnding {
-  readonly engine: Runnable
+  /** Null: one that is none of these. */
+  readonly engine: Runnable | null
   /** Null: a signal ended it. */
   readonly code: number | null
   readonly signal: string | null
@@ -143,7 +144,8 @@ const ROWS: readonly Row[] = [
 export function hintFor({ engine, code, signal, lines }: EngineEnding): string | null {
   const text = [...lines, ...(signal === null ? [] : [signal])].join('\n')
   for (const { only, pattern, hint } of ROWS) {
-    const found = only === undefined || only.includes(engine) ? pattern.exec(text) : null
+    const found =
+      only === undefined || (engine !== null && only.includes(engine)) ? pattern.exec(text) : null
     if (found !== null) return fill(hint, found)
   }
   if (signal === 'SIGKILL') {

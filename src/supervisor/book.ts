@@ -19,6 +19,9 @@ export class Book {
   lastEnd: ProcessStatus['lastEnd'] = null
   /** Path of the file with the output of the newest process, also when that has ended. */
   log: string | null = null
+  /** Deaths in a row that were alike, none of them after a generation. */
+  alike = 0
+  #words = ''
   /** Who keeps it from being started, or ''. */
   blockedBy = ''
 
@@ -26,6 +29,7 @@ export class Book {
   forgive(): boolean {
     const gaveUp = this.history.gaveUpAt !== null
     this.history = NO_HISTORY
+    this.alike = 0
     return gaveUp
   }
 
@@ -40,8 +44,13 @@ export class Book {
     return cause
   }
 
-  /** Answers whether it has ended too often. */
-  ended(end: NonNullable<ProcessStatus['lastEnd']>, random: Random): boolean {
+  /** Answers whether it has ended too often. `lastLine`: what it said last, or ''. */
+  ended(end: NonNullable<ProcessStatus['lastEnd']>, lastLine: string, random: Random): boolean {
+    // Times and pids differ in what is said twice.
+    const words = `${end.how} ${lastLine.replaceAll(/0x[\da-f]+|\d+/gi, '#')}`
+    const isEarly = end.cause === 'exited' && this.readyAt === null
+    this.alike = isEarly ? (words === this.#words ? this.alike : 0) + 1 : 0
+    this.#words = words
     const servedMs = this.readyAt === null ? null : end.at - this.readyAt
     this.history = afterEnd(this.history, { cause: end.cause, at: end.at, servedMs }, random)
     this.lastEnd = end

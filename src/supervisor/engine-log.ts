@@ -30,10 +30,10 @@ export class EngineLog {
     this.#max = max
   }
 
-  /** The last line that holds anything, clipped and without control characters. */
-  get lastLine(): string {
+  /** The last lines that hold anything, newest last, clipped and without control characters. */
+  get lastLines(): readonly string[] {
     const lines = this.#tail.split(/\r?\n|\r/).filter((line) => line.trim() !== '')
-    return clip(lines.at(-1)?.trim() ?? '', LINE_CHARS_MAX)
+    return lines.map((line) => clip(line.trim(), LINE_CHARS_MAX))
   }
 
   write(chunk: Buffer): void {

@@ -55,7 +55,7 @@ export class HostMachine implements Machine {
         await log.close()
         await lock.release()
       })
-      void filed.then(() => onExit({ how, lastLine: log.lastLine }))
+      void filed.then(() => onExit({ how, lines: log.lastLines }))
     }
     let group: ReturnType<typeof startGroup>
     try {

@@ -12,8 +12,17 @@ export interface Block {
 export interface Exit {
   /** `exit code 1`, `SIGKILL`. */
   readonly how: string
-  /** The last line that it wrote, or ''. */
-  readonly lastLine: string
+  /** The last lines that it wrote, newest last. */
+  readonly lines: readonly string[]
+}
+
+/** An engine that ended by itself. Its lines may hold secrets: they are for its operator alone. */
+export interface EngineDeath extends Exit {
+  /** Of the upstream. */
+  readonly name: string
+  /** Deaths in a row that were like this one, itself counted, none of them after a generation; 0: it has
+   *  generated. */
+  readonly alike: number
 }
 
 /** A process that was started and has not ended. */

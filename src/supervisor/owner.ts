@@ -3,7 +3,7 @@ import type { RoutingTable } from '../core/table.ts'
 import type { Random } from '../runtime/random.ts'
 import { Book, PLANNED } from './book.ts'
 import { type Action, decide, GRACE_MS, nextLookMs, type Owned, type Situation } from './decide.ts'
-import type { EngineProcess, Exit, Machine } from './machine.ts'
+import type { EngineDeath, EngineProcess, Exit, Machine } from './machine.ts'
 import { type Plan, sameLine, wantOf } from './plan.ts'
 import { noteOf, phaseAfter, spoken, startText, statusOf } from './story.ts'
 import { Telling, type TellingDeps } from './telling.ts'
@@ -16,6 +16,8 @@ export interface OwnerDeps extends TellingDeps {
   readonly inFlight: (name: string) => number
   readonly drainMs: () => number
   readonly machine: Machine
+  /** Hears of engines that ended by themselves. */
+  readonly onDeath?: ((death: EngineDeath) => void) | undefined
 }
 
 /** A look that comes so much later than planned tells that our own machine was held up, ms. */
@@ -227,11 +229,12 @@ export class Owner {
     this.#process?.signal('SIGKILL')
   }
 
-  #ended({ how, lastLine }: Exit): void {
+  #ended({ how, lines }: Exit): void {
     const { clock, random } = this.#deps
+    const lastLine = lines.at(-1) ?? ''
     const { owned } = this.#situation()
     const cause = owned.kind === 'ending' ? owned.cause : 'exited'
-    const gaveUp = this.#book.ended({ cause, at: clock.nowMs(), how }, random)
+    const gaveUp = this.#book.ended({ cause, at: clock.nowMs(), how }, lastLine, random)
     this.#process = null
     this.#started = null
     this.#become({ kind: 'down' })
@@ -241,6 +244,8 @@ export class Owner {
     if (this.#gone !== null) return this.#gone()
     if (cause !== 'idle' && !PLANNED.has(cause)) this.#telling.phase('exited')
     this.look()
+    const { name } = this
+    if (cause === 'exited') this.#deps.onDeath?.({ name, how, lines, alike: this.#book.alike })
   }
 
   #become(owned: Owned): void {

@@ -40,7 +40,7 @@ export function phaseAfter(
 export function noteOf(
   state: ProcessState,
   name: string,
-  { blockedBy }: Pick<Book, 'blockedBy'>,
+  { blockedBy, alike }: Pick<Book, 'blockedBy' | 'alike'>,
 ): string {
   switch (state) {
     case 'gave_up':
@@ -49,12 +49,15 @@ export function noteOf(
       return blockedBy
     case 'asleep':
       return 'it starts when a request needs it'
-    case 'stopped':
     case 'starting':
+    case 'backing_off':
+      return alike < 2
+        ? ''
+        : `it ended ${alike} times in a row in the same way, before it generated anything: another start will hardly help. \`gengate status --verbose\` shows its last words and what to do`
+    case 'stopped':
     case 'running':
     case 'draining':
     case 'ending':
-    case 'backing_off':
       return ''
   }
 }

@@ -13,6 +13,23 @@ interface Status {
   }[]
 }
 
+t.test('--heal ends where the engine dies twice in the same way, with the advice', async (t) => {
+  const { env, home } = fakeEngines(t)
+  const [port, enginePort] = [await freePort(), await freePort()]
+  const { err, ended } = startRun(t, ['llamacpp', '--heal', '--', '--bogus'], {
+    ...env,
+    FAKE_FAILS: 'error: invalid argument: --bogus',
+    GENGATE_PORT: String(port),
+    GENGATE_LLAMACPP_GGUF: join(home, 'model.gguf'),
+    GENGATE_LLAMACPP_URL: `http://127.0.0.1:${enginePort}`,
+  })
+  t.same(await ended, [3, null], 'the code of the engine')
+  t.match(err.text, /llamacpp ended twice in the same way, so the gate ends/)
+  t.match(err.text, / {2}\| error: invalid argument: --bogus/)
+  t.match(err.text, /Hint: this llama-server has no --bogus/)
+  t.notOk(await answers(port))
+})
+
 t.test('--heal starts the engine again, and ends it with the gate', async (t) => {
   const { env, home } = fakeEngines(t)
   const [port, enginePort] = [await freePort(), await freePort()]

@@ -66,19 +66,30 @@ t.test('parseProcess() takes what is there, and null where the gate owns nothing
 
 t.test('tailLines() shows the end of the file without its colours', async (t) => {
   const text = `${'old\n'.repeat(20)}\u001B[31mred\u001B[0m\tand so on\r\n\n${'x'.repeat(500)}\n`
-  const lines = tailLines(parsed(), (path) => (path === '/state/a.log' ? text : null))
+  const lines = tailLines(parsed(), 'vllm', (path) => (path === '/state/a.log' ? text : null))
   t.equal(lines[0], '  the end of /state/a.log:')
   t.equal(lines.length, 11)
   t.equal(lines[9], '  | red and so on')
   t.equal(lines[10]?.length, 4 + 200)
   t.same(
-    tailLines(parsed(), () => null),
+    tailLines(parsed(), 'vllm', () => null),
     ['  /state/a.log cannot be read here'],
   )
   t.same(
-    tailLines(parsed({ log: null }), () => 'x'),
+    tailLines(parsed({ log: null }), 'vllm', () => 'x'),
     [],
   )
+})
+
+t.test('tailLines() says what to do about an engine that died', async (t) => {
+  const text = 'error: invalid argument: --bogus\n'
+  const died = { last_end: { reason: 'exited', at: null, how: 'exit code 1' } }
+  const hintOf = (over: object, kind: string): string =>
+    tailLines(parsed(over), kind, () => text).filter((line) => line.startsWith('  Hint: '))[0] ?? ''
+  t.match(hintOf(died, 'llamacpp'), 'this llama-server has no --bogus')
+  t.equal(hintOf(died, 'vllm'), '', 'those words are of another engine')
+  t.equal(hintOf({ ...died, pid: 7 }, 'llamacpp'), '', 'it runs again')
+  t.equal(hintOf({}, 'llamacpp'), '', 'the gate itself ended it')
 })
 
 t.test(

@@ -45,7 +45,7 @@ class SimMachine implements Machine {
       if (over) return
       over = true
       world.become('a', 'refused')
-      world.clock.io(() => onExit({ how, lastLine: '' }))
+      world.clock.io(() => onExit({ how, lines: [] }))
     }
     world.become('a', 'loading')
     world.clock.world(LOAD_MS, () => {

@@ -52,7 +52,7 @@ export class FakeMachine implements Machine {
       if (over) return
       over = true
       this.#running--
-      onExit({ how, lastLine })
+      onExit({ how, lines: lastLine === '' ? [] : [lastLine] })
     }
     this.starts.push({
       plan,

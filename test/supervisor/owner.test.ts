@@ -376,3 +376,27 @@ t.test('status() shows no part of the command line but the program', async (t) =
   t.notMatch(JSON.stringify([bench.supervisor.statusOf('a'), bench.events]), /sk-secret/)
   await bench.close(t)
 })
+
+t.test(
+  'an engine that dies twice in the same way before it generates is told as such',
+  async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([plan()])
+    const die = async (how: string, lastLine: string): Promise<string> => {
+      await bench.clock.advance(60_000)
+      bench.machine.last.die(how, lastLine)
+      return bench.supervisor.statusOf('a')?.note ?? ''
+    }
+    t.equal(await die('exit code 1', 'pid 41: no --bogus'), '')
+    const note = await die('exit code 1', 'pid 42: no --bogus')
+    t.match(note, /^it ended 2 times in a row in the same way, .*gengate status --verbose/)
+    t.notMatch(note, /bogus/, 'its words may hold secrets')
+    t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off', 'it is tried again, later')
+    t.match(await die('exit code 1', 'pid 43: no --bogus'), 'it ended 3 times')
+    t.equal(await die('exit code 2', 'pid 44: no --bogus'), '', 'another way')
+    await bench.clock.advance(60_000)
+    bench.pass()
+    t.equal(await die('exit code 2', 'pid 45: no --bogus'), '', 'it has generated')
+    await bench.close(t)
+  },
+)
