@@ -7,7 +7,7 @@ interface Compatible {
     readonly name: string
     readonly baseURL: string
     readonly includeUsage: boolean
-  }) => (model: string) => unknown
+  }) => (model?: string) => unknown
 }
 
 const { createOpenAICompatible } = await load<Compatible>('@ai-sdk/openai-compatible')
@@ -15,5 +15,5 @@ const name = '@ai-sdk/openai-compatible'
 
 /** The AI SDK with the provider that is made for servers like this one. */
 export const aiCompatible = aiSdk(`${name} ${versionOf(name)}`, ({ baseURL, model }) =>
-  createOpenAICompatible({ name: 'gengate', baseURL, includeUsage: true })(model),
+  createOpenAICompatible({ name: 'gengate', baseURL, includeUsage: true })(model ?? undefined),
 )

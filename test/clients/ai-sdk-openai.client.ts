@@ -1,27 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { aiSdk } from './ai-sdk.ts'
-import { load, versionOf } from './installed.ts'
-import { type Ask, prove } from './prove.ts'
+import { aiOpenAi, aiResponses as byDefault, name } from './ai-sdk-openai.ts'
+import { prove } from './prove.ts'
 import { failureOf, stage, TEXT } from './stage.ts'
 
-/** What is used of `@ai-sdk/openai`. */
-interface Provider {
-  readonly createOpenAI: (settings: {
-    readonly baseURL: string
-    readonly apiKey: string
-  }) => Model & { readonly chat: Model }
-}
-type Model = (model: string) => unknown
+prove(aiOpenAi)
 
-const { createOpenAI } = await load<Provider>('@ai-sdk/openai')
-const name = `@ai-sdk/openai ${versionOf('@ai-sdk/openai')}`
-const provider = ({ baseURL }: Ask) => createOpenAI({ baseURL, apiKey: 'any' })
-
-prove(aiSdk(`${name} .chat()`, (ask) => provider(ask).chat(ask.model)))
-
-// Without `.chat` it asks for /v1/responses.
-const byDefault = aiSdk(name, (ask) => provider(ask)(ask.model))
 const ask = { model: 'default', retries: 2 }
 
 test(`${name}: its default works where the engine has /v1/responses`, async (t) => {

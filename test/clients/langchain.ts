@@ -5,7 +5,7 @@ import { TOOL } from './stage.ts'
 /** What is used of `@langchain/openai`. */
 interface LangChain {
   readonly ChatOpenAI: new (fields: {
-    readonly model: string
+    readonly model?: string
     readonly apiKey: string
     readonly maxRetries: number
     readonly configuration: { readonly baseURL: string }
@@ -26,7 +26,8 @@ interface Chunk {
 const { ChatOpenAI } = await load<LangChain>('@langchain/openai')
 
 function chat({ baseURL, model, retries }: Ask): Chat {
-  return new ChatOpenAI({ model, apiKey: 'any', maxRetries: retries, configuration: { baseURL } })
+  const fields = { apiKey: 'any', maxRetries: retries, configuration: { baseURL } }
+  return new ChatOpenAI(model === null ? fields : { ...fields, model })
 }
 
 /** All chunks of a stream, put together as LangChain's manual does. */

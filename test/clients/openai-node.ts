@@ -9,17 +9,21 @@ function client({ baseURL, retries }: Ask): InstanceType<typeof OpenAI> {
   return new OpenAI({ baseURL, apiKey: 'any', maxRetries: retries })
 }
 
+/** Its types want a model; its users may leave it out all the same. */
+function named({ model }: Ask): { model: string } {
+  return (model === null ? {} : { model }) as { model: string }
+}
+
 /** The official client for Node. */
 export const openaiNode: Driver = {
   name: `openai ${versionOf('openai')}`,
   async chat(ask) {
-    const { model } = ask
-    const answer = await client(ask).chat.completions.create({ model, messages })
+    const answer = await client(ask).chat.completions.create({ ...named(ask), messages })
     return answer.choices[0]?.message.content ?? ''
   },
   async stream(ask) {
     const stream = await client(ask).chat.completions.create({
-      model: ask.model,
+      ...named(ask),
       messages,
       stream: true,
       stream_options: { include_usage: true },
@@ -36,7 +40,7 @@ export const openaiNode: Driver = {
     const tools = [
       { type: 'function' as const, function: { ...TOOL, parameters: { ...TOOL.parameters } } },
     ]
-    const stream = client(ask).chat.completions.stream({ model: ask.model, messages, tools })
+    const stream = client(ask).chat.completions.stream({ ...named(ask), messages, tools })
     const { choices } = await stream.finalChatCompletion()
     const calls = choices[0]?.message.tool_calls ?? []
     return calls.flatMap((call) =>
@@ -46,8 +50,11 @@ export const openaiNode: Driver = {
     )
   },
   async abort(ask) {
-    const { model } = ask
-    const stream = await client(ask).chat.completions.create({ model, messages, stream: true })
+    const stream = await client(ask).chat.completions.create({
+      ...named(ask),
+      messages,
+      stream: true,
+    })
     for await (const { choices } of stream) if (choices[0]?.delta.content) break
     stream.controller.abort()
   },
@@ -63,7 +70,6 @@ export const openaiNode: Driver = {
 /** A chat by a client that was told nothing: it finds the gate in its environment. */
 export async function chatByEnvironment(ask: Ask): Promise<string> {
   Object.assign(process.env, { OPENAI_BASE_URL: ask.baseURL, OPENAI_API_KEY: 'local' })
-  const { model } = ask
-  const answer = await new OpenAI().chat.completions.create({ model, messages })
+  const answer = await new OpenAI().chat.completions.create({ ...named(ask), messages })
   return answer.choices[0]?.message.content ?? ''
 }

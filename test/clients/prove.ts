@@ -6,7 +6,8 @@ import { failureOf, stage, TEXT, toolStream } from './stage.ts'
 export interface Ask {
   /** Ends in `/v1`. */
   readonly baseURL: string
-  readonly model: string
+  /** Null: nobody names one. */
+  readonly model: string | null
   /** How many times the client may try again by itself. */
   readonly retries: number
 }
