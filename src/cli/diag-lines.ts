@@ -92,6 +92,8 @@ export function reasonOf(outcome: ProbeOutcome): string {
   switch (outcome.kind) {
     case 'pass':
       return 'ok'
+    case 'embeds':
+      return 'embeddings_only'
     case 'timeout':
       return 'wedged'
     case 'fail':

@@ -1,3 +1,4 @@
+import type { OtherWork } from '../core/listed-model.ts'
 import { REASONS, type Reason } from '../core/reason.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import {
@@ -7,6 +8,7 @@ import {
   type Intent,
   type ProbeMode,
 } from '../core/upstream.ts'
+import type { WorkVerdict } from '../core/works.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { type EngineStatus, parseProcess } from './process-status.ts'
 
@@ -24,6 +26,11 @@ export interface UpstreamStatus {
   readonly hint: string
   /** Has it ever generated? */
   readonly proven: boolean
+  /** How it stands to work other than generation, and the kinds that it has done before. */
+  readonly works: Readonly<Record<OtherWork, WorkVerdict>>
+  readonly done: readonly OtherWork[]
+  /** Is it tried by one request at a time? */
+  readonly halfOpen: boolean
   /** When it came back from its last ejection, ISO time, or null. */
   readonly admittedAt: string | null
   readonly inFlight: number
@@ -56,6 +63,8 @@ export interface GateStatus {
 const INTENTS: readonly Intent[] = ['enabled', 'draining', 'disabled']
 const PROBE_MODES: readonly ProbeMode[] = ['active', 'passive', 'off']
 const COLD_POLICIES: readonly ColdPolicy[] = ['on_demand', 'never']
+const WORKS: readonly OtherWork[] = ['embedding', 'rerank']
+const VERDICTS: readonly WorkVerdict[] = ['proven', 'unproven', 'failing']
 const POLICIES: readonly RoutingPolicy[] = ['priority', 'least_busy']
 
 /** Parses the document; null: whoever answered is no gengate. What an older or newer gate says
@@ -92,6 +101,9 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     reason: textOf(row, 'reason') ?? 'not_probed_yet',
     since: textOf(row, 'since'),
     hint: textOf(row, 'hint') ?? '',
+    works: { embedding: workOf(row, 'embedding'), rerank: workOf(row, 'rerank') },
+    done: WORKS.filter((work) => isDone(row, work)),
+    halfOpen: row['half_open'] === true,
     admittedAt: textOf(row, 'admitted_at'),
     proven: textOf(row, 'last_generation_at') !== null,
     inFlight: typeof inFlight === 'number' ? inFlight : 0,
@@ -104,6 +116,16 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     maxConcurrency: typeof cap === 'number' ? cap : null,
     process: parseProcess(row['process']),
   }
+}
+
+function workOf(row: Readonly<Record<string, unknown>>, work: OtherWork): WorkVerdict {
+  const works = row['works']
+  return (isRecord(works) ? wordOf(works[work], VERDICTS) : null) ?? 'unproven'
+}
+
+function isDone(row: Readonly<Record<string, unknown>>, work: OtherWork): boolean {
+  const done = row['last_done_at']
+  return isRecord(done) && textOf(done, work) !== null
 }
 
 function parseGroups(value: unknown): ModelGroup[] | null {

@@ -1,4 +1,5 @@
-import { NO_FACTS } from '../core/facts.ts'
+import { NO_FACTS, type WorkFacts } from '../core/facts.ts'
+import type { OtherWork } from '../core/listed-model.ts'
 import { plainModel } from '../core/listed-model.ts'
 import type { EvidenceReason } from '../core/reason.ts'
 import {
@@ -47,10 +48,16 @@ const WAKING = { phase: 'waking', at: 0, heard: null } as const
 /** The entry with what the status says of it. */
 function shown(entry: Entry, upstream: UpstreamStatus): Entry {
   const { proven, modelsListed, models, admittedAt } = upstream
+  const workOf = (work: OtherWork): WorkFacts => {
+    return { ...NO_FACTS.works[work], doneAt: upstream.done.includes(work) ? 0 : null }
+  }
   return {
     ...entry,
+    works: upstream.works,
     facts: {
       ...NO_FACTS,
+      works: { embedding: workOf('embedding'), rerank: workOf('rerank') },
+      failure: upstream.halfOpen ? { reason: 'refused', at: 0 } : null,
       passAt: proven ? 0 : null,
       models: modelsListed ? models.map(plainModel) : null,
       loadsNothing: upstream.loadsNothing,

@@ -90,6 +90,8 @@ function whatFailed(
 ): string {
   if (refusal !== undefined) return refusalText(refusal)
   switch (outcome.kind) {
+    case 'embeds':
+      return 'embeddings_only: it embeds and generates nothing.'
     case 'timeout':
       return `timeout: nothing was generated within ${outcome.limitMs / 1000} s.`
     case 'busy':
@@ -117,6 +119,8 @@ function hintFor(
   { upstream }: ProbeTarget,
 ): string {
   switch (outcome.kind) {
+    case 'embeds':
+      return REASONS.embeddings_only.hint
     case 'timeout':
       return 'It is wedged, or slower than --timeout: try a longer one, else restart the engine.'
     case 'busy':

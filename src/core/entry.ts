@@ -1,6 +1,8 @@
 import type { Facts } from './facts.ts'
+import type { OtherWork } from './listed-model.ts'
 import type { EvidenceReason } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
+import type { WorkVerdict } from './works.ts'
 
 /** One row of the routing table. */
 export interface Entry {
@@ -9,6 +11,8 @@ export interface Entry {
   readonly epoch: number
   readonly facts: Facts
   readonly reason: EvidenceReason
+  /** How it stands to work other than generation. */
+  readonly works: Readonly<Record<OtherWork, WorkVerdict>>
   /** Since when it has this reason, monotonic ms. */
   readonly since: number
   readonly wakeAt: number

@@ -38,6 +38,8 @@ export interface Facts {
   /** First probe of a series that nothing has answered yet. */
   readonly silentFrom: number | null
   readonly passAt: number | null
+  /** When a probe was answered with an embedding, which proves no generation. */
+  readonly embedsAt: number | null
   /** Tokens on a delivering stream, or a finished answer: proof of generation by traffic. */
   readonly progressAt: number | null
   /** Last refusal for load, by probe or live request. */
@@ -85,6 +87,7 @@ export const NO_FACTS: Facts = {
   endedAt: null,
   silentFrom: null,
   passAt: null,
+  embedsAt: null,
   progressAt: null,
   busyAt: null,
   failure: null,
@@ -116,7 +119,7 @@ const LATENCIES_MAX = 8
 const TTFTS_MAX = 32
 
 /** Last proof that it generates: a pass or progress; null when it never did. */
-export function lastProofAt(facts: Facts): number | null {
+export function lastProofAt(facts: Pick<Facts, 'passAt' | 'progressAt'>): number | null {
   if (facts.passAt === null) return facts.progressAt
   return facts.progressAt === null ? facts.passAt : Math.max(facts.passAt, facts.progressAt)
 }
@@ -248,6 +251,10 @@ function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): 
   return { ...judged, process: { ...phase, heard: null } }
 }
 
+function withLatency({ latenciesMs }: Facts, ms: number): readonly number[] {
+  return [...latenciesMs, ms].slice(-LATENCIES_MAX)
+}
+
 function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
   const vetoed = was.progressAt !== null && was.sentAt !== null && was.progressAt > was.sentAt
   const heldUp = was.sentAt !== null && isHeldUp(was, was.sentAt)
@@ -262,9 +269,19 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
         loadsNothing: false,
         owed: Math.max(0, was.owed - 1),
         loadFailedAt: null,
-        latenciesMs: heldUp
-          ? was.latenciesMs
-          : [...was.latenciesMs, outcome.latencyMs].slice(-LATENCIES_MAX),
+        latenciesMs: heldUp ? was.latenciesMs : withLatency(was, outcome.latencyMs),
+      }
+    case 'embeds':
+      return {
+        ...now,
+        embedsAt: at,
+        silentFrom: null,
+        failure: null,
+        refusals: null,
+        loadsNothing: false,
+        liveFailureAt: null,
+        owed: Math.max(0, was.owed - 1),
+        latenciesMs: heldUp ? was.latenciesMs : withLatency(was, outcome.latencyMs),
       }
     case 'fail':
       if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }

@@ -1,5 +1,6 @@
 import type { FlightItem } from './evidence.ts'
 import { type Facts, isUsed, lastProofAt } from './facts.ts'
+import type { OtherWork, Work } from './listed-model.ts'
 import { backoffMs } from './backoff.ts'
 import { awaitsLoad, loadBudgetMs, loadExcusesUntil, overdueLoad } from './loads.ts'
 import {
@@ -14,6 +15,14 @@ import {
 } from './policy.ts'
 import type { EvidenceReason } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
+import {
+  judgeWork,
+  lastDoneAt,
+  onlyEmbeds,
+  workBudgetMs,
+  type WorkJudgement,
+  type WorkVerdict,
+} from './works.ts'
 
 /** Everything outside one upstream that a verdict depends on. */
 export interface JudgeContext {
@@ -67,8 +76,29 @@ export function judge(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   }
 }
 
+/** The verdicts on work other than generation, each by its own proof. */
+export function judgeWorks(
+  spec: UpstreamSpec,
+  facts: Facts,
+  ctx: JudgeContext,
+): { readonly works: Readonly<Record<OtherWork, WorkVerdict>>; readonly wakeAt: number } {
+  const expiresAt = (proofAt: number): number => expiryOf(spec, facts, { proofAt, ctx })
+  const of = (work: OtherWork): WorkJudgement => judgeWork(facts, work, { ...ctx, expiresAt })
+  const [embedding, rerank] = [of('embedding'), of('rerank')]
+  return {
+    works: { embedding: embedding.verdict, rerank: rerank.verdict },
+    wakeAt: Math.min(embedding.wakeAt, rerank.wakeAt),
+  }
+}
+
 /** How long this request may be silent at this upstream before another should be asked, ms. */
-export function silenceBudgetMs(facts: Facts, item: FlightItem, ctx: JudgeContext): number {
+export function silenceBudgetMs(
+  facts: Facts,
+  item: FlightItem,
+  ctx: JudgeContext,
+  work: Work | null = 'generation',
+): number {
+  if (work !== 'generation' && work !== null) return workBudgetMs({ facts, work }, item, ctx.policy)
   if (item.contentAt !== null) return gapBudgetMs(ctx.policy, facts)
   if (awaitsLoad(facts, item)) {
     // Of a unary answer nobody sees when its load is over.
@@ -105,7 +135,10 @@ function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): J
 function overdueProbe(facts: Facts, ctx: JudgeContext): Judgement | null {
   if (facts.silentFrom === null) return null
   const { policy, nowMs } = ctx
-  const heardAt = Math.max(facts.silentFrom, facts.progressAt ?? never, ctx.doubtAt ?? never)
+  // Where nothing but embeddings is expected, they are the progress.
+  const doneAt = onlyEmbeds(facts) ? facts.works.embedding.doneAt : null
+  const movedAt = Math.max(facts.progressAt ?? never, doneAt ?? never)
+  const heardAt = Math.max(facts.silentFrom, movedAt, ctx.doubtAt ?? never)
   // A decoder that gives a token now and then is given as long as its own longest gap allows.
   const moving = facts.progressAt !== null && facts.progressAt >= facts.silentFrom
   const deadline = moving ? gapBudgetMs(policy, facts) : probeDeadlineMs(policy, facts)
@@ -174,7 +207,8 @@ function silentAfterMs(facts: Facts, newest: FlightItem, ctx: JudgeContext): num
 
 /** What the last proof of generation is worth now. */
 function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement {
-  const proofAt = lastProofAt(facts)
+  const embeds = onlyEmbeds(facts)
+  const proofAt = embeds ? lastDoneAt(facts, 'embedding') : lastProofAt(facts)
   // Where nobody probes, a try that was taken has outlived the refusal.
   const taken = spec.probe !== 'active' && facts.failure !== null
   if (!taken && facts.liveFailureAt !== null && facts.liveFailureAt >= (proofAt ?? never)) {
@@ -189,6 +223,7 @@ function provenReason(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judg
   const loadedAt = loads ? loadExcusesUntil(facts) + STALE_INTERVALS * ctx.policy.intervalMs : never
   const staleAt = Math.max(expiresAt, loadedAt)
   if (ctx.nowMs >= staleAt) return { reason: 'stale', wakeAt: Infinity }
+  if (embeds) return { reason: 'embeddings_only', wakeAt: staleAt }
   const movingUntil = (facts.progressAt ?? never) + ctx.policy.intervalMs
   if (ctx.nowMs >= movingUntil) return { reason: 'ok', wakeAt: staleAt }
   const refusedForLoad = (facts.busyAt ?? never) + ctx.policy.intervalMs > ctx.nowMs

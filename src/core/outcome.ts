@@ -7,6 +7,8 @@ import type { EvidenceReason } from './reason.ts'
 export type ProbeOutcome =
   /** It generated. `tokens` as the engine counts them (0 where it counts words). */
   | { readonly kind: 'pass'; readonly latencyMs: number; readonly tokens: number }
+  /** It embeds: no proof of generation, which it refuses or is not meant for. */
+  | { readonly kind: 'embeds'; readonly latencyMs: number }
   /** The limit passed without an answer; the connection was given up. */
   | { readonly kind: 'timeout'; readonly limitMs: number }
   /** Proof of the contrary; `reason` says what, `detail` the status or code (never a body). */
@@ -47,6 +49,8 @@ export function legacyProbeReason(outcome: ProbeOutcome): string {
   switch (outcome.kind) {
     case 'pass':
       return 'ok'
+    case 'embeds':
+      return 'embeddings_only'
     case 'timeout':
       return 'timeout'
     case 'busy':

@@ -55,5 +55,5 @@ export function afterFirstProbe(
 
 /** Has this probe shown that the process is up: it generated, or says that its model is on disk? */
 export function provesProcess(outcome: ProbeOutcome): boolean {
-  return outcome.kind === 'pass' || outcome.kind === 'cold'
+  return outcome.kind === 'pass' || outcome.kind === 'embeds' || outcome.kind === 'cold'
 }

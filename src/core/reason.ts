@@ -22,8 +22,8 @@ interface ReasonRow {
 
 /**
  * THE table of reasons: everything that metrics, status, logs and diag show about an upstream
- * follows from its reason. `live_failure` is the one row that design §6 has no name for: D18 makes
- * an upstream suspect after a live 5xx, a reset or an early end.
+ * follows from its reason. An upstream is `live_failure` after a live 5xx, a reset or an early end, and
+ * `embeddings_only` where probes are answered by nothing but embeddings.
  */
 export const REASONS = {
   not_probed_yet: {
@@ -71,6 +71,11 @@ export const REASONS = {
     state: 'suspect',
     serves: 'last',
     hint: 'It generates far more slowly than it did before.',
+  },
+  embeddings_only: {
+    state: 'suspect',
+    serves: 'last',
+    hint: 'It embeds and generates nothing: embeddings go there, chat only if nothing else can serve.',
   },
   live_failure: {
     state: 'suspect',

@@ -1,5 +1,6 @@
 import type { FlightItem } from './evidence.ts'
 import { silenceBudgetMs } from './judge.ts'
+import type { Work } from './listed-model.ts'
 import { awaitsLoad } from './loads.ts'
 import { knownModels, type Member, membersFor } from './models.ts'
 import type { Serves } from './reason.ts'
@@ -16,6 +17,8 @@ export interface RouteRequest {
   readonly engines?: ReadonlySet<EngineKind> | undefined
   /** The one upstream that keeps what the request refers to; absent: any. */
   readonly only?: string | undefined
+  /** What the model is to do; null: nothing that anything proves; absent: generate. */
+  readonly work?: Work | null | undefined
 }
 
 export type RouteDecision =
@@ -68,7 +71,7 @@ export function decide(
     // One that has just come back is not flooded while another can serve, too.
     let warm: Member | null = null
     for (const member of left) {
-      if (servesOf(member.entry) !== serves) continue
+      if (servesOf(member.entry, request.work) !== serves) continue
       some = true
       const count = inFlight(member.entry.spec.name)
       if (!hasRoom(member.entry, count)) continue
@@ -83,7 +86,8 @@ export function decide(
     if (some && serves === 'first') return { kind: 'wait_for_slot' }
   }
   if (request.tried.length > 0) return { kind: 'exhausted' }
-  if (left.some(({ entry }) => servesOf(entry) !== 'no')) return { kind: 'wait_for_slot' }
+  if (left.some(({ entry }) => servesOf(entry, request.work) !== 'no'))
+    return { kind: 'wait_for_slot' }
   // Without members nobody has told a model yet: then the whole table says whether it starts.
   const asked = able.length > 0 ? able.map(({ entry }) => entry) : table.entries
   return { kind: 'hold', starting: isStarting(asked) }
@@ -116,17 +120,21 @@ export function mayAbandon(
   if (entry === undefined) return false
   // A load has a bound of its own: beyond it whoever can serve may have the request.
   const loads = awaitsLoad(entry.facts, item)
-  if (!loads && servesOf(entry) === 'first') return false
+  if (!loads && servesOf(entry, request.work) === 'first') return false
   const others = membersFor(table, request.model) ?? []
   const eligible = others.some(
     (member) =>
       member.entry.spec.name !== name &&
       !request.tried.includes(member.entry.spec.name) &&
       mayServe(member.entry, request) &&
-      (loads ? servesOf(member.entry) !== 'no' : servesOf(member.entry) === 'first'),
+      (loads
+        ? servesOf(member.entry, request.work) !== 'no'
+        : servesOf(member.entry, request.work) === 'first'),
   )
   if (!eligible) return false
-  return nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
+  return (
+    nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs), request.work)
+  )
 }
 
 /** What only refers to something kept, on a route that is no row of the lanes, names no model. */
@@ -155,6 +163,6 @@ function hasRoom(entry: Entry, count: number): boolean {
 }
 
 /** Has an upstream that nobody probes refused a request, so that one at a time may try it again? */
-function isHalfOpen({ spec, facts, reason }: Entry): boolean {
+export function isHalfOpen({ spec, facts, reason }: Entry): boolean {
   return spec.probe !== 'active' && facts.failure !== null && reason === 'live_failure'
 }

@@ -1,4 +1,4 @@
-import { lastProofAt } from './facts.ts'
+import { type Facts, lastProofAt } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
 import { isUnproven } from './process.ts'
 import { type Entry, isActiveAt, type RoutingTable, stateOf } from './table.ts'
@@ -44,12 +44,12 @@ export function nextProbeAt(
  *  would only stand in its queue. */
 function wantedAt({ facts }: Entry, provenUntil: number): number {
   let at = Infinity
-  const proofAt = lastProofAt(facts) ?? 0
+  const proofAt = Math.max(lastProofAt(facts) ?? 0, facts.embedsAt ?? 0)
   if (facts.liveFailureAt !== null && facts.liveFailureAt > proofAt) at = facts.liveFailureAt
   const refusedAt = facts.refusals?.at ?? 0
   if (refusedAt > Math.max(proofAt, facts.failure?.at ?? 0)) at = Math.min(at, refusedAt)
-  if (facts.owed > 0 && facts.passAt !== null && facts.passAt === facts.endedAt) {
-    at = Math.min(at, facts.endedAt)
+  if (facts.owed > 0 && hasJustPassed(facts)) {
+    at = Math.min(at, facts.endedAt ?? Infinity)
   }
   const { newest } = facts.flight
   if (newest !== null) {
@@ -62,12 +62,18 @@ function wantedAt({ facts }: Entry, provenUntil: number): number {
   return at
 }
 
+function hasJustPassed({ passAt, embedsAt, endedAt }: Facts): boolean {
+  return endedAt !== null && (passAt === endedAt || embedsAt === endedAt)
+}
+
 /** The interval in force: short while clients are active, long for the quiet and the mistaken. */
 export function intervalMs(table: RoutingTable, entry: Entry, nowMs: number): number {
   const { health } = table.config
   if (isUnproven(entry.facts.process)) return Math.min(health.intervalMs, STARTING_RETRY_MS)
   const active = isActiveAt(table, entry, nowMs)
-  switch (stateOf(entry)) {
+  // Its probes are answered as they should be.
+  const state = entry.reason === 'embeddings_only' ? 'eligible' : stateOf(entry)
+  switch (state) {
     case 'misconfigured':
       return Math.max(health.intervalMs, MISCONFIGURED_RETRY_MS)
     case 'eligible':

@@ -1,12 +1,14 @@
 import type { Entry } from './entry.ts'
 import type { Evidence } from './evidence.ts'
 import { ACTIVE_FOR_MS, isUsed, learn, NO_FACTS } from './facts.ts'
-import type { JudgeContext } from './judge.ts'
+import { type JudgeContext, judgeWorks } from './judge.ts'
+import type { OtherWork, Work } from './listed-model.ts'
 import { type HealthPolicy, probeDeadlineMs } from './policy.ts'
 import { advance } from './hysteresis.ts'
 import { needsStart } from './process.ts'
 import { type Reason, REASONS, type Serves, type State } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
+import { isKnownFor } from './works.ts'
 
 export type { Entry } from './entry.ts'
 
@@ -131,14 +133,59 @@ export function stateOf(entry: Entry): State {
   return REASONS[shownReason(entry)].state
 }
 
-/** When a request may be sent there. An unproven upstream that nobody probes serves last, a cold one
- *  not at all where the operator said `never`; one that was started for a request, as if cold. */
-export function servesOf(entry: Entry): Serves {
+/**
+ * When a request for this kind of work may be sent there; null: for none that anything proves. An
+ * unproven upstream that nobody probes serves last, a cold one not at all where the operator said
+ * `never`; one that was started for a request, as if cold.
+ */
+export function servesOf(entry: Entry, work: Work | null = 'generation'): Serves {
+  const own = servesGeneration(entry)
+  if (work === 'generation') return own
+  if (work !== null) return servesOther(entry, work, own)
+  if (own !== 'no') return own
+  // What still does other work is up: better than nobody.
+  return OTHER_WORKS.some((other) => servesOther(entry, other, own) !== 'no') ? 'last' : 'no'
+}
+
+function servesGeneration(entry: Entry): Serves {
   const { serves, state } = REASONS[shownReason(entry)]
   if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
   if (state === 'cold' && (entry.spec.cold === 'never' || entry.facts.loadsNothing)) return 'no'
   if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
   return serves
+}
+
+const OTHER_WORKS: readonly OtherWork[] = ['embedding', 'rerank']
+/** Nothing is served there, whatever has been proven. */
+const SHUT: ReadonlySet<Reason> = new Set([
+  'draining',
+  'disabled',
+  'refused',
+  'unreachable',
+  'unauthorized',
+])
+/** Reasons that speak of generation alone, so that other work may be tried all the same. */
+const OF_GENERATION: ReadonlySet<Reason> = new Set([
+  'stale',
+  'wedged',
+  'http_5xx',
+  'invalid_response',
+  'truncated',
+  'hold_down',
+  'model_not_found',
+  'bad_request',
+  'wrong_kind',
+])
+
+function servesOther(entry: Entry, work: OtherWork, own: Serves): Serves {
+  const { facts, spec, works } = entry
+  const reason = shownReason(entry)
+  if (SHUT.has(reason) || needsStart(facts.process)) return own
+  if (works[work] === 'proven') return 'first'
+  if (works[work] === 'unproven' && own !== 'no') return own
+  const tries =
+    own !== 'no' || (OF_GENERATION.has(reason) && isKnownFor({ facts, model: spec.model }, work))
+  return tries ? 'last' : 'no'
 }
 
 /** What `judge` needs beyond the entry itself. */
@@ -179,6 +226,7 @@ function reconfigure(table: RoutingTable, config: TableConfig, at: number): Rout
       epoch: (old?.epoch ?? table.generation) + 1,
       facts: NO_FACTS,
       reason: 'not_probed_yet',
+      works: { embedding: 'unproven', rerank: 'unproven' },
       since: at,
       wakeAt: Infinity,
       admittedAt: null,
@@ -199,10 +247,20 @@ function settle(table: RoutingTable, nowMs: number, configured = false): Routing
   let changed = configured
   let wakeAt = Infinity
   const entries = table.entries.map((entry) => {
-    const now = advance(entry, ctx)
-    changed ||= now.reason !== entry.reason
+    const now = withWorks(advance(entry, ctx), ctx)
+    changed ||= now.reason !== entry.reason || now.works !== entry.works
     wakeAt = Math.min(wakeAt, now.wakeAt)
     return now
   })
   return { ...table, entries, generation: table.generation + (changed ? 1 : 0), wakeAt }
+}
+
+/** The entry with its verdicts on other work; the same verdicts stay the same value. */
+function withWorks(entry: Entry, ctx: JudgeContext): Entry {
+  const { works, wakeAt } = judgeWorks(entry.spec, entry.facts, ctx)
+  const soonest = Math.min(entry.wakeAt, wakeAt)
+  const { embedding, rerank } = entry.works
+  const same = works.embedding === embedding && works.rerank === rerank
+  if (same && soonest === entry.wakeAt) return entry
+  return { ...entry, works: same ? entry.works : works, wakeAt: soonest }
 }

@@ -1,10 +1,10 @@
 import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/facts.ts'
-import { idsOf } from '../core/listed-model.ts'
+import { idsOf, type OtherWork } from '../core/listed-model.ts'
 import { knownModels } from '../core/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
 import type { ProcessStatus } from '../core/process.ts'
-import { decide } from '../core/route.ts'
+import { decide, isHalfOpen } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/schedule.ts'
 import {
   contextOf,
@@ -16,6 +16,7 @@ import {
   stateOf,
 } from '../core/table.ts'
 import type { ColdPolicy, ProbeMode } from '../core/upstream.ts'
+import { lastDoneAt, type WorkVerdict } from '../core/works.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { type ProcessDocument, processOf } from './process.ts'
 
@@ -56,6 +57,12 @@ export interface UpstreamDocument {
   readonly since: string
   readonly hint: string
   readonly last_generation_at: string | null
+  /** How it stands to work other than generation, by its own proof. */
+  readonly works: Readonly<Record<OtherWork, WorkVerdict>>
+  /** When it was last seen to do that work; null: never. */
+  readonly last_done_at: Readonly<Record<OtherWork, string | null>>
+  /** Nobody probes it and it refused a request: it is tried by one at a time. */
+  readonly half_open: boolean
   /** When it came back from its last ejection: at first it gets few requests. */
   readonly admitted_at: string | null
   /** Null: one is under way, or none is sent. */
@@ -160,6 +167,12 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     since: isoTime(wallMs - (nowMs - entry.since)),
     hint: hintOf(entry, nowMs),
     last_generation_at: iso(lastProofAt(facts)),
+    works: entry.works,
+    last_done_at: {
+      embedding: iso(lastDoneAt(facts, 'embedding')),
+      rerank: iso(lastDoneAt(facts, 'rerank')),
+    },
+    half_open: isHalfOpen(entry),
     admitted_at: iso(entry.admittedAt),
     // One that is due is sent now, not in the past.
     next_probe_at: iso(Math.max(probeAt, nowMs)),

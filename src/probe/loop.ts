@@ -189,7 +189,11 @@ export class ProbeLoop {
 
   /** After anything but a pass it may be another process: its list and habits are asked anew. */
   #remember(outcome: ProbeOutcome, memory: Memory): void {
-    const kept = outcome.kind === 'pass' || outcome.kind === 'timeout' || outcome.kind === 'busy'
+    const kept =
+      outcome.kind === 'pass' ||
+      outcome.kind === 'embeds' ||
+      outcome.kind === 'timeout' ||
+      outcome.kind === 'busy'
     this.#memory = kept ? memory : { ...memory, cannotTell: false }
     if (outcome.kind === 'fail') this.#listing.forget()
   }

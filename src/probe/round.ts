@@ -1,4 +1,5 @@
 import { idsOf } from '../core/listed-model.ts'
+import { listedAs } from '../core/model-name.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -92,7 +93,7 @@ export async function runRound(round: Round, was: Memory): Promise<RoundResult> 
     return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory }
   }
   const owed = outcome.kind === 'timeout' || (outcome.kind === 'inconclusive' && was.owed)
-  return { outcome, memory: { ...memory, owed, kind: outcome.kind === 'pass' ? kind : was.kind } }
+  return { outcome, memory: { ...memory, owed, kind: kindAfter(outcome, kind, was) } }
 }
 
 /** A generation, and a look now and then at what else the engine does while it is silent. */
@@ -175,7 +176,7 @@ interface Generated {
 /** Tries the probe kinds in turn until one is not refused as such. */
 async function generate(round: Round, memory: Memory, model: string | null): Promise<Generated> {
   const { quirks, target, maxTokens, limitMs, clock, signal, wire, onSent } = round
-  const kinds = quirks.probes.toSorted((a, b) => rank(a, memory) - rank(b, memory))
+  const kinds = kindsFor(round, model).toSorted((a, b) => rank(a, memory) - rank(b, memory))
   let refusal: ProbeOutcome | null = null
   for (const kind of kinds) {
     // One after the other on purpose: never two requests at one upstream.
@@ -203,6 +204,22 @@ async function generate(round: Round, memory: Memory, model: string | null): Pro
     outcome: refusal ?? { kind: 'inconclusive', detail: 'no_probe_kind' },
     kind: null,
   }
+}
+
+/** What to ask of this model. One that generates is never asked to embed: that would prove nothing. */
+function kindsFor({ quirks, listing }: Round, model: string | null): readonly ProbeKind[] {
+  const { probes, kind } = quirks
+  const listed = listing.models
+  const one = model === null ? (listed?.[0] ?? null) : listedAs(kind, listed, model)
+  if (one?.work === 'generation') return probes.filter((probe) => probe !== 'embeddings')
+  const embeds = probes.includes('embeddings')
+  return one?.work === 'embedding' && embeds ? ['embeddings'] : probes
+}
+
+/** The kind that passed. What only embedded may generate after it failed: it may be another process. */
+function kindAfter(outcome: ProbeOutcome, kind: ProbeKind | null, was: Memory): ProbeKind | null {
+  if (outcome.kind === 'pass' || outcome.kind === 'embeds') return kind
+  return outcome.kind === 'fail' && was.kind === 'embeddings' ? null : was.kind
 }
 
 function once(task: () => void): () => void {

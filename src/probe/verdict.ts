@@ -46,6 +46,7 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
   const judged = judgeBody(context.kind, contentType, body)
   switch (judged.kind) {
     case 'generated':
+      if (context.kind === 'embeddings') return { kind: 'embeds', latencyMs: context.latencyMs }
       return { kind: 'pass', latencyMs: context.latencyMs, tokens: judged.tokens }
     case 'unfinished':
       return fail('truncated', 'no_end')

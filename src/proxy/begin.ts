@@ -61,6 +61,7 @@ export function routeRequest({ scan, lane, only }: Asked, tried: readonly string
     tried,
     engines: lane.route === null ? undefined : enginesWith(lane.route),
     only: only ?? undefined,
+    work: workOf(lane.route),
   }
 }
 

@@ -63,22 +63,25 @@ export function patienceLost(
   // Thousands of streams are looked at every 200 ms, and this is what comes of most looks.
   if (committed && !wedged && !gone && !dead) return null
   const { item } = lease
+  const asked = request()
+  const { work = 'generation' } = asked
   const silentMs = nowMs - (item.contentAt ?? item.sentAt)
   // More than what was asked and what it has shown can explain; a client that takes nothing explains it, too.
+  const stuck = wedged && work === 'generation'
   const lost =
-    gone &&
+    (gone || (wedged && !stuck)) &&
     stillMs !== null &&
-    silentMs > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs))
+    silentMs > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs), work)
   if (committed) {
     // While the client takes nothing nobody reads, so its upstream may have said more.
     const read = stillMs !== null
-    const silent = read && (wedged || lost) && silentMs >= table.config.health.detectWithinMs
+    const silent = read && (stuck || lost) && silentMs >= table.config.health.detectWithinMs
     if (!silent && !dead) return null
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }
   }
   const unloaded = entry !== null && isLoadOver(entry.facts, item, silentMs)
   const leaves =
-    wedged || lost || unloaded || mayAbandon(table, upstream, { request: request(), item, nowMs })
+    wedged || lost || unloaded || mayAbandon(table, upstream, { request: asked, item, nowMs })
   return leaves ? stalled(upstream, silentMs) : null
 }

@@ -10,6 +10,7 @@ type Outcome = Exclude<ProbeOutcome['kind'], 'fail'> | FailReason
 /** Every outcome label, spelled so that the compiler notices a new one. */
 const OUTCOMES: Readonly<Record<Outcome, true>> = {
   pass: true,
+  embeds: true,
   timeout: true,
   busy: true,
   cold: true,

@@ -115,6 +115,6 @@ t.test(
     t.match(lines[4], /^ {2}engine starting for 10 s/)
     t.equal(lines[5], '  | last words')
     t.ok(showsServable(status))
-    t.equal(tableOf(status).entries.map(servesOf)[0], 'on_demand')
+    t.equal(tableOf(status).entries.map((entry) => servesOf(entry))[0], 'on_demand')
   },
 )

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { chatBody, post } from '../support/ask.ts'
+import type { StatusDocument } from '../../src/operator/status.ts'
 import { fakeUpstream, type Handler } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
@@ -11,6 +12,9 @@ const QUICK = { GENGATE_DETECT_WITHIN_MS: '1200', GENGATE_PROBE_INTERVAL_MS: '25
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** The gate may have closed meanwhile. */
+const gone = (): void => {}
+
 t.test('counting tokens does not hide an engine whose every chat hangs', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   a.handlers.set('/tokenize', (_req, res) => res.end('{"tokens":[1]}'))
@@ -18,7 +22,7 @@ t.test('counting tokens does not hide an engine whose every chat hangs', async (
   await gate.untilReason('a', 'ok')
   a.freeze()
   const counting = setInterval(() => {
-    void post(`${gate.url}/tokenize`, '{"prompt":"x"}').then((answer) => answer.text())
+    void post(`${gate.url}/tokenize`, '{"prompt":"x"}').then((answer) => answer.text(), gone)
   }, 50)
   t.teardown(() => clearInterval(counting))
   const hung = post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
@@ -64,4 +68,48 @@ t.test('a long stream that its client does not read is no silence of the engine'
   t.ok(bytes > 40_000_000, 'all of it arrives when it reads on')
   const [entry] = gate.app.store.current.entries
   t.ok((entry?.facts.longestGapMs ?? 0) < 1_000, 'and its gap teaches nothing')
+})
+
+const embed = (url: string) => post(`${url}/v1/embeddings`, '{"model":"m","input":"x"}')
+const vectors: Handler = (_req, res) => {
+  res.writeHead(200, { 'content-type': 'application/json' })
+  res.end('{"object":"list","data":[{"index":0,"embedding":[0.1]}],"model":"m"}')
+}
+
+t.test('a chat that is wedged is not hidden by embeddings, which are still served', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const b = await fakeUpstream(t, { models: ['m'] })
+  a.handlers.set('/v1/embeddings', vectors)
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, ...QUICK })
+  await gate.untilReason('a', 'ok')
+  await gate.untilReason('b', 'ok')
+  a.freeze()
+  const served = new Set<string | null>()
+  const embedding = setInterval(() => {
+    void embed(gate.url).then((answer) => {
+      served.add(`${answer.status} ${answer.headers.get('x-gengate-upstream')}`)
+      return answer.text()
+    }, gone)
+  }, 50)
+  t.teardown(() => clearInterval(embedding))
+  const chat = await post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
+  t.equal(chat.headers.get('x-gengate-upstream'), 'b')
+  await chat.text()
+  await gate.until(() => gate.reason('a') === 'wedged', 8_000)
+  t.strictSame([...served], ['200 a'])
+})
+
+t.test('an engine that only embeds gets embeddings, and no chat while another can', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'], missing: ['chat', 'completions'] })
+  const b = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, ...QUICK })
+  await gate.untilReason('a', 'embeddings_only')
+  await gate.untilReason('b', 'ok')
+  const chat = await post(`${gate.url}/v1/chat/completions`, chatBody())
+  t.equal(chat.headers.get('x-gengate-upstream'), 'b')
+  t.equal((await embed(gate.url)).headers.get('x-gengate-upstream'), 'a')
+  const status = (await (await fetch(`${gate.url}/gate/status`)).json()) as StatusDocument
+  const [first] = status.upstreams
+  t.match(first, { eligible: false, reason: 'embeddings_only', works: { embedding: 'proven' } })
+  t.equal(first?.last_generation_at, null)
 })

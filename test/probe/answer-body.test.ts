@@ -86,8 +86,8 @@ t.test('judgeBody() of a pass carries latency and tokens', async (t) => {
   t.strictSame(judge(answer(200, body)), { kind: 'pass', latencyMs: 7, tokens: 2 })
 })
 
-t.test('judgeBody() on embeddings: data proves', async (t) => {
-  t.equal(judge(answer(200, { data: [{ embedding: [1] }] }), 'embeddings').kind, 'pass')
+t.test('judgeBody() on embeddings: data proves, though no generation', async (t) => {
+  t.equal(judge(answer(200, { data: [{ embedding: [1] }] }), 'embeddings').kind, 'embeds')
   t.equal(outcomeLabel(judge(answer(200, { data: [] }), 'embeddings')), 'invalid_response')
   t.equal(outcomeLabel(judge(answer(200, { choices: [CHOICE] }), 'embeddings')), 'invalid_response')
 })

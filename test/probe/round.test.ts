@@ -160,6 +160,54 @@ t.test(
   },
 )
 
+t.test(
+  'runRound() never asks a model that generates to embed, nor one that embeds to chat',
+  async (t) => {
+    const data = [{ id: 'chat' }, { id: 'text-embedding-x' }]
+    for (const [model, kinds] of [
+      ['chat', ['chat', 'completions']],
+      ['text-embedding-x', ['embeddings']],
+    ] as const) {
+      const it = new Bench('lmstudio', model)
+      it.wire.answer = (path) => {
+        if (path === '/v1/models') return { kind: 'answer', status: 200, body: { data } }
+        const own = data.map(({ id }) => ({
+          id,
+          key: id,
+          type: id === 'chat' ? 'llm' : 'embeddings',
+        }))
+        const loaded = own.map((one) => ({
+          ...one,
+          state: 'loaded',
+          loaded_instances: [{ id: one.id }],
+        }))
+        return { kind: 'answer', status: 200, body: { data: loaded, models: loaded } }
+      }
+      it.wire.play = () => ({ afterMs: 5, outcome: fail('bad_request') })
+      await it.round()
+      it.wire.probes.length = 0
+      await it.round()
+      t.strictSame(it.kinds, kinds)
+    }
+  },
+)
+
+t.test('runRound() asks what only embedded to chat again after it failed', async (t) => {
+  const it = new Bench('vllm')
+  const refused = fail('refused')
+  it.wire.play = ({ kind }) => ({
+    afterMs: 5,
+    outcome: kind === 'embeddings' ? { kind: 'embeds', latencyMs: 5 } : fail('wrong_kind'),
+  })
+  t.equal((await it.round()).kind, 'embeds')
+  it.wire.play = () => ({ afterMs: 5, outcome: refused })
+  await it.round()
+  it.wire.probes.length = 0
+  it.wire.play = () => ({ afterMs: 5, outcome: PASS })
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.kinds, ['chat'])
+})
+
 t.test('runRound(): the refusal of an existing route says more than a missing one', async (t) => {
   const it = new Bench('vllm')
   it.wire.play = (call) => ({

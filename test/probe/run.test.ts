@@ -60,7 +60,8 @@ t.test('runProbe() passes, over its own connection, with the key and no Origin',
 t.test('runProbe() under a base path, and for every kind', async (t) => {
   const up = await fakeUpstream(t)
   for (const kind of ['chat', 'completions', 'embeddings'] as const) {
-    t.equal((await runProbe(call(`${up.url}/`, { kind }))).kind, 'pass', kind)
+    const proves = kind === 'embeddings' ? 'embeds' : 'pass'
+    t.equal((await runProbe(call(`${up.url}/`, { kind }))).kind, proves, kind)
   }
   t.equal(outcomeLabel(await runProbe(call(`${up.url}/sub`))), 'wrong_kind')
   t.equal(up.seen.at(-1)?.url, '/sub/v1/chat/completions')

@@ -4,7 +4,13 @@ import type { Evidence, LiveFailure } from '../../src/core/evidence.ts'
 import type { ProbeOutcome } from '../../src/core/outcome.ts'
 import { REASONS } from '../../src/core/reason.ts'
 import { decide } from '../../src/core/route.ts'
-import { emptyTable, nextTable, type RoutingTable, shownReason } from '../../src/core/table.ts'
+import {
+  emptyTable,
+  type Entry,
+  nextTable,
+  type RoutingTable,
+  shownReason,
+} from '../../src/core/table.ts'
 import type { Intent } from '../../src/core/upstream.ts'
 import { holds } from '../support/property.ts'
 import { spec, tableConfig } from '../support/world.ts'
@@ -30,6 +36,8 @@ type What =
   | { readonly type: 'finished'; readonly streamed: boolean; readonly tookMs: number }
   | { readonly type: 'live_failure'; readonly failure: LiveFailure }
   | { readonly type: 'live_busy' }
+  | { readonly type: 'work_done'; readonly work: 'embedding'; readonly tookMs: number }
+  | { readonly type: 'work_failed'; readonly work: 'embedding' }
 
 const outcome: fc.Arbitrary<ProbeOutcome> = fc.oneof(
   {
@@ -48,6 +56,7 @@ const outcome: fc.Arbitrary<ProbeOutcome> = fc.oneof(
   fc.constantFrom<ProbeOutcome>(
     { kind: 'busy', detail: 'http_503' },
     { kind: 'cold' },
+    { kind: 'embeds', latencyMs: 9 },
     { kind: 'timeout', limitMs: 30_000 },
     { kind: 'inconclusive', detail: 'ABORTED' },
   ),
@@ -68,6 +77,8 @@ const what: fc.Arbitrary<What> = fc.oneof(
   }),
   fc.record({ type: fc.constant('live_failure' as const), failure: fc.constantFrom(...LIVE) }),
   fc.constant<What>({ type: 'live_busy' }),
+  fc.constant<What>({ type: 'work_done', work: 'embedding', tookMs: 9 }),
+  fc.constant<What>({ type: 'work_failed', work: 'embedding' }),
 )
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -108,6 +119,7 @@ const configOf = (intents: readonly Intent[], moved: number) =>
       }),
     ),
   })
+const worksOf = (entry: Entry | undefined) => JSON.stringify(entry?.works)
 const reasons = (table: RoutingTable) => table.entries.map(shownReason).join()
 
 /** Plays a story; `look` sees every table with the time and the step before it. */
@@ -159,7 +171,8 @@ t.test('nextTable() wakes in the future, and the generation counts what is seen'
         if (now.wakeAt <= at) throw new Error(`wakes at ${now.wakeAt}, now is ${at}`)
         const seen =
           one.kind === 'configure' ||
-          now.entries.some((e, i) => e.reason !== before.entries[i]?.reason)
+          now.entries.some((e, i) => e.reason !== before.entries[i]?.reason) ||
+          now.entries.some((e, i) => worksOf(e) !== worksOf(before.entries[i]))
         if (seen !== now.generation > before.generation) throw new Error('generation')
       })
     }),
