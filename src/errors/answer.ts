@@ -75,7 +75,10 @@ export function plainAnswer(
 ): Answer {
   return {
     status,
-    headers: baseHeaders(content.type, content.body, requestId),
+    headers: {
+      ...baseHeaders(content.type, content.body, requestId),
+      ...(status === 503 ? retryHeaders(RETRY_MS) : {}),
+    },
     body: content.body,
     code: null,
   }

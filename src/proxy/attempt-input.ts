@@ -177,6 +177,8 @@ export function answerHeaders(
   Object.assign(out, asked.cors)
   if (spec !== null) nameUpstream(out, spec)
   out['x-request-id'] = asked.requestId
+  // Engines say that they are full, and hardly ever when to come back.
+  if (head.status === 503) out['retry-after'] ??= '1'
   return out
 }
 

@@ -87,5 +87,5 @@ export function follows(
 ): boolean {
   if (last === null) return true
   if (!lane.replay || !mayFollow(last, next, sent)) return false
-  return !last.sent || next.kind !== 'forward' || budget.spend()
+  return !last.sent || next.kind !== 'forward' || budget.spend(last.answer !== null)
 }

@@ -29,6 +29,7 @@ export class Exchange {
   #running: Running | null = null
   #upstream: string | null = null
   #sent = 0
+  #spent = 0
   #attempts = 0
   #ttftMs: number | null = null
   #over = false
@@ -135,6 +136,7 @@ export class Exchange {
       case 'aborted':
         return null
       case 'finished':
+        this.#served()
         this.#deps.budget.earn()
         this.#writer.end()
         this.#finish('finished', null)
@@ -152,6 +154,7 @@ export class Exchange {
         return null
       case 'failed':
         if (ending.sent) this.#sent++
+        this.#spent = this.#sent
         // Nothing was sent and the table knows: it may be asked again when it is back.
         if (ending.why === 'refused') this.#tried.pop()
         return ending
@@ -203,8 +206,15 @@ export class Exchange {
     this.#finish('failed', code)
   }
 
+  /** The failovers before were no waste. */
+  #served(): void {
+    this.#deps.budget.giveBack(this.#spent)
+    this.#spent = 0
+  }
+
   #firstContent(atMs: number): void {
     this.#cancelCommit()
+    this.#served()
     this.#ttftMs = atMs - this.#asked.arrivedAt
     this.#deps.emit({ type: 'first_content', upstream: this.#upstream ?? '', ttftMs: this.#ttftMs })
   }

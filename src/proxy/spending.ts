@@ -1,4 +1,4 @@
-import { earn, type FailoverBudget, fullBudget, spend } from '../core/budget.ts'
+import { earn, type FailoverBudget, fullBudget, giveBack, spend } from '../core/budget.ts'
 
 /** The failover budget of this gate: one cell around the pure rule. */
 export class Spending {
@@ -10,12 +10,17 @@ export class Spending {
     this.#budget = fullBudget(nowMs())
   }
 
-  /** Takes one failover; false: there is none left. */
-  spend(): boolean {
-    const left = spend(this.#budget, this.#nowMs())
+  /** Takes one failover; false: there is none left. `answered`: it follows an answer, not a crash. */
+  spend(answered: boolean): boolean {
+    const left = spend(this.#budget, this.#nowMs(), answered)
     if (left === null) return false
     this.#budget = left
     return true
+  }
+
+  /** What was spent on this request has got it an answer. */
+  giveBack(spent: number): void {
+    if (spent > 0) this.#budget = giveBack(this.#budget, spent, this.#nowMs())
   }
 
   /** An answer has ended properly. */
