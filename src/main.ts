@@ -19,8 +19,12 @@ function main(): void {
     clock: systemClock,
     readFile,
   }
+  // A gate serves on, whoever has stopped reading what it says.
+  let serves = false
+  process.stderr.on('error', () => {})
   // `gengate status | head -1` closes the pipe early, which is no error of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (serves) return
     if (error.code === 'EPIPE') process.exit()
     throw error
   })
@@ -29,19 +33,28 @@ function main(): void {
     version,
     nodeVersion: process.versions.node,
     execPath: process.execPath,
-    createGate: (config, onDeath) =>
-      createGate(config, { io, version, terminal: process.stderr.isTTY, onDeath }),
+    createGate: (config, onDeath) => {
+      serves = true
+      return createGate(config, { io, version, terminal: process.stderr.isTTY, onDeath })
+    },
     onSignal: (signal, heard) => process.on(signal, heard),
     exit: (code) => process.exit(code),
   })
   ended.then(
-    (code) => (process.exitCode = code),
+    (code) => {
+      process.exitCode = code
+      // Lines that nobody reads would keep a gate that has ended alive.
+      if (serves) setTimeout(() => process.exit(), LAST_LINES_MS).unref()
+    },
     (error: unknown) => {
       console.error(error)
       process.exit(EXIT.failed)
     },
   )
 }
+
+/** After a gate has ended, its last lines have so long to be read, ms. */
+const LAST_LINES_MS = 500
 
 function readFile(path: string): string | null {
   try {

@@ -101,10 +101,13 @@ export function envChanges(
 }
 
 /** Slow readers slow the engine, as they would without us. One that left is an error of `to`, which
- *  is for its owner to hear. */
+ *  is for its owner to hear; the engine is read on, or it would stop at its full pipe. */
 function show(from: Readable, to: Writable, tail: Tail): void {
   from.on('data', (piece: Buffer) => tail.add(piece))
   from.pipe(to, { end: false })
+  const readOn = (): void => void from.resume()
+  to.on('error', readOn)
+  from.once('close', () => to.off('error', readOn))
 }
 
 function endOf(child: ChildProcess): Promise<Omit<EngineEnd, 'lines'>> {

@@ -31,7 +31,8 @@ const ACTIVE_EVERY_MS = 1_000
 export class Proxy {
   readonly #deps: ProxyDeps
   readonly #watch: Watch
-  readonly #running = new Set<Exchange>()
+  /** Every request from its head to its end. */
+  readonly #taken = new Set<Taken>()
   #toldActiveAt = Number.NEGATIVE_INFINITY
   #draining = false
   #idle = (): void => {}
@@ -50,17 +51,20 @@ export class Proxy {
     })
   }
 
-  /** Refuses new requests; resolves when the running ones have ended, or after `limitMs`. */
+  /** Refuses new requests; resolves when those whose head is here have ended, or after `limitMs`. */
   async drain(limitMs: number): Promise<void> {
     this.#draining = true
-    if (this.#running.size > 0) {
+    if (this.#taken.size > 0) {
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#idle = resolve
       const cancel = this.#deps.clock.after(limitMs, resolve)
       await promise
       cancel()
     }
-    for (const exchange of this.#running) exchange.end('gate_draining')
+    for (const { exchange, refuse } of this.#taken) {
+      if (exchange === null) refuse()
+      else exchange.end('gate_draining')
+    }
     this.#watch.close()
   }
 
@@ -78,6 +82,10 @@ export class Proxy {
     const settings = this.#deps.settings()
     const { buffered, clock } = this.#deps
     const held = buffered.begin(request.socket.remoteAddress ?? '')
+    const refuse = (): void =>
+      this.#refuse(response, handed, { code: 'gate_draining', close: true })
+    const taken: Taken = { exchange: null, refuse }
+    this.#taken.add(taken)
     try {
       const maxBytes = settings.bodyMaxBytes
       const resize = (bytes: number): ErrorCode | null => buffered.resize(held, bytes, maxBytes)
@@ -86,7 +94,8 @@ export class Proxy {
         lane.body === 'streamed'
           ? streamedBody(request)
           : await bufferedBody(await readBody(request, limits), clock)
-      if (read === null) return
+      // It may have been refused meanwhile, at the end of a drain.
+      if (read === null || response.writableEnded) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
@@ -113,9 +122,11 @@ export class Proxy {
         via,
         arrivedAt,
       }
-      await this.#exchange(asked, response)
+      await this.#exchange(asked, response, taken)
     } finally {
       buffered.give(held)
+      this.#taken.delete(taken)
+      if (this.#taken.size === 0) this.#idle()
     }
   }
 
@@ -133,9 +144,9 @@ export class Proxy {
     return entries.some(({ spec }) => spec.name === keeper) ? (keeper ?? undefined) : undefined
   }
 
-  async #exchange(asked: Asked, response: ServerResponse): Promise<void> {
+  async #exchange(asked: Asked, response: ServerResponse, taken: Taken): Promise<void> {
     const exchange = new Exchange(this.#deps, asked, response)
-    this.#running.add(exchange)
+    taken.exchange = exchange
     this.#watch.add(exchange)
     const { upload } = asked
     const stop =
@@ -146,9 +157,7 @@ export class Proxy {
       await exchange.run()
     } finally {
       stop()
-      this.#running.delete(exchange)
       this.#watch.remove(exchange)
-      if (this.#running.size === 0) this.#idle()
     }
   }
 
@@ -178,6 +187,14 @@ export class Proxy {
     this.#toldActiveAt = nowMs
     this.#deps.store.apply({ type: 'client_active', at: nowMs })
   }
+}
+
+/** One request that the gate has taken over. */
+interface Taken {
+  /** Null: its body is still on its way. */
+  exchange: Exchange | null
+  /** Answers it while it has no exchange. */
+  readonly refuse: () => void
 }
 
 /** What the handler knows of a body before it is sent. */

@@ -1,9 +1,12 @@
 import t from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
+import { chat as rawChat, RawClient } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 
 // Goal: a gate that goes down says so first, finishes what it has, and leaves nothing behind.
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 const chat = (gate: { url: string }) =>
   post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
@@ -23,6 +26,42 @@ t.test('close() is not ready first, finishes streams, refuses new ones, then end
   for (const answer of running) t.ok((await readStream(answer)).done, 'whole')
   await closed
   await t.rejects(fetch(`${gate.url}/livez`), 'the port is free')
+})
+
+/** A connection that has sent the head of a chat and half of its body. */
+async function halfSent(gate: {
+  port: number
+  app: { store: unknown }
+}): Promise<[RawClient, string]> {
+  const bytes = rawChat({ body: chatBody({ stream: true }), lines: ['Expect: 100-continue'] })
+  const client = new RawClient(gate.port).send(bytes.slice(0, -10))
+  // The gate has its head: it invites the body.
+  await client.answer()
+  return [client, bytes.slice(-10)]
+}
+
+t.test('close() waits for a request whose body is still arriving', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  await gate.untilReason('a', 'ok')
+  const [client, rest] = await halfSent(gate)
+  const closed = gate.close()
+  await pause(100)
+  t.equal((await fetch(`${gate.url}/readyz`)).status, 503, 'it is not over')
+  client.send(rest)
+  t.match(await client.answer(), { status: 200, body: /\[DONE\]/ })
+  await closed
+  t.ok(await client.isClosed())
+})
+
+t.test('close() tells a client whose body outlasts GENGATE_DRAIN_MS', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_DRAIN_MS: '200' })
+  await gate.untilReason('a', 'ok')
+  const [client] = await halfSent(gate)
+  await gate.close()
+  t.match(await client.answer(), { status: 503, body: /gate_draining/ })
+  t.equal(gate.lines.filter((line) => line.includes('"bug"')).length, 0)
 })
 
 t.test('close() ends what outlasts GENGATE_DRAIN_MS as an error, never as an answer', async (t) => {
