@@ -26,7 +26,7 @@ export function ofChoices(api: ChoiceApi, body: JsonObject): EventVerdict {
   let content = false
   for (const choice of listOf(body['choices'])) {
     const delta = table.delta === null ? choice : choice[table.delta]
-    if (isObject(delta) && isContent(table, delta)) content = true
+    if (isObject(delta) && isContent(table.members, delta)) content = true
     // A router's way to say what became of this choice (OpenRouter).
     const error = isObject(choice['error']) ? engineError(choice) : null
     if (error !== null) return failedBy(error)
@@ -37,7 +37,8 @@ export function ofChoices(api: ChoiceApi, body: JsonObject): EventVerdict {
   }
   if (improper !== null) return aborted(`finish_reason: ${improper}`, content)
   if (finished.length > 0) return { kind: 'end', content, finished, open }
-  return content ? { kind: 'content', open } : NEUTRAL
+  if (content) return { kind: 'content', open }
+  return open.length > 0 ? { kind: 'neutral', open } : NEUTRAL
 }
 
 /** What the data of a typed event is. It is no error object. `name` tells the type of data that
@@ -50,7 +51,9 @@ export function ofType(api: TypedApi, name: string, body: JsonObject): EventVerd
       return NEUTRAL
     case 'content': {
       const parts = table.deltas.length === 0 ? [body] : table.deltas.map((key) => body[key])
-      return parts.some((part) => isObject(part) && isContent(table, part)) ? CONTENT : NEUTRAL
+      return parts.some((part) => isObject(part) && isContent(table.members, part))
+        ? CONTENT
+        : NEUTRAL
     }
     case 'end':
       return api === 'responses' ? endOfResponse(body) : endOfMessage(body)

@@ -11,13 +11,16 @@ const SPACE = 0x20
 const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte < SPACE || byte === QUOTE || byte === BACKSLASH ? 0 : 1,
 )
+const OPENS = marks('{[')
+const CLOSES = marks('}]')
 const DATA = new TextEncoder().encode('data:')
 const EVENT = new TextEncoder().encode('event:')
 const DELTA = new TextEncoder().encode('.delta')
 const NONE: readonly Watched[] = []
 
 const VERDICTS: Readonly<Record<Screened, EventVerdict | null>> = {
-  content: { kind: 'content', open: [] },
+  // Another index than the usual one is looked at closely.
+  content: { kind: 'content', open: [0] },
   neutral: { kind: 'neutral' },
   unsure: null,
 }
@@ -56,20 +59,30 @@ function quietNameEnd(api: TypedApi, event: Uint8Array): number {
   return event[end] === 0x0a ? end + 1 : -1
 }
 
-/** Goes from string to string; those before a colon are keys. */
+/** Goes from string to string; those before a colon are keys. `depth` counts what is open, `holder` is
+ *  the depth at which the members of a delta stand; 0: in none. */
 function screenObject(
   watched: readonly (readonly Watched[])[],
   event: Uint8Array,
   { start, end }: { readonly start: number; readonly end: number },
 ): Screened {
   let content = false
+  let depth = 0
+  let holder = 0
   let i = start
   while (i < end) {
     const byte = event[i] ?? 0
     i += 1
     // A second line: it could be another field of the event.
     if (byte < SPACE) return 'unsure'
-    if (byte !== QUOTE) continue
+    if (byte !== QUOTE) {
+      if (OPENS[byte] === 1) depth += 1
+      else if (CLOSES[byte] === 1) {
+        if (depth === holder) holder = 0
+        depth -= 1
+      }
+      continue
+    }
     const from = i
     let escaped = false
     for (;;) {
@@ -85,9 +98,13 @@ function screenObject(
     // An escaped key may be any key.
     if (escaped) return 'unsure'
     const rule = ruleOf(watched[length] ?? NONE, event, from)
-    if (rule === null) continue
+    const held = depth === holder
+    if (rule === null && !held) continue
+    // Calls in a delta have an index of their own.
+    if (rule === 'index' && holder !== 0) continue
     i = skipSpaces(event, i + 1)
-    const seen = apply(rule, event, i)
+    if (rule === 'holder' && holder === 0 && event[i] === 0x7b) holder = depth + 1
+    const seen = apply(rule ?? 'news', event, i)
     if (seen === 'unsure') return seen
     if (seen === 'content') content = true
   }
@@ -117,13 +134,15 @@ function apply(rule: Rule, event: Uint8Array, at: number): Screened {
     case 'kind':
       // By the first letter alone: the usual kinds begin with other ones.
       return event[at + 1] === 0x65 || event[at + 1] === BACKSLASH ? 'unsure' : 'neutral'
-    case 'text':
-      if (first === 0x5b || first === 0x7b) return 'unsure'
-      return first === QUOTE && event[at + 1] !== QUOTE ? 'content' : 'neutral'
-    case 'other':
-      if (first === 0x7b) return 'content'
-      if (first === 0x5b) return event[skipSpaces(event, at + 1)] === 0x5d ? 'neutral' : 'content'
-      return first === QUOTE && event[at + 1] !== QUOTE ? 'content' : 'neutral'
+    case 'index':
+      return first === 0x30 && !goesOn(event[at + 1]) ? 'neutral' : 'unsure'
+    case 'news':
+      if (first === QUOTE) return event[at + 1] === QUOTE ? 'neutral' : 'content'
+      if (first !== 0x7b && first !== 0x5b) return 'neutral'
+      return CLOSES[event[skipSpaces(event, at + 1)] ?? 0] === 1 ? 'neutral' : 'content'
+    case 'holder':
+    case 'quiet':
+      return 'neutral'
   }
 }
 
@@ -134,6 +153,17 @@ function quietType(event: Uint8Array, at: number): Screened {
   let end = at
   while (PLAIN[event[end] ?? 0] === 1) end += 1
   return event[end] === QUOTE && matches(event, end - DELTA.length, DELTA) ? 'neutral' : 'unsure'
+}
+
+function marks(bytes: string): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) =>
+    bytes.includes(String.fromCodePoint(byte)) ? 1 : 0,
+  )
+}
+
+/** Is this part of a number that has begun? */
+function goesOn(byte: number | undefined): boolean {
+  return byte !== undefined && byte !== 0x2c && byte !== 0x7d && byte !== 0x5d && byte !== SPACE
 }
 
 /** The event without the line ends that close it. */

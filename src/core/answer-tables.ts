@@ -19,7 +19,11 @@ export type EventVerdict =
       readonly open: readonly number[]
     }
   /** Proves nothing: comments, roles, empty deltas, usage. */
-  | { readonly kind: 'neutral' }
+  | {
+      readonly kind: 'neutral'
+      /** Choices that it shows and that go on; absent: none. */
+      readonly open?: readonly number[]
+    }
   /** Choices ended properly. An answer without choices counts as one with index 0. */
   | {
       readonly kind: 'end'
@@ -44,51 +48,63 @@ export type EventVerdict =
    *  after errors too (vLLM: a dying core). */
   | { readonly kind: 'done' }
 
-/** The members of an object that may bring something new. */
-export interface Members {
-  /** Members that hold text: content when it is not empty. Some engines send a list of parts. */
-  readonly texts: readonly string[]
-  /** Members that hold something else: content when it is an object or a list with something. */
-  readonly others: readonly string[]
-}
+/**
+ * What in an object is new: any text, list or object that is not empty, in these members alone
+ * (`only`), or in every member but some (`except`). Engines and routers add members of their own:
+ * images, audio, annotations, reasoning under ever new names.
+ */
+export type Members =
+  | { readonly only: readonly string[]; readonly except?: undefined }
+  | { readonly except: readonly string[]; readonly only?: undefined }
+
+/** Members of a delta, a message or a block that say what it is, and bring nothing. */
+const ABOUT_ITSELF = [
+  'role',
+  'name',
+  'index',
+  'id',
+  'type',
+  'object',
+  'created',
+  'model',
+  'tool_use_id',
+  'finish_reason',
+  'stop_reason',
+] as const
 
 /** What an answer of one API with choices looks like, as data. */
-export interface ChoiceTable extends Members {
+export interface ChoiceTable {
   /** The member of a streamed choice that holds what is new; null: the choice itself. */
   readonly delta: string | null
+  readonly members: Members
   /** The member of a unary answer that must be a list with something in it. */
   readonly unary: string
 }
 
 /** THE tables of D18 for answers with choices, one per API. */
 export const CHOICE_TABLES: Readonly<Record<ChoiceApi, ChoiceTable>> = {
-  chat: {
-    delta: 'delta',
-    // `reasoning` is vLLM's and Ollama's word, `reasoning_content` that of the others.
-    texts: ['content', 'reasoning', 'reasoning_content', 'refusal'],
-    others: ['tool_calls', 'function_call', 'audio'],
-    unary: 'choices',
-  },
+  chat: { delta: 'delta', members: { except: ABOUT_ITSELF }, unary: 'choices' },
+  // Here they stand beside logprobs, token ids and the like.
   completions: {
     delta: null,
-    texts: ['text', 'reasoning', 'reasoning_content'],
-    others: [],
+    members: { only: ['text', 'reasoning', 'reasoning_content'] },
     unary: 'choices',
   },
-  embeddings: { delta: null, texts: [], others: [], unary: 'data' },
+  embeddings: { delta: null, members: { only: [] }, unary: 'data' },
 }
 
 /** What an event of some type may be; the other types prove nothing. */
 export type Meaning = 'content' | 'end' | 'done' | 'error' | 'abort'
 
 /** What a stream of typed events looks like, as data. */
-export interface TypedTable extends Members {
+export interface TypedTable {
   /** What the types mean. */
   readonly types: Readonly<Record<string, Meaning>>
   /** Types that end like this are content, too. */
   readonly contentSuffix: string
   /** The members of an event that hold what is new; none: the event itself. */
   readonly deltas: readonly string[]
+  readonly members: Members
 }
 
 /** THE tables of D18 for typed events, one per API. */
@@ -100,13 +116,14 @@ export const TYPED_TABLES: Readonly<Record<TypedApi, TypedTable>> = {
       'response.incomplete': 'end',
       'response.failed': 'error',
       'response.cancelled': 'abort',
+      'response.image_generation_call.partial_image': 'content',
+      'response.output_text.annotation.added': 'content',
       error: 'error',
     },
     // Text, reasoning, its summary, refusals, arguments of all kinds of calls, sound.
     contentSuffix: '.delta',
     deltas: [],
-    texts: ['delta'],
-    others: [],
+    members: { only: ['delta', 'partial_image_b64', 'annotation'] },
   },
   messages: {
     types: {
@@ -118,8 +135,7 @@ export const TYPED_TABLES: Readonly<Record<TypedApi, TypedTable>> = {
     },
     contentSuffix: 'content_block_delta',
     deltas: ['delta', 'content_block'],
-    texts: ['text', 'thinking', 'partial_json', 'signature'],
-    others: ['citation'],
+    members: { except: ABOUT_ITSELF },
   },
 }
 
@@ -141,14 +157,13 @@ export function finishOf(reason: unknown): 'proper' | 'improper' | null {
 
 /** Does the object bring anything new in these members? */
 export function isContent(members: Members, object: Readonly<Record<string, unknown>>): boolean {
-  return (
-    members.texts.some((key) => isSubstance(object[key])) ||
-    members.others.some((key) => isSubstance(object[key]))
-  )
+  const { only, except } = members
+  if (only !== undefined) return only.some((key) => isSubstance(object[key]))
+  return Object.keys(object).some((key) => !except.includes(key) && isSubstance(object[key]))
 }
 
-/** A non-empty text or list, or an object. */
+/** A text, a list or an object that is not empty. */
 function isSubstance(value: unknown): boolean {
-  if (typeof value === 'string' || Array.isArray(value)) return value.length > 0
-  return typeof value === 'object' && value !== null
+  if (typeof value === 'string') return value.length > 0
+  return typeof value === 'object' && value !== null && Object.keys(value).length > 0
 }

@@ -1,3 +1,4 @@
+import type { EndSign } from './answer-end.ts'
 import type { ListedModel, OtherWork } from './listed-model.ts'
 import type { FailReason, ProbeOutcome } from './outcome.ts'
 import type { ProcessPhase } from './process.ts'
@@ -100,5 +101,7 @@ export type Evidence =
   | { readonly type: 'loaded'; readonly at: number; readonly names: readonly string[] | null }
   /** What the gate does with the process of this engine; null: it does not own it. */
   | { readonly type: 'process'; readonly at: number; readonly phase: ProcessPhase | null }
+  /** A stream has shown what ends the streams there. */
+  | { readonly type: 'stream_end'; readonly at: number; readonly by: EndSign }
   /** A request waits for that process to be started. */
   | { readonly type: 'wanted'; readonly at: number }

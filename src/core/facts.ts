@@ -1,3 +1,4 @@
+import type { EndSign } from './answer-end.ts'
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ListedModel, OtherWork } from './listed-model.ts'
 import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
@@ -59,6 +60,8 @@ export interface Facts {
   /** Since when, and until when so far, clients have used this very upstream. */
   readonly used: { readonly since: number; readonly at: number } | null
   readonly works: Readonly<Record<OtherWork, WorkFacts>>
+  /** What its streams have shown to end by; once a reason, always a reason. Null: none was seen. */
+  readonly streamEnd: EndSign | null
   /** Latencies of the last passes, newest last. */
   readonly latenciesMs: readonly number[]
   readonly ttfts: readonly TtftSample[]
@@ -98,6 +101,7 @@ export const NO_FACTS: Facts = {
   flight: NO_FLIGHT,
   used: null,
   works: { embedding: NO_WORK, rerank: NO_WORK },
+  streamEnd: null,
   latenciesMs: [],
   ttfts: [],
   longestGapMs: 0,
@@ -181,6 +185,8 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       }
     case 'process':
       return afterTurn(was, evidence.phase, evidence.at)
+    case 'stream_end':
+      return { ...was, streamEnd: was.streamEnd === 'finish_reason' ? was.streamEnd : evidence.by }
     case 'wanted':
       return { ...was, wantedAt: evidence.at }
   }

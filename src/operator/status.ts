@@ -1,3 +1,4 @@
+import { type EndSign, endRuleOf } from '../core/answer-end.ts'
 import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/facts.ts'
 import { idsOf, type OtherWork } from '../core/listed-model.ts'
@@ -84,6 +85,10 @@ export interface UpstreamDocument {
     readonly probe_deadline_ms: number
     readonly eject_after_ms: number
     readonly interval_ms: number
+    /** What ends its streams now: a reason for every choice, or `[DONE]`. */
+    readonly stream_end: EndSign
+    /** What its streams have shown; null: none was seen to end, or they are held to a rule. */
+    readonly stream_end_seen: EndSign | null
   }
   /** Is it the toy that the gate brings along? */
   readonly embedded: boolean
@@ -188,6 +193,8 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
       probe_deadline_ms: Math.round(probeDeadlineMs(health, facts)),
       eject_after_ms: Math.round(ejectAfterMs(health, facts)),
       interval_ms: Math.round(intervalMs(table, entry, nowMs)),
+      stream_end: endRuleOf(spec, facts) === 'finish_reason' ? 'finish_reason' : 'done',
+      stream_end_seen: facts.streamEnd,
     },
     embedded: spec.engine === 'embedded',
     process: processOf(context.engineOf?.(spec.name) ?? null, entry, iso),

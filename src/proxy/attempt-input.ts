@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { EndRule, EndSign } from '../core/answer-end.ts'
 import type { FlightItem } from '../core/evidence.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
@@ -74,6 +75,8 @@ export function attemptInput(
     readonly model: string | null
     /** Has the head of an event stream gone out already? */
     readonly pending: () => boolean
+    readonly endRule: EndRule
+    readonly onEndSign: (sign: EndSign) => void
   },
 ): AttemptInput {
   const { pool, model } = to
@@ -98,7 +101,10 @@ export function attemptInput(
       // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
       const back = model === null ? null : scan.model?.value || null
       const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
-      const options = { api: lane.api, n: scan.n, model: back, onId, wrap }
+      const { onEndSign } = to
+      // The events of the other APIs name their end themselves.
+      const endRule = lane.api === 'chat' || lane.api === 'completions' ? to.endRule : undefined
+      const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
       return isEventStream(head) ? new StreamReader(options) : new BodyReader(options)
     },
     onBug: (error) => {

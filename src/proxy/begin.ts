@@ -1,3 +1,4 @@
+import { endRuleOf } from '../core/answer-end.ts'
 import { knownModels } from '../core/models.ts'
 import { workOf } from '../core/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
@@ -7,7 +8,7 @@ import type { ErrorCode } from '../errors/catalogue.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, attemptInput, flightItem } from './attempt-input.ts'
 import { Attempt } from './attempt.ts'
-import type { Asked, ProxyDeps } from './deps.ts'
+import { type Asked, type ProxyDeps, report } from './deps.ts'
 import { type Failed, mayFollow } from './ending.ts'
 import type { Lease } from './leases.ts'
 import type { Pool } from './pools.ts'
@@ -47,6 +48,10 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
       pool,
       model: next.model,
       pending: () => writer.pending,
+      endRule: endRuleOf(spec, next.entry.facts),
+      onEndSign: (by) => {
+        report(deps, lease, { type: 'stream_end', at: deps.clock.nowMs(), by })
+      },
     }),
     sink,
   )

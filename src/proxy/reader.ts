@@ -1,3 +1,4 @@
+import type { EndRule, EndSign } from '../core/answer-end.ts'
 import type { AnswerApi } from '../core/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Mistake } from './frame.ts'
@@ -29,8 +30,10 @@ export interface AnswerReader {
 
 export interface ReaderOptions {
   readonly api: AnswerApi
-  /** Choices that the client asked for. */
-  readonly n: number
+  /** What ends a stream there; absent: a reason for every choice. */
+  readonly endRule?: EndRule | undefined
+  /** Called when a stream has shown what ends the streams there, while that is being learned. */
+  readonly onEndSign?: (sign: EndSign) => void
   /** The model name to write into the answer; null: leave it as it is. */
   readonly model: string | null
   /** Called with the id of a response that clients may refer to later. */

@@ -1,6 +1,7 @@
 import { fieldsOf, objectOf } from '../core/answer-read.ts'
 import { Gather } from '../core/gather.ts'
 import { LargeEvent } from '../core/answer-large.ts'
+import { StreamEnd } from '../core/answer-end.ts'
 import { classifyEvent, type EventVerdict, screenEvent } from '../core/answer.ts'
 import {
   type AnswerReader,
@@ -20,7 +21,7 @@ const NOTHING: Step = { out: [], content: 0, failure: null }
 const LAST: EventVerdict = { kind: 'end', content: false, finished: [], open: [] }
 const TRUNCATED: Failure = {
   code: 'upstream_truncated',
-  message: 'The stream ended without a finish_reason.',
+  message: 'The stream ended without a finish_reason for every choice.',
 }
 
 interface Read {
@@ -36,18 +37,18 @@ interface Read {
 export class StreamReader implements AnswerReader {
   readonly #options: ReaderOptions
   readonly #splitter = new EventSplitter()
-  readonly #open = new Set<number>()
+  readonly #end: StreamEnd
   /** Whole events, before the first content. */
   readonly #held = new Gather()
   #committed = false
-  #finished = false
-  #done = false
+  #signed = false
   /** The event that is passing by, as it is too large to be held. */
   #large: LargeEvent | null = null
   #named = false
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#end = new StreamEnd(options.endRule ?? 'finish_reason')
   }
 
   push(chunk: Buffer): Step {
@@ -79,7 +80,7 @@ export class StreamReader implements AnswerReader {
     if (failure !== null) return { ...NOTHING, failure }
     // What is left over and is nothing of an answer was cut: half a `[DONE]`, half a usage.
     const ragged = verdict.kind === 'neutral' && isRagged(large === null ? rest : large.end())
-    if (ragged || !this.#proper()) return { ...NOTHING, failure: TRUNCATED }
+    if (ragged || !this.#end.proper) return { ...NOTHING, failure: TRUNCATED }
     const out: Buffer[] = []
     if (large !== null) out.push(rest)
     else if (rest.length > 0) this.#hand(rest, LAST, out)
@@ -88,17 +89,15 @@ export class StreamReader implements AnswerReader {
 
   complete(): boolean {
     // A stream of responses has no `[DONE]`: its last event is its end.
-    return (this.#done || (this.#finished && this.#options.api === 'responses')) && this.#proper()
-  }
-
-  #proper(): boolean {
-    return this.#finished && this.#open.size === 0
+    const { done, reasoned, proper } = this.#end
+    return (done || (reasoned && this.#options.api === 'responses')) && proper
   }
 
   /** What an event is; the cheap look suffices for most of them once content flows. */
   #read(event: Buffer): Read {
-    const { api, n } = this.#options
-    const quick = this.#committed && n === 1 ? screenEvent(api, event) : null
+    const { api } = this.#options
+    // The few events after an end may be of choices that have ended.
+    const quick = this.#committed && !this.#end.reasoned ? screenEvent(api, event) : null
     const verdict = quick ?? classifyEvent(api, event)
     return { verdict, failure: this.#note(verdict) }
   }
@@ -112,26 +111,23 @@ export class StreamReader implements AnswerReader {
   }
 
   #note(verdict: EventVerdict): Failure | null {
-    switch (verdict.kind) {
-      case 'neutral':
-        return null
-      case 'content':
-        for (const index of verdict.open) this.#open.add(index)
-        return null
-      case 'end':
-        this.#finished = true
-        for (const index of verdict.open) this.#open.add(index)
-        for (const index of verdict.finished) this.#open.delete(index)
-        return null
-      case 'done':
-        this.#done = true
-        return this.#proper() ? null : TRUNCATED
-      case 'error': {
-        const code = verdict.why === 'abort' ? 'upstream_truncated' : 'upstream_error'
-        const mistake = mistakeOf(this.#options.api, verdict.said)
-        return { code, message: verdict.message, mistake }
-      }
+    if (verdict.kind === 'error') {
+      const code = verdict.why === 'abort' ? 'upstream_truncated' : 'upstream_error'
+      const mistake = mistakeOf(this.#options.api, verdict.said)
+      return { code, message: verdict.message, mistake }
     }
+    this.#end.note(verdict)
+    this.#tellSign()
+    return verdict.kind === 'done' && !this.#end.proper ? TRUNCATED : null
+  }
+
+  #tellSign(): void {
+    const { endRule, onEndSign } = this.#options
+    if (endRule !== 'learn' || this.#signed) return
+    const { sign } = this.#end
+    if (sign === null) return
+    this.#signed = true
+    onEndSign?.(sign)
   }
 
   /** Holds an event, or lets it go together with all that were held. */

@@ -20,6 +20,9 @@ const keys = fc.constantFrom(
   'citation',
   'index',
   'model',
+  'detail',
+  'images',
+  'annotations',
   'a"b',
   'é',
   '\n',
@@ -248,6 +251,10 @@ t.test('screenEvent tells content from nothing as classifyEvent does', async (t)
       content: fc.oneof(fc.string(), fc.constant(null)),
       reasoning_content: fc.oneof(fc.string(), fc.constant(null)),
       tool_calls: fc.array(fc.record({ index: fc.nat(), id: fc.string() }), { maxLength: 2 }),
+      images: fc.array(fc.record({ url: fc.string() }, { requiredKeys: [] }), { maxLength: 2 }),
+      audio: fc.record({ id: fc.string(), data: fc.string() }, { requiredKeys: [] }),
+      name: fc.string(),
+      thinking_of_tomorrow: fc.oneof(fc.string(), fc.nat(), fc.boolean()),
     },
     { requiredKeys: [] },
   )
@@ -264,11 +271,15 @@ t.test('screenEvent tells content from nothing as classifyEvent does', async (t)
   )
 })
 
-t.test('screenEvent leaves lists in text members and logprobs to classifyEvent', async (t) => {
+t.test('screenEvent looks for content in the delta alone, and at one choice', async (t) => {
   const parts = 'data: {"choices":[{"delta":{"content":[{"text":"x"}]}}]}\n\n'
   const logprobs = 'data: {"choices":[{"delta":{"content":"x"},"logprobs":{"content":[{}]}}]}\n\n'
-  t.equal(screenEvent('chat', Buffer.from(parts)), null)
-  t.equal(screenEvent('chat', Buffer.from(logprobs)), null)
+  t.equal(screenEvent('chat', Buffer.from(parts))?.kind, 'content')
+  t.equal(screenEvent('chat', Buffer.from(logprobs))?.kind, 'content')
+  const empty = 'data: {"choices":[{"delta":{},"logprobs":{"content":[{}]}}],"usage":{"x":"y"}}\n\n'
+  t.equal(screenEvent('chat', Buffer.from(empty))?.kind, 'neutral')
+  const other = 'data: {"choices":[{"index":1,"delta":{"content":"x"}}]}\n\n'
+  t.equal(screenEvent('chat', Buffer.from(other)), null, 'of another choice')
   t.equal(screenEvent('embeddings', Buffer.from('data: {"text":"x"}\n\n'))?.kind, 'neutral')
 })
 

@@ -163,7 +163,7 @@ t.test('[DONE] as clients know it', async (t) => {
 
 t.test('a __proto__ key is a key like any other', async (t) => {
   t.equal(chatKind('data: {"__proto__":{"error":"x"},"choices":[]}\n\n'), 'neutral')
-  t.equal(chatKind('data: {"choices":[{"delta":{"__proto__":{"content":"x"}}}]}\n\n'), 'neutral')
+  t.equal(chatKind('data: {"choices":[{"delta":{"__proto__":{"content":"x"}}}]}\n\n'), 'content')
 })
 
 t.test('judgeJson: captured answers', async (t) => {

@@ -190,3 +190,64 @@ t.test('an engine with no model in memory that is alone says so itself', async (
   t.equal(answer.status, 400)
   t.match(await answer.json(), { error: { message: /^No models loaded/ } })
 })
+
+t.test('an engine that gives no reason is judged by [DONE], until a stream has one', async (t) => {
+  let bytes = caseBytes('stream-finish-empty')
+  const { gate, b } = await pair(t, (socket) => void socket.write(bytes))
+  const derived = (): unknown => gate.app.store.current.entries[0]?.facts.streamEnd
+  for (let i = 0; i < 2; i++) {
+    const end = await readStream(await chat(gate, { stream: true }))
+    t.match(end, { text: 'one two three', done: true, broken: false, error: null })
+  }
+  t.equal(derived(), 'done')
+  t.equal(gate.reason('a'), 'ok_by_traffic')
+  bytes = Buffer.from(SSE_HEAD + chunk(event('x', 'stop')) + SSE_END)
+  t.ok((await readStream(await chat(gate, { stream: true }))).done)
+  t.equal(derived(), 'finish_reason')
+  bytes = caseBytes('stream-finish-empty')
+  const cut = await readStream(await chat(gate, { stream: true }))
+  t.notOk(cut.done, 'from then on it is held to that')
+  t.equal(cut.error?.code, 'upstream_truncated')
+  t.equal(b.requests.length, 0)
+})
+
+for (const [engine, rule, done] of [
+  ['vllm', 'auto', false],
+  ['vllm', 'done', true],
+  ['openai', 'finish_reason', false],
+  ['llamaswap', 'auto', true],
+] as const) {
+  t.test(
+    `no reason at kind ${engine} with STREAM_END ${rule} is ${done ? 'an' : 'no'} end`,
+    async (t) => {
+      const env = { GENGATE_A_ENGINE: engine, GENGATE_A_STREAM_END: rule }
+      const { gate } = await pair(t, playing('stream-finish-empty'), env)
+      const end = await readStream(await chat(gate, { stream: true }))
+      t.equal(end.done, done)
+      t.equal(end.error === null, done)
+    },
+  )
+}
+
+t.test('two prompts of which one never ends are no whole answer', async (t) => {
+  const { gate } = await pair(t, playing('stream-two-prompts'))
+  const body = JSON.stringify({ model: 'default', prompt: ['a', 'b'], stream: true })
+  const end = await readStream(await post(`${gate.url}/v1/completions`, body))
+  t.notOk(end.done)
+  t.equal(end.error?.code, 'upstream_truncated')
+})
+
+t.test('images are content, also more than a megabyte of them', async (t) => {
+  let bytes = caseBytes('stream-images')
+  const { gate, b } = await pair(t, (socket) => void socket.write(bytes))
+  t.ok((await readStream(await chat(gate, { stream: true }))).done)
+  const choice = (delta: object): string =>
+    chunk(`data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: null }] })}\n\n`)
+  const image = { images: [{ url: 'A'.repeat(300_000) }] }
+  const images = Array.from({ length: 5 }, () => choice(image)).join('')
+  bytes = Buffer.from(SSE_HEAD + images + chunk(event('', 'stop')) + SSE_END)
+  const end = await readStream(await chat(gate, { stream: true }))
+  t.ok(end.done)
+  t.equal(end.events.length, 6)
+  t.equal(b.requests.length, 0)
+})

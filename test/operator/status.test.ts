@@ -66,7 +66,13 @@ t.test('statusOf() shows the frozen document', async (t) => {
     cold: 'on_demand',
     loads_nothing: false,
     max_concurrency: null,
-    derived: { probe_deadline_ms: 1_000, eject_after_ms: 8_000, interval_ms: 60_000 },
+    derived: {
+      probe_deadline_ms: 1_000,
+      eject_after_ms: 8_000,
+      interval_ms: 60_000,
+      stream_end: 'finish_reason',
+      stream_end_seen: null,
+    },
     embedded: false,
     process: null,
   })

@@ -58,7 +58,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
       mapped: false,
       pending: () => false,
       readerFor: (head) => {
-        const options = { api: 'chat', n: 1, model: null } as const
+        const options = { api: 'chat', model: null } as const
         const sse = String(head.headers['content-type']).startsWith('text/event-stream')
         return sse ? new StreamReader(options) : new BodyReader(options)
       },

@@ -12,7 +12,7 @@ const token = (text: string, index = 0) =>
 const finish = (reason: string, index = 0) =>
   `data: {"choices":[{"index":${index},"delta":{},"finish_reason":"${reason}"}]}\n\n`
 const DONE = 'data: [DONE]\n\n'
-const stream = (over = {}) => new StreamReader({ api: 'chat', n: 1, model: null, ...over })
+const stream = (over = {}) => new StreamReader({ api: 'chat', model: null, ...over })
 const text = (step: Step) => Buffer.concat(step.out).toString()
 const push = (reader: StreamReader, data: string) => reader.push(Buffer.from(data))
 
@@ -139,7 +139,7 @@ t.test('StreamReader ends with the answer, whatever follows', async (t) => {
   t.equal(reader.end().failure, null)
 })
 
-const body = (over = {}) => new BodyReader({ api: 'chat', n: 1, model: null, ...over })
+const body = (over = {}) => new BodyReader({ api: 'chat', model: null, ...over })
 const answer =
   '{"model":"up","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
 

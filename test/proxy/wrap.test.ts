@@ -101,7 +101,7 @@ t.test('wrapAsEvents: the gate reads its own events as a proper stream', async (
     'llamacpp-b11434-chat_unary_1tok.json',
     'mlx-lm-0.32.2-chat_unary_1tok.json',
   ]) {
-    const reader = new StreamReader({ api: 'chat', n: 1, model: null })
+    const reader = new StreamReader({ api: 'chat', model: null })
     t.equal(reader.push(wrapped(fixture(name), true) ?? Buffer.alloc(0)).failure, null, name)
     t.equal(reader.end().failure, null)
     t.ok(reader.complete())
