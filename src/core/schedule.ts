@@ -45,7 +45,8 @@ export function nextProbeAt(
 function wantedAt({ facts }: Entry, provenUntil: number): number {
   let at = Infinity
   const proofAt = Math.max(lastProofAt(facts) ?? 0, facts.embedsAt ?? 0)
-  if (facts.liveFailureAt !== null && facts.liveFailureAt > proofAt) at = facts.liveFailureAt
+  const lookedAt = Math.max(proofAt, facts.endedAt ?? 0)
+  if (facts.liveFailureAt !== null && facts.liveFailureAt > lookedAt) at = facts.liveFailureAt
   const refusedAt = facts.refusals?.at ?? 0
   if (refusedAt > Math.max(proofAt, facts.failure?.at ?? 0)) at = Math.min(at, refusedAt)
   if (facts.owed > 0 && hasJustPassed(facts)) {

@@ -103,3 +103,13 @@ t.test('nextProbeAt() leaves the mistaken, the unprobed and the disabled alone',
     t.equal(due(new World(tableConfig({ specs: [spec(over)] }))), Infinity)
   }
 })
+
+t.test('nextProbeAt() looks once at a live failure, also where no probe can pass', async (t) => {
+  const world = new World()
+  const cold = () =>
+    world.sent('a').tell('a', { type: 'probe_ended', at: world.now, outcome: { kind: 'cold' } })
+  cold().active().at(1_000).tell('a', { type: 'live_failure', at: 1_000, failure: 'reset' })
+  t.equal(due(world), 1_000)
+  cold()
+  t.equal(due(world), 3_000, 'not every half second for ever')
+})
