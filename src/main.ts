@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createGate } from './cli/create-gate.ts'
 import { type CliIo, EXIT } from './cli/io.ts'
 import { run } from './cli/run.ts'
@@ -18,6 +18,7 @@ function main(): void {
     colour: process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
     clock: systemClock,
     readFile,
+    exists: existsSync,
   }
   // A gate serves on, whoever has stopped reading what it says.
   let serves = false

@@ -15,6 +15,8 @@ export interface CliIo {
   readonly clock: Clock
   /** Text of a file; null: it cannot be read. */
   readonly readFile: (path: string) => string | null
+  /** Is something there, whether or not it can be read? Absent: nothing that cannot be read is. */
+  readonly exists?: (path: string) => boolean
 }
 
 const SGR = { red: 31, green: 32, yellow: 33 } as const

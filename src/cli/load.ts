@@ -10,6 +10,9 @@ import type { ConfigFlags } from './handlers.ts'
 /** The upstream to list first, wherever it stands. */
 type First = NonNullable<LoadInput['flags']['first']>
 
+/** What the configuration is read from. */
+type Surroundings = Pick<CliIo, 'env' | 'readFile' | 'exists'>
+
 /** The configuration as of now, and the file that belongs to it. */
 export interface Loaded {
   readonly result: ConfigResult
@@ -21,11 +24,7 @@ export interface Loaded {
  * Reads environment, env file and flags. `--envfile` is `GENGATE_ENV_FILE` by flag, so a file that
  * it names must exist; the default `.env` need not. Called again at each reload.
  */
-export function load(
-  io: Pick<CliIo, 'env' | 'readFile'>,
-  flags: ConfigFlags,
-  first?: First,
-): Loaded {
+export function load(io: Surroundings, flags: ConfigFlags, first?: First): Loaded {
   const { env, file } = sources(io, flags)
   const result = loadConfig({
     env,
@@ -54,7 +53,7 @@ const ADDRESS: ReadonlySet<string> = new Set([
  * address or key cannot be told.
  */
 export function askable(
-  io: Pick<CliIo, 'env' | 'readFile'>,
+  io: Surroundings,
   flags: ConfigFlags,
   result: Extract<ConfigResult, { ok: false }>,
 ): Askable | null {
@@ -71,17 +70,20 @@ export function askable(
 }
 
 /** What `LOCAL_LLM_BACKEND` says, before anything is checked; null: nothing. */
-export function backendOf(io: Pick<CliIo, 'env' | 'readFile'>, flags: ConfigFlags): string | null {
+export function backendOf(io: Surroundings, flags: ConfigFlags): string | null {
   const { env, file } = sources(io, flags)
   return gather(env, file).given.get('LOCAL_LLM_BACKEND')?.text.trim() ?? null
 }
 
 function sources(
-  io: Pick<CliIo, 'env' | 'readFile'>,
+  io: Surroundings,
   flags: ConfigFlags,
 ): { env: CliIo['env']; file: EnvFile | null } {
   const env = flags.envFile === undefined ? io.env : { ...io.env, GENGATE_ENV_FILE: flags.envFile }
   const path = envFilePath(env)
   const text = io.readFile(path)
-  return { env, file: text === null ? null : { path, text } }
+  if (text !== null) return { env, file: { path, text } }
+  // The default file need not be there; one that is there was meant, whoever may read it.
+  const isMeant = io.exists?.(path) === true
+  return { env: isMeant ? { ...env, GENGATE_ENV_FILE: path } : env, file: null }
 }

@@ -1,5 +1,6 @@
 // Goal: each command line, from its words to its exit code, with everything real but the process.
 import t from 'tap'
+import { load } from '../../src/cli/load.ts'
 import { run } from '../../src/cli/run.ts'
 import { type RecordedIo, recordedIo } from './recorded-io.ts'
 import { jsonServer, type Reply } from './json-server.ts'
@@ -63,6 +64,15 @@ t.test('settings come from the env file that --envfile or the environment names'
     code: 2,
     err: /GENGATE_ENV_FILE names "none\.env", which cannot be read/,
   })
+})
+
+t.test('an env file that is there and cannot be read is an error, whoever named it', async (t) => {
+  const io = { ...recordedIo(), exists: (path: string) => path === '.env' }
+  t.match(load(io, {}).result, {
+    ok: false,
+    issues: [{ name: 'GENGATE_ENV_FILE', message: 'names ".env", which cannot be read.' }],
+  })
+  t.ok(load({ ...io, exists: () => false }, {}).result.ok, 'it need not be there')
 })
 
 t.test('config check and print show everything but secrets', async (t) => {
