@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheOf, ggufOf, howToGet, programOf, type RealEngine } from './installed.ts'
-import { writeOllamaStore } from './ollama-store.ts'
+import { type OllamaModel, writeOllamaStore } from './ollama-store.ts'
 
 /** How an engine is started. */
 export interface StartLine {
@@ -67,7 +67,7 @@ function ollamaLine(program: string, port: number, env: Env): StartLine {
   const home = join(cacheOf(env), 'ollama')
   if (program.startsWith(home)) lendRunner(join(home, 'lib', 'ollama'), env)
   const store = join(home, 'models')
-  writeOllamaStore(ggufOf(env), store, 'gemma')
+  writeOllamaStore(store, ollamaModels(env))
   return {
     command: [program, 'serve'],
     env: {
@@ -79,9 +79,31 @@ function ollamaLine(program: string, port: number, env: Env): StartLine {
       OLLAMA_KEEP_ALIVE: '5m',
       OLLAMA_NO_CLOUD: '1',
       OLLAMA_VULKAN: '0',
+      // Its runner reads this: threads that wait for each other crawl on a machine that is busy.
+      LLAMA_ARG_THREADS: '1',
     },
     model: 'gemma:latest',
   }
+}
+
+/** What `test/engines/install ollama` makes; fewer where it has not been run since. */
+export function ollamaModels(env: Env): readonly OllamaModel[] {
+  const chat = { family: 'gemma3', parameters: '268.10M' }
+  const gguf = ggufOf(env)
+  const quantization = gguf.endsWith('f16.gguf') ? 'F16' : 'Q4_K_M'
+  const beside = (file: string): string => join(cacheOf(env), 'llama', file)
+  const models: readonly OllamaModel[] = [
+    { name: 'gemma:latest', gguf, ...chat, quantization },
+    { name: 'gemma:large', gguf: beside('gemma-large.gguf'), ...chat, quantization: 'F16' },
+    {
+      name: 'tiny-embed:latest',
+      gguf: beside('tiny-bert.gguf'),
+      family: 'bert',
+      parameters: '487.17K',
+      quantization: 'F16',
+    },
+  ]
+  return models.filter((model) => existsSync(model.gguf))
 }
 
 function lendRunner(lib: string, env: Env): void {

@@ -18,7 +18,8 @@ export interface Running {
   readonly startedInS: number
   /** What it printed last, for failures. */
   readonly tail: () => string
-  /** Freezes its generation loop and nothing else. Resolves to what thaws it. */
+  /** Freezes its generation loop and nothing else; of an Ollama with several models in memory, that of
+   *  its chat model. Resolves to what thaws it. */
   freeze(): Promise<() => Promise<void>>
   /** Sends a signal to its main process; `SIGKILL` goes to all of it. */
   signal(name: NodeJS.Signals): void
@@ -44,15 +45,21 @@ const WORKING_SHARE = 0.25
 const LOOK_MS = 600
 const TAIL_CHARS = 4_000
 
-/** Starts an engine and waits for a real generation. Its port is free unless one is given. It ends
- *  with `t`, and with this process. Rejects with its last words when it ends before. */
-export async function startEngine(t: Teardown, engine: RealEngine, at?: number): Promise<Running> {
+/** Starts an engine and waits for a real generation. Its port is free unless one is given; `over`
+ *  goes over its environment. It ends with `t`, and with this process. Rejects with its last words
+ *  when it ends before. */
+export async function startEngine(
+  t: Teardown,
+  engine: RealEngine,
+  at?: number,
+  over: Readonly<Record<string, string>> = {},
+): Promise<Running> {
   const startedAt = performance.now()
   const port = at ?? (await freePort())
   const { command, env, model } = startLine(engine, port, process.env)
   const { PATH = '', HOME = '', ENGINES_NICE = '5' } = process.env
   const holder = spawn('python3', [HELD, ...command], {
-    env: { PATH, HOME, ENGINES_NICE, ...env },
+    env: { PATH, HOME, ENGINES_NICE, ...env, ...over },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const gone = once(holder, 'exit')
@@ -151,8 +158,8 @@ async function loopOf({
   model,
 }: Pick<Known, 'engine' | 'pid' | 'url' | 'model'>): Promise<number> {
   if (engine === 'ollama') {
-    const runner = memberOf(pid, /llama-server/)
-    if (runner === null) throw new Error('Ollama has no runner')
+    const runner = memberOf(pid, new RegExp(`llama-server.*${await weightsOf(url, model)}`))
+    if (runner === null) throw new Error(`Ollama has no runner with ${model}`)
     return runner
   }
   if (engine !== 'mlx') return pid
@@ -160,6 +167,17 @@ async function loopOf({
   const tid = await busiestThread(pid, LOOK_MS)
   await work
   return tid
+}
+
+/** The file that a runner of Ollama's is started with. */
+async function weightsOf(url: string, model: string): Promise<string> {
+  const body = JSON.stringify({ model })
+  const { modelfile } = (await (
+    await fetch(`${url}/api/show`, { method: 'POST', body })
+  ).json()) as { modelfile: string }
+  const [found] = /sha256-[0-9a-f]{64}/.exec(modelfile) ?? []
+  if (found === undefined) throw new Error(`Ollama does not say where ${model} lies`)
+  return found
 }
 
 async function isWorking({ engine, url, pid }: Known): Promise<boolean> {

@@ -2,7 +2,7 @@
 """Writes a GGUF with all quantised weights as F16, for processors that a prebuilt server's kernels
 for quantised weights do not run on.
 
-usage: to-f16.py FROM.gguf TO.gguf        needs the package gguf
+usage: to-f16.py FROM.gguf TO.gguf [NAME]        needs the package gguf; NAME: what it calls itself
 """
 import os
 import sys
@@ -14,7 +14,7 @@ FLOATS = (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16)
 F16 = 1  # LLAMA_FTYPE_MOSTLY_F16
 
 
-def main(source, target):
+def main(source, target, called=None):
     reader = gguf.GGUFReader(source)
     arch = reader.get_field("general.architecture").contents()
     unfinished = f"{target}.part"
@@ -23,6 +23,8 @@ def main(source, target):
         if name.startswith("GGUF.") or name == "general.architecture":
             continue
         value = F16 if name == "general.file_type" else field.contents()
+        if name == "general.name" and called is not None:
+            value = called
         kind = field.types[0]
         element = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(name, value, kind, element)
@@ -39,4 +41,4 @@ def main(source, target):
     os.rename(unfinished, target)
 
 
-main(sys.argv[1], sys.argv[2])
+main(*sys.argv[1:])
