@@ -53,6 +53,8 @@ export type GateEvent =
   | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }
   | { readonly type: 'failover'; readonly from: string; readonly why: string }
   | { readonly type: 'held'; readonly requestId: string }
+  /** A form went on before the model that it names was seen: it is too large to be held. */
+  | { readonly type: 'model_unseen'; readonly requestId: string; readonly path: string }
   | { readonly type: 'first_content'; readonly upstream: string; readonly ttftMs: number }
   | { readonly type: 'gap'; readonly upstream: string; readonly gapMs: number }
   | {

@@ -37,6 +37,23 @@ export function membersFor(table: RoutingTable, wanted: string | null): Member[]
   return membersOfDefault(table, wanted) ?? membersByListing(table, wanted)
 }
 
+/**
+ * Which upstreams may serve this very model, where none stands for another; without a name all that
+ * clients may reach, those of the default first; null: nobody has heard of it.
+ */
+export function membersForExact(table: RoutingTable, wanted: string | null): Member[] | null {
+  const groups = table.config.models
+  if (wanted !== null && wanted !== '') {
+    return groups === null ? membersByListing(table, wanted) : membersFor(table, wanted)
+  }
+  const names = groups?.flatMap(({ members }) => members.map(({ upstream }) => upstream))
+  const ordered = names ?? table.entries.map(({ spec }) => spec.name)
+  return [...new Set(ordered)].flatMap((name) => {
+    const entry = table.entries.find(({ spec }) => spec.name === name)
+    return entry === undefined ? [] : [{ entry, model: null }]
+  })
+}
+
 /** Members of `default`, when that is what the request asks for. */
 function membersOfDefault(table: RoutingTable, wanted: string | null): Member[] | null {
   const any = wanted === null || wanted === '' || wanted === DEFAULT_MODEL
@@ -74,11 +91,11 @@ export function isChosen(entry: Entry, name: string): boolean {
   return model !== null && sameModel(entry.spec.engine, model, name)
 }
 
-/** Upstreams that list the name themselves, or that list nothing at all. */
+/** Upstreams that know the name themselves, or that list nothing at all. */
 function membersByListing(table: RoutingTable, wanted: string | null): Member[] | null {
   if (wanted === null) return null
   const members = table.entries
-    .filter((entry) => lists(entry, wanted) || mayKnowAny(entry))
+    .filter((entry) => lists(entry, wanted) || isChosen(entry, wanted) || mayKnowAny(entry))
     .map((entry): Member => ({ entry, model: null }))
   return members.length > 0 ? members : null
 }

@@ -14,6 +14,11 @@ export const ROUTE_NAMES = [
   'pooling',
   'tokenize',
   'detokenize',
+  'images',
+  'speech',
+  'transcriptions',
+  'moderations',
+  'videos',
   'realtime',
 ] as const
 export type RouteName = (typeof ROUTE_NAMES)[number]
@@ -32,6 +37,11 @@ const WORK_OF: Readonly<Record<RouteName, Work | null>> = {
   pooling: null,
   tokenize: null,
   detokenize: null,
+  images: null,
+  speech: null,
+  transcriptions: null,
+  moderations: null,
+  videos: null,
   realtime: 'generation',
 }
 

@@ -2,7 +2,7 @@ import type { FlightItem } from './evidence.ts'
 import { silenceBudgetMs } from './judge.ts'
 import type { Work } from './listed-model.ts'
 import { awaitsLoad } from './loads.ts'
-import { knownModels, type Member, membersFor } from './models.ts'
+import { knownModels, type Member, membersFor, membersForExact } from './models.ts'
 import type { Serves } from './reason.ts'
 import { contextOf, type Entry, type RoutingTable, servesOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
@@ -11,6 +11,9 @@ import type { EngineKind } from './upstream.ts'
 export interface RouteRequest {
   /** As the client wrote it; null: absent. */
   readonly model: string | null
+  /** Pictures, sound, files: no chat model stands for them, so a name means that model alone, and none
+   *  leaves the model to whichever upstream gets it. */
+  readonly exact?: boolean
   /** Upstreams that have had their attempt. */
   readonly tried: readonly string[]
   /** Engine kinds that have the route; absent: all. */
@@ -138,7 +141,9 @@ export function mayAbandon(
 }
 
 /** What only refers to something kept, on a route that is no row of the lanes, names no model. */
-function membersOf(table: RoutingTable, { model, only, engines }: RouteRequest): Member[] | null {
+function membersOf(table: RoutingTable, request: RouteRequest): Member[] | null {
+  const { model, only, engines, exact } = request
+  if (exact === true) return membersForExact(table, model)
   if (only === undefined || engines !== undefined) return membersFor(table, model)
   return table.entries.map((entry): Member => ({ entry, model: null }))
 }

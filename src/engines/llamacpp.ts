@@ -28,6 +28,7 @@ export const llamacpp: Quirks = {
     'rerank',
     'tokenize',
     'detokenize',
+    'transcriptions',
   ],
   details: [],
   // Queued requests that were given up are run later, all of them, so it is looked at before a probe

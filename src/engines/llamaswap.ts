@@ -14,7 +14,17 @@ export const llamaswap: Quirks = {
   // 400 "missing or invalid 'model' key".
   modelOptional: false,
   listsUnloaded: true,
-  routes: ['chat', 'completions', 'embeddings', 'responses', 'messages', 'rerank'],
+  routes: [
+    'chat',
+    'completions',
+    'embeddings',
+    'responses',
+    'messages',
+    'rerank',
+    'images',
+    'speech',
+    'transcriptions',
+  ],
   details: [],
   work: null,
   quietIntervalMs: 0,

@@ -28,7 +28,15 @@ export const ollama: Quirks = {
   modelOptional: false,
   listsUnloaded: true,
   // Longer than the keep-alive of 5 min, so that quiet probes never pin a model in memory.
-  routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
+  routes: [
+    'chat',
+    'completions',
+    'embeddings',
+    'responses',
+    'messages',
+    'images',
+    'transcriptions',
+  ],
   details: [{ path: '/api/tags', models: taggedModels }],
   work: null,
   quietIntervalMs: 330_000,

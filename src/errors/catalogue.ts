@@ -105,6 +105,11 @@ export const ERRORS = {
     message: 'The model must be a string of at most 256 characters.',
     advice: 'Use a name that GET /v1/models lists, or leave it out.',
   },
+  invalid_form: {
+    status: 400,
+    message: 'The form cannot be read in one way only.',
+    advice: 'Send multipart/form-data with one plain part named model, as client libraries do.',
+  },
   invalid_type: {
     status: 400,
     message: 'A field of the body has the wrong type.',

@@ -11,7 +11,8 @@ import type { Pool } from './pools.ts'
 import { BodyReader } from './body-reader.ts'
 import { type AnswerReader, RawReader } from './reader.ts'
 import { StreamReader } from './stream-reader.ts'
-import { detached, free } from './upload.ts'
+import { type Form, renamed } from './form-body.ts'
+import { detached, type FormStart, free } from './upload.ts'
 import { withModel } from './rewrite.ts'
 import { wrapAsEvents } from './wrap.ts'
 
@@ -82,13 +83,14 @@ export function attemptInput(
   const { pool, model } = to
   const { lane, scan, upload } = asked
   const body = upload === null ? bodyFor(asked, model) : null
+  const start = formStart(asked, model)
   const onId = (id: string): void => deps.sticky.remember(id, pool.target.name)
   return {
     pool,
     method: asked.method,
     path: `${pool.basePath}${asked.path}${asked.query}`,
-    headers: sentHeaders(asked, pool),
-    body: upload === null ? body : (flushed) => detached(upload, flushed),
+    headers: sentHeaders(asked, pool, start),
+    body: upload === null ? body : (flushed) => detached(upload, flushed, start),
     bodySent: () => {
       if (body !== null && body !== asked.body) free(body)
       asked.bodySent()
@@ -115,8 +117,8 @@ export function attemptInput(
   }
 }
 
-function sentHeaders(asked: Asked, pool: Pool): Record<string, string> {
-  const { upload, headers } = asked
+function sentHeaders(asked: Asked, pool: Pool, start: FormStart | null): Record<string, string> {
+  const { upload, headers, form } = asked
   const sent = requestHeaders(headers, {
     requestId: asked.requestId,
     authorization: pool.target.authorization,
@@ -125,13 +127,25 @@ function sentHeaders(asked: Asked, pool: Pool): Record<string, string> {
   })
   // mlx-lm refuses a body without its length (411): what the client declared goes on.
   const length = upload === null ? undefined : headers['content-length']
-  if (length !== undefined) sent['content-length'] = length
+  const longer = start === null || form === null ? 0 : start.first.length - form.bytes.length
+  if (length !== undefined) sent['content-length'] = String(Number(length) + longer)
   return sent
 }
 
-function bodyFor({ body, scan }: Asked, model: string | null): Buffer | null {
+function bodyFor({ body, scan, form }: Asked, model: string | null): Buffer | null {
   if (body.length === 0) return null
+  if (form !== null) return named(form, model)
   return model === null ? body : withModel(body, scan, model)
+}
+
+/** What was read of a form that is not held whole; null: there is none. */
+function formStart({ upload, form }: Asked, model: string | null): FormStart | null {
+  if (upload === null || form === null) return null
+  return { first: named(form, model), look: (chunk) => form.scan.push(chunk) }
+}
+
+function named({ bytes, scan }: Form, model: string | null): Buffer {
+  return model === null || scan.model === null ? bytes : renamed(bytes, scan.model, model)
 }
 
 /** Does a JSON answer have to become the event stream that the client asked for? */

@@ -61,8 +61,10 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
 
 /** What routing needs to know of this request. */
 export function routeRequest({ scan, lane, only }: Asked, tried: readonly string[]): RouteRequest {
+  const model = scan.model?.value ?? null
   return {
-    model: scan.model?.value ?? null,
+    model,
+    exact: lane.api === null,
     tried,
     engines: lane.route === null ? undefined : enginesWith(lane.route),
     only: only ?? undefined,

@@ -4,7 +4,8 @@ import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 export type BodyResult =
-  | { readonly ok: true; readonly bytes: Buffer }
+  /** `whole`: to its end, and not only as far as was enough. */
+  | { readonly ok: true; readonly bytes: Buffer; readonly whole: boolean }
   | { readonly ok: false; readonly code: ErrorCode }
   /** The client left before the end of its body. */
   | { readonly ok: false; readonly code: null }
@@ -16,6 +17,8 @@ export interface BodyLimits {
   readonly resize: (bytes: number) => ErrorCode | null
   /** Gets what ends the reading when others need the room; null when the body is whole. */
   readonly held: { evict: ((code: ErrorCode) => void) | null }
+  /** Asked at each piece: is that enough, so that the rest stays in the request? Absent: all is read. */
+  readonly enough?: (piece: Buffer, read: number) => boolean
 }
 
 /** A body may pause for this long between two chunks. */
@@ -49,6 +52,12 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       body.clear()
       end({ ok: false, code })
     }
+    const finish = (whole: boolean): void => {
+      if (over) return
+      const bytes = body.whole()
+      limits.resize(body.kept)
+      end({ ok: true, bytes, whole })
+    }
     let heardAt = startedAt
     // One timer that looks when it fires: most bodies arrive with their head.
     const watch = (waitMs: number): void => {
@@ -66,14 +75,12 @@ export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<
       if (body.length + chunk.length < lateMs * RATE_MIN) return refuse('request_timeout')
       body.push(chunk)
       const full = limits.resize(body.kept)
-      if (full !== null) refuse(full)
+      if (full !== null) return refuse(full)
+      if (limits.enough?.(chunk, body.length) !== true) return
+      request.pause()
+      finish(false)
     }
-    const onEnd = (): void => {
-      if (over) return
-      const bytes = body.whole()
-      limits.resize(body.kept)
-      end({ ok: true, bytes })
-    }
+    const onEnd = (): void => finish(true)
     const onGone = (): void => end({ ok: false, code: null })
     limits.held.evict = refuse
     watch(IDLE_MS_MAX)

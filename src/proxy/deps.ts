@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
 import type { Buffered } from './buffered.ts'
+import type { Form } from './form-body.ts'
 import type { Holds } from './hold.ts'
 import type { Lane } from './lanes.ts'
 import type { Leases } from './leases.ts'
@@ -52,6 +53,8 @@ export interface Asked {
   /** A body that is not read before it is sent; null: it is in `body`. */
   readonly upload: IncomingMessage | null
   readonly scan: ScannedBody
+  /** A multipart form as far as it was read; null: the body is none. */
+  readonly form: Form | null
   /** The upstream that keeps what the request refers to; null: any may have it. */
   readonly only: string | null
   readonly settings: ExchangeSettings

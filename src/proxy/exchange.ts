@@ -69,9 +69,9 @@ export class Exchange {
   }
 
   /** Ends it now, for a reason that lies outside of it. */
-  end(code: ErrorCode): void {
+  end(code: ErrorCode, detail = ''): void {
     const attempt = this.#running?.attempt
-    this.#fail(code, '')
+    this.#fail(code, detail)
     this.#stopWaiting()
     attempt?.abort()
   }

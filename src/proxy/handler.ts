@@ -2,13 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import type { Clock } from '../runtime/clock.ts'
-import { type BodyResult, readBody } from './body.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
+import { isUnseen } from './form-body.ts'
 import { viaOf } from './headers.ts'
 import { allowOf, laneOf, LANES } from './lanes.ts'
-import { type ScannedBody, type ScanResult, scanBody, scanLargeBody, SLICE_BYTES } from './scan.ts'
+import { readByLane, type Refusal } from './lane-body.ts'
+import type { ScannedBody } from './scan.ts'
 import { responseIdOf } from './sticky.ts'
 import { free, watchUpload } from './upload.ts'
 import { Watch } from './watch.ts'
@@ -90,17 +90,14 @@ export class Proxy {
       const maxBytes = settings.bodyMaxBytes
       const resize = (bytes: number): ErrorCode | null => buffered.resize(held, bytes, maxBytes)
       const limits = { maxBytes, clock, resize, held }
-      const read =
-        lane.body === 'streamed'
-          ? streamedBody(request)
-          : await bufferedBody(await readBody(request, limits), clock)
+      const read = await readByLane(request, lane, limits)
       // It may have been refused meanwhile, at the end of a drain.
       if (read === null || response.writableEnded) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
       const { requestId, path, query, cors } = handed
-      const { body, upload, scan } = read
+      const { body, upload, scan, form } = read
       const { headers } = request
       const via = viaOf(headers.via, this.#deps.instanceId).value
       const asked: Asked = {
@@ -116,6 +113,7 @@ export class Proxy {
         },
         upload,
         scan,
+        form,
         only,
         settings,
         cors,
@@ -148,7 +146,11 @@ export class Proxy {
     const exchange = new Exchange(this.#deps, asked, response)
     taken.exchange = exchange
     this.#watch.add(exchange)
-    const { upload } = asked
+    const { upload, form, requestId, path } = asked
+    if (form !== null) {
+      form.scan.onFault = ({ code, detail }) => exchange.end(code, detail)
+      if (isUnseen(form)) this.#deps.emit({ type: 'model_unseen', requestId, path })
+    }
     const stop =
       upload === null
         ? nothing
@@ -197,60 +199,10 @@ interface Taken {
   readonly refuse: () => void
 }
 
-/** What the handler knows of a body before it is sent. */
-type Body = Pick<Asked, 'body' | 'upload' | 'scan'>
-
 /** Who may keep a response. */
 const ABLE = enginesWith('responses')
 
-const EMPTY = Buffer.alloc(0)
-/** Of a body that nobody looks into. */
-const UNREAD: ScannedBody = {
-  ok: true,
-  model: null,
-  modelSpan: null,
-  stream: false,
-  n: 1,
-  maxTokens: null,
-  previousId: null,
-  insertAt: 0,
-  empty: true,
-}
-
 /** What the gate itself serves, for those who ask for something else. */
 const SERVED = `This gate serves ${LANES.map(({ path }) => path).join(', ')} and all under /v1.`
-
-/** A body that goes on as it arrives; none where the request announces none. */
-function streamedBody(request: IncomingMessage): Body {
-  const { headers } = request
-  const length = headers['content-length'] ?? '0'
-  const has = headers['transfer-encoding'] !== undefined || length !== '0'
-  return { body: EMPTY, upload: has ? request : null, scan: UNREAD }
-}
-
-/** A whole JSON body, scanned, a large one in turns; a refusal; or null: the client has left. */
-function bufferedBody(
-  read: BodyResult,
-  clock: Clock,
-): Body | Refusal | null | Promise<Body | Refusal> {
-  if (!read.ok) return read.code === null ? null : { code: read.code, close: true }
-  const { bytes } = read
-  if (bytes.length <= SLICE_BYTES) return scannedBody(bytes, scanBody(bytes))
-  return scanLargeBody(bytes, clock).then((scan) => scannedBody(bytes, scan))
-}
-
-function scannedBody(bytes: Buffer, scan: ScanResult): Body | Refusal {
-  if (!scan.ok) return { code: scan.code, param: scan.param }
-  return { body: bytes, upload: null, scan }
-}
-
-interface Refusal {
-  readonly code: ErrorCode
-  readonly detail?: string
-  readonly param?: string | null
-  /** The rest of the body was not read: the connection cannot be used again. */
-  readonly close?: boolean
-  readonly headers?: Readonly<Record<string, string>>
-}
 
 function nothing(): void {}

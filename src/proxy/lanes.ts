@@ -9,13 +9,14 @@ export interface Lane {
   readonly route: RouteName | null
   /** Which tables say what is content, an error and a proper end; null: nobody judges it. */
   readonly api: AnswerApi | null
-  /** `buffered`: read whole before anything is sent, so that it can be sent again. */
-  readonly body: 'buffered' | 'streamed'
+  /** `buffered`: read whole before anything is sent, so that it can be sent again. `by_type`: JSON is
+   *  read whole, a form up to its model, and anything else goes on as it comes. */
+  readonly body: 'buffered' | 'streamed' | 'by_type'
   /** May the request be sent to a second upstream? */
   readonly replay: boolean
 }
 
-/** THE table of lanes: replayable JSON `POST`s. The paths are those of vLLM, llama.cpp and SGLang. */
+/** THE table of lanes: the `POST`s that name a model. The paths are those of vLLM, llama.cpp and SGLang. */
 export const LANES: readonly Lane[] = [
   generation('/v1/chat/completions', 'chat', 'chat'),
   generation('/v1/completions', 'completions', 'completions'),
@@ -32,6 +33,14 @@ export const LANES: readonly Lane[] = [
   generation('/pooling', 'pooling', 'json'),
   generation('/tokenize', 'tokenize', 'json'),
   generation('/detokenize', 'detokenize', 'json'),
+  media('/v1/images/generations', 'images'),
+  media('/v1/images/edits', 'images'),
+  media('/v1/images/variations', 'images'),
+  media('/v1/audio/speech', 'speech'),
+  media('/v1/audio/transcriptions', 'transcriptions'),
+  media('/v1/audio/translations', 'transcriptions'),
+  media('/v1/moderations', 'moderations'),
+  media('/v1/videos', 'videos'),
 ]
 
 /** Everything else under `/v1`: uploads, stateful and unknown routes. One upstream, as it comes. */
@@ -79,14 +88,19 @@ export function knownPath(path: string): string {
 /** Methods that have a meaning on some route; the others are refused everywhere. */
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
-/** What `Allow` says of a canonical path, whether its route exists or not. */
+/** What `Allow` says of a canonical path, whether its route exists or not. A GET lists the videos. */
 export function allowOf(path: string): string {
-  return BY_PATH.has(path) ? 'POST, OPTIONS' : METHODS
+  return BY_PATH.has(path) && path !== '/v1/videos' ? 'POST, OPTIONS' : METHODS
 }
 
 /** Is this method one of those that `allowOf` lists? */
 export function isMethodAllowed(method: string, path: string): boolean {
   return method === 'POST' || allowOf(path).split(', ').includes(method)
+}
+
+/** A `POST` that names a model, whose answer nobody judges: pictures, sound. */
+function media(path: string, route: RouteName): Lane {
+  return { path, route, api: null, body: 'by_type', replay: false }
 }
 
 /** A replayable JSON `POST`. */

@@ -30,6 +30,14 @@ export function watchUpload(
   return () => cancel()
 }
 
+/** A form of which the beginning has been read. */
+export interface FormStart {
+  /** That beginning, as it is to be sent. */
+  readonly first: Buffer
+  /** Sees the rest go by. */
+  readonly look: (chunk: Buffer) => void
+}
+
 /**
  * The body as a stream that the forwarder may destroy: when the upstream refuses or answers early
  * it does, and the client's own stream, destroyed, would take the connection along before the answer
@@ -39,12 +47,18 @@ export function watchUpload(
  * at full speed made a heap of 70 to 90 MB of read buffers. So what the upstream's socket has given
  * to the kernel (`flushed`: all that it was given) is freed here, at the next chunk.
  */
-export function detached(request: IncomingMessage, flushed: () => boolean): Readable {
+export function detached(
+  request: IncomingMessage,
+  flushed: () => boolean,
+  form: FormStart | null = null,
+): Readable {
   const passed: Buffer[] = []
+  let begun = false
   const body = new Transform({
     highWaterMark: CHUNK_BYTES,
     transform(chunk: Buffer, _encoding, done) {
       if (body.readableLength === 0 && flushed()) for (const one of passed.splice(0)) free(one)
+      if (begun) form?.look(chunk)
       passed.push(chunk)
       done(null, chunk)
     },
@@ -59,6 +73,8 @@ export function detached(request: IncomingMessage, flushed: () => boolean): Read
   })
   // Whoever destroyed it has been told; there is nobody else to tell.
   body.on('error', () => {})
+  if (form !== null) body.write(form.first)
+  begun = true
   return request.pipe(body)
 }
 

@@ -146,6 +146,7 @@ function count(instruments: Instruments, event: GateEvent): void {
       return
     }
     case 'state_changed':
+    case 'model_unseen':
     case 'config_reloaded':
     case 'embedded':
   }

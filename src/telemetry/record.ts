@@ -67,6 +67,8 @@ export function recordOf(event: GateEvent): LogRecord | null {
       const sentence = (): string => `request ${fields.request_id} waits: nothing can serve it yet`
       return { level: 'debug', event: event.type, fields, sentence }
     }
+    case 'model_unseen':
+      return ofUnseen(event)
     case 'config_reloaded':
       return ofReload(event)
     case 'refused': {
@@ -120,6 +122,13 @@ const ENGINE_LEVEL: Readonly<Record<ProcessStep, Level>> = {
 export function noteOf(level: Level, event: string, text: string): LogRecord {
   const message = clip(text, NOTES_MAX)
   return { level, event, fields: { message }, sentence: () => message }
+}
+
+function ofUnseen(event: Extract<GateEvent, { type: 'model_unseen' }>): LogRecord {
+  const fields = { request_id: safe(event.requestId), path: pathOf(event.path) }
+  const sentence = (): string =>
+    `request ${fields.request_id} goes to the default: its form is too large to be held, and no model stands in its first 64 KiB`
+  return { level: 'warn', event: event.type, fields, sentence }
 }
 
 function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogRecord {

@@ -21,7 +21,7 @@ import {
 const pair = await startPair(t)
 const CHUNKED = 'Transfer-Encoding: chunked'
 const MULTIPART = 'Content-Type: multipart/form-data; boundary=x'
-const AUDIO = '/v1/audio/transcriptions'
+const AUDIO = '/v1/audio/voices'
 const FORM = '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\x00a\r\n--x--\r\n'
 const LANES = [AUDIO, '/v1/files', '/v1/whatever', '/v1/responses', '/v1/messages', '/v2/rerank']
 const after = 'usable' as const
@@ -187,7 +187,7 @@ t.test('B28 paths that are no lane are paths like any other, with one spelling',
 })
 
 t.test('B24 an upload without Origin goes on byte for byte, whatever its type', async (t) => {
-  const paths = [AUDIO, '/v1/whatever', '/v1/videos']
+  const paths = [AUDIO, '/v1/whatever', '/v1/batches']
   const seen = arrivals(pair, paths)
   const chunks = `5\r\n${FORM.slice(0, 5)}\r\n${(FORM.length - 5).toString(16)}\r\n${FORM.slice(5)}\r\n0\r\n\r\n`
   for (const type of [MULTIPART, 'Content-Type: audio/wav', 'Content-Type: text/plain', null]) {

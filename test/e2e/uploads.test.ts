@@ -15,8 +15,21 @@ import { startGate } from '../support/start-gate.ts'
 // Method: multipart over real sockets; the upstream keeps sums. Memory is the kernel's own count of
 // a gate in a process of its own.
 
-const PATH = '/v1/audio/transcriptions'
+/** Names a model, which is looked for in the form. */
+const AUDIO = '/v1/audio/transcriptions'
+/** Names none. */
+const PATH = '/v1/files'
 const TYPE = 'multipart/form-data; boundary=xyz'
+/** The begin of a form that names a model before its file. */
+const FORM = [
+  '--xyz',
+  'Content-Disposition: form-data; name="model"',
+  '',
+  'm',
+  '--xyz',
+  'Content-Disposition: form-data; name="file"; filename="a.wav"',
+  '\r\n',
+].join('\r\n')
 const CHUNKED = [
   `POST ${PATH} HTTP/1.1`,
   'Host: 127.0.0.1',
@@ -30,8 +43,12 @@ function sum(bytes: Buffer): string {
 }
 
 /** An upload that the test feeds by hand. */
-function upload(url: string, headers: Record<string, string | number> = {}): ClientRequest {
-  const sent = request(`${url}${PATH}`, {
+function upload(
+  url: string,
+  headers: Record<string, string | number> = {},
+  path: string = PATH,
+): ClientRequest {
+  const sent = request(`${url}${path}`, {
     method: 'POST',
     agent: false,
     headers: { 'content-type': TYPE, ...headers },
@@ -49,16 +66,16 @@ async function bodyOf(answer: IncomingMessage): Promise<string> {
 t.test('multipart arrives byte for byte, with its length and type, at one upstream', async (t) => {
   const two = await gateOverTwo(t)
   const at = { a: takeUploads(), b: takeUploads() }
-  two.a.handlers.set(PATH, at.a.handler)
-  two.b.handlers.set(PATH, at.b.handler)
+  two.a.handlers.set(AUDIO, at.a.handler)
+  two.b.handlers.set(AUDIO, at.b.handler)
   const file = Buffer.concat([...megabytes(3)])
   const form = new FormData()
-  form.set('model', 'whisper')
+  form.set('model', 'm')
   form.set('file', new Blob([file]), 'sound.wav')
   const encoded = new Response(form)
   const type = encoded.headers.get('content-type') ?? ''
   const body = Buffer.from(await encoded.arrayBuffer())
-  const answer = await fetch(`${two.gate.url}${PATH}?x=1`, {
+  const answer = await fetch(`${two.gate.url}${AUDIO}?x=1`, {
     method: 'POST',
     headers: { 'content-type': type, authorization: 'Bearer of-the-client' },
     body,
@@ -67,7 +84,7 @@ t.test('multipart arrives byte for byte, with its length and type, at one upstre
   t.equal(servedBy(answer), 'a')
   t.match(await answer.json(), { sha256: sum(body), bytes: body.length })
   const [got] = at.a.uploads
-  t.equal(got?.url, `${PATH}?x=1`)
+  t.equal(got?.url, `${AUDIO}?x=1`)
   t.equal(got?.headers['content-type'], type)
   t.equal(got?.headers['content-length'], String(body.length))
   t.equal(got?.headers['transfer-encoding'], undefined)
@@ -116,12 +133,14 @@ if (process.platform === 'linux') {
   t.test('200 MB go through the gate and are not held in it', async (t) => {
     const a = await fakeUpstream(t, { models: ['m'] })
     const { handler } = takeUploads()
-    a.handlers.set(PATH, handler)
+    a.handlers.set(AUDIO, handler)
     const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
     const send = async (count: number): Promise<void> => {
-      const hash = createHash('sha256')
-      const sent = upload(gate.url, { 'content-length': count * 1024 * 1024 })
+      const hash = createHash('sha256').update(FORM)
+      const size = FORM.length + count * 1024 * 1024
+      const sent = upload(gate.url, { 'content-length': size }, AUDIO)
       const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+      sent.write(FORM)
       for (const part of megabytes(count)) {
         hash.update(part)
         if (!sent.write(part)) await once(sent, 'drain')

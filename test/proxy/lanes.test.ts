@@ -12,6 +12,7 @@ import {
 t.test('laneOf() finds a row by method and canonical path', async (t) => {
   t.match(laneOf('POST', '/v1/chat/completions'), { route: 'chat', api: 'chat', replay: true })
   t.match(laneOf('POST', '/v1/responses'), { route: 'responses', body: 'buffered' })
+  t.match(laneOf('POST', '/v1/audio/transcriptions'), { body: 'by_type', replay: false })
   t.match(laneOf('POST', '/rerank'), { route: 'rerank', api: 'json' })
 })
 
@@ -19,7 +20,8 @@ t.test(
   'laneOf() lets everything else under /v1 through as it comes, and nothing outside',
   async (t) => {
     for (const [method, path] of [
-      ['POST', '/v1/audio/transcriptions'],
+      ['POST', '/v1/audio/voices'],
+      ['GET', '/v1/videos'],
       ['GET', '/v1/responses/resp_1'],
       ['DELETE', '/v1/files/x'],
       ['POST', '/v1/whatever'],
@@ -34,7 +36,10 @@ t.test(
 )
 
 t.test('a lane that may be sent again is read whole and judged', async (t) => {
-  for (const lane of LANES) t.match(lane, { replay: true, body: 'buffered', api: /./, route: /./ })
+  for (const lane of LANES) {
+    if (lane.replay) t.match(lane, { body: 'buffered', api: /./, route: /./ })
+    else t.match(lane, { body: 'by_type', api: null, route: /./ })
+  }
   t.match(PASSTHROUGH, { replay: false, body: 'streamed', api: null, route: null })
 })
 
