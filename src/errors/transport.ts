@@ -56,5 +56,5 @@ export const CODE_OF_TRANSPORT: Readonly<Record<TransportFailure, ErrorCode>> = 
   unreachable: 'upstream_unreachable',
   reset: 'upstream_unreachable',
   protocol: 'upstream_protocol_error',
-  ours: 'upstream_unreachable',
+  ours: 'too_many_connections',
 }

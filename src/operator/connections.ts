@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { TURNED_AWAY_MAX } from './limits.ts'
+import { DESCRIPTORS_KEPT, descriptorsMax, TURNED_AWAY_MAX } from './limits.ts'
 import { rawAnswer } from './raw-answer.ts'
 
 /** A client that was answered before its body was whole may finish sending within this. */
@@ -18,7 +18,8 @@ export class Connections {
   readonly #clock: Pick<Clock, 'after'>
   readonly #answers = new Map<Socket, Set<ServerResponse>>()
   readonly #max: () => number
-  #turnedAway = 0
+  readonly #turnedAway = new Set<Socket>()
+  readonly #descriptors = descriptorsMax()
   #closing = false
 
   /** `max`: connections at once. Lowering it closes none. */
@@ -33,7 +34,8 @@ export class Connections {
     server.on('connection', (socket: Socket) => {
       // Accepted between the decision to close and the end of listening.
       if (this.#closing) return void socket.destroy()
-      if (this.#answers.size >= this.#max()) return this.#turnAway(socket, full)
+      const few = this.#areFew(socket)
+      if (few || this.#answers.size >= this.#max()) return this.#turnAway(socket, full, few)
       this.#answers.set(socket, new Set())
       socket.once('close', () => this.#answers.delete(socket))
     })
@@ -81,16 +83,30 @@ export class Connections {
     socket.destroySoon()
   }
 
+  /** Are descriptors running out? A new one has the lowest free number. Where none is left, the system
+   *  closes clients before anybody here sees them. */
+  #areFew(socket: Socket): boolean {
+    const handle: unknown = Reflect.get(socket, '_handle')
+    const number = typeof handle === 'object' && handle !== null && 'fd' in handle ? handle.fd : 0
+    return Number(number) >= this.#descriptors - DESCRIPTORS_KEPT
+  }
+
   /** Says why, unless that costs too much, and lets go of it once the client has had time to read:
    *  closed at once, with its request unread, it would be reset and the answer lost. */
-  #turnAway(socket: Socket, full: (socket: Socket) => Answer): void {
-    if (this.#turnedAway >= TURNED_AWAY_MAX) return void socket.destroy()
-    this.#turnedAway += 1
+  #turnAway(socket: Socket, full: (socket: Socket) => Answer, few: boolean): void {
+    if (few && this.#turnedAway.size >= DESCRIPTORS_KEPT / 2) {
+      // Who was told first has had the most time to read it.
+      const [first] = this.#turnedAway
+      first?.destroy()
+      if (first !== undefined) this.#turnedAway.delete(first)
+    }
+    if (this.#turnedAway.size >= TURNED_AWAY_MAX) return void socket.destroy()
+    this.#turnedAway.add(socket)
     socket.end(rawAnswer(full(socket)))
     const cancel = this.#clock.after(LINGER_MS, () => socket.destroy())
     socket.once('close', () => {
       cancel()
-      this.#turnedAway -= 1
+      this.#turnedAway.delete(socket)
     })
   }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { ServerOptions } from 'node:http'
 
 /** Headers of one request; more are refused. Node's own limit drops the rest without a word. */
@@ -10,6 +11,19 @@ export const PIPELINED_MAX = 16
 /** Of those that are turned away, so many at once are told why; the rest are closed without a word:
  *  to tell takes a file descriptor for a moment. */
 export const TURNED_AWAY_MAX = 100
+
+/** Descriptors that new clients may not have: upstreams, files, and those who are told need some. */
+export const DESCRIPTORS_KEPT = 24
+
+/** How many descriptors this process may have (`ulimit -n`); no limit where the system does not tell. */
+export function descriptorsMax(): number {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    return found === null ? Number.POSITIVE_INFINITY : Number(found[1])
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
+}
 
 /**
  * Everything Node's HTTP server can be told about a connection, said aloud (house rule: no

@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
+import { get, RawClient } from '../support/raw.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { environment, until } from './process.ts'
 
@@ -46,6 +47,35 @@ async function drains(t: Test, { child, url, ended }: Awaited<ReturnType<typeof 
   t.ok((await readStream(answer)).done, 'the stream is whole')
   t.same(await ended, [0, null])
 }
+
+t.test('a client that comes when descriptors run out is told 503, not reset', async (t) => {
+  const port = await freePort()
+  const line = `ulimit -n 90; exec "${process.execPath}" "${MAIN}" serve`
+  const env = { GENGATE_PORT: String(port), GENGATE_UPSTREAMS: 'a=http://127.0.0.1:1' }
+  const child = spawn('sh', ['-c', line], { env: environment(env), stdio: 'ignore' })
+  t.teardown(() => child.kill('SIGKILL'))
+  const url = `http://127.0.0.1:${port}`
+  await until(async () => {
+    const answer = await fetch(`${url}/livez`).catch(() => null)
+    return answer?.status === 200 ? true : undefined
+  })
+  const clients: RawClient[] = []
+  const seen: (number | undefined)[] = []
+  for (let i = 0; i < 120; i++) {
+    const client = new RawClient(port).send(get('/livez'))
+    clients.push(client)
+    // One after the other: all of them stay.
+    // oxlint-disable-next-line no-await-in-loop
+    seen.push((await client.answer())?.status)
+  }
+  t.same([...new Set(seen)], [200, 503])
+  t.ok(seen.filter((status) => status === 200).length >= 20, 'those who came first are served')
+  for (const client of clients) client.destroy()
+  await until(async () => {
+    const answer = await fetch(`${url}/livez`).catch(() => null)
+    return answer?.status === 200 ? true : undefined
+  })
+})
 
 t.test('a gate whose readers of stdout and stderr are gone drains as ever', async (t) => {
   const gate = await serving(t, 'pipe')

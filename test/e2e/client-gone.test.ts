@@ -1,6 +1,8 @@
+import { connect } from 'node:net'
 import t from 'tap'
 import { chatBody, post } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
+import { chat, get, request } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 
 // Goal: a client that leaves stops the generation, before and after the head, and costs its
@@ -61,3 +63,38 @@ t.test(
     )
   },
 )
+
+/** What comes back after a request and a FIN. */
+async function halfClosed(port: number, bytes: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.on('error', () => {})
+  socket.end(Buffer.from(bytes, 'latin1'))
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  return text.split('\r\n')[0] ?? ''
+}
+
+t.test("the gate's own answers reach a client that has closed its half", async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  await gate.untilReason('a', 'ok')
+  for (const [status, bytes] of [
+    [200, get('/v1/models')],
+    [200, get('/v1/models/m')],
+    [200, get('/readyz')],
+    [200, get('/metrics')],
+    [200, get('/gate/status')],
+    [404, get('/nothing')],
+    [405, get('/v1/chat/completions')],
+    [415, chat({ type: 'Content-Type: text/plain', body: '{}' })],
+    [400, chat({ body: '{' })],
+    [404, chat({ body: '{"model":"nobody"}' })],
+    [405, request('OPTIONS', '/v1/files/x')],
+  ] as const) {
+    t.match(await halfClosed(gate.port, bytes), `HTTP/1.1 ${status} `, bytes.slice(0, 40))
+  }
+  a.options.ttftMs = 20_000
+  t.equal(await halfClosed(gate.port, chat()), '', 'a generation has nobody to go to')
+  await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
+  await gate.until(() => a.generations.at(-1)?.ended?.how === 'cut')
+})
