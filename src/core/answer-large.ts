@@ -13,7 +13,6 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
 const SPACE = 0x20
-const ZERO = 0x30
 
 /**
  * What an event says that is too large to be held: as it passes by, a copy is made whose long texts
@@ -36,8 +35,9 @@ export class LargeEvent {
   #escaped = false
   /** Hex digits to come of an escape: it must not be clipped in the middle. */
   #digits = 0
-  /** Does a list begin whose inside is left out, and that may yet be empty? */
-  #bare = false
+  /** Does a list or an object begin whose inside is left out, and that may yet be empty? Then what is
+   *  to stand in it if it is not. */
+  #bare = ''
 
   constructor(api: AnswerApi) {
     this.#depthMax = api === 'responses' || api === 'messages' ? 3 : 4
@@ -94,13 +94,13 @@ export class LargeEvent {
       case 0x5b:
         this.#fill()
         this.#putAt(this.#depth, byte)
-        this.#bare = byte === 0x5b && this.#depth === this.#depthMax
+        this.#bare = this.#depth === this.#depthMax ? (byte === 0x5b ? '0' : '"":0') : ''
         this.#depth += 1
         this.#run = 0
         return
       case 0x7d:
       case 0x5d:
-        this.#bare = false
+        this.#bare = ''
         this.#depth -= 1
         this.#run = 0
         return this.#putAt(this.#depth, byte)
@@ -133,10 +133,10 @@ export class LargeEvent {
     if (!this.#clipped) this.#putAt(this.#depth, byte)
   }
 
-  /** A list that has something in it keeps one number of it. */
+  /** What has something in it keeps a number for all of it. */
   #fill(): void {
-    if (this.#bare) this.#put(ZERO)
-    this.#bare = false
+    for (let i = 0; i < this.#bare.length; i++) this.#put(this.#bare.codePointAt(i) ?? 0)
+    this.#bare = ''
   }
 
   #putAt(depth: number, byte: number): void {

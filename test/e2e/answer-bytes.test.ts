@@ -33,6 +33,7 @@ async function gateOver(
   const own = names.flatMap((name) => [
     [`GENGATE_${name.toUpperCase()}_PROBE`, 'off'],
     [`GENGATE_${name.toUpperCase()}_MODEL`, 'm'],
+    [`GENGATE_${name.toUpperCase()}_STREAM_END`, 'finish_reason'],
   ])
   const list = names.map((name, i) => `${name}=${ups[i]?.url}`).join(',')
   const gate = await startGate(t, { GENGATE_UPSTREAMS: list, ...Object.fromEntries(own) })
