@@ -1,7 +1,17 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { DEFAULT_MODEL, isChosen, knownModels, lists } from '../core/models.ts'
+import { listedAs } from '../core/model-name.ts'
+import {
+  chosenModel,
+  DEFAULT_MODEL,
+  isChosen,
+  knownModels,
+  lists,
+  type Member,
+  membersFor,
+  membersForExact,
+} from '../core/models.ts'
 import { isServable, isStarting } from '../core/route.ts'
-import { type RoutingTable, servesOf } from '../core/table.ts'
+import { type Entry, type RoutingTable, servesOf } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 
 export interface ModelsContext {
@@ -14,11 +24,13 @@ export interface ModelsContext {
 /** Names that a message lists at most; an engine may list hundreds. */
 const NAMES_MAX = 20
 
+/** As OpenAI has it, and whatever else the engine says of its model. */
 interface ModelObject {
   readonly id: string
   readonly object: 'model'
-  readonly created: number
-  readonly owned_by: string
+  readonly created: unknown
+  readonly owned_by: unknown
+  readonly [field: string]: unknown
 }
 
 /**
@@ -31,11 +43,14 @@ export function modelsAnswer(table: RoutingTable, context: ModelsContext): Answe
   return json({ object: 'list', data }, context)
 }
 
-/** `GET /v1/models/{id}`; `id` decoded, slashes and all. Pure. */
+/** `GET /v1/models/{id}`; `id` decoded, slashes and all. A name that an engine takes for one of its
+ *  models is known, too. Pure. */
 export function modelAnswer(table: RoutingTable, id: string, context: ModelsContext): Answer {
-  if (servableModels(table).includes(id)) return json(modelObject(table, id, context), context)
+  const isKnown = (accepts: (entry: Entry) => boolean): boolean =>
+    knownModels(table, accepts).includes(id) || isAnotherName(table, id, accepts)
+  if (isKnown(isServing)) return json(modelObject(table, id, context), context)
+  if (isKnown(() => true) || isStarting(table.entries)) return unservable(table, context)
   const known = knownModels(table, () => true)
-  if (known.includes(id) || isStarting(table.entries)) return unservable(table, context)
   const names = known.slice(0, NAMES_MAX).join(', ')
   const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
   return errorAnswer('model_not_found', {
@@ -46,22 +61,47 @@ export function modelAnswer(table: RoutingTable, id: string, context: ModelsCont
 }
 
 function servableModels(table: RoutingTable): string[] {
-  return knownModels(table, (entry) => servesOf(entry) !== 'no')
+  return knownModels(table, isServing)
 }
 
+function isServing(entry: Entry): boolean {
+  return servesOf(entry) !== 'no'
+}
+
+function isAnotherName(
+  table: RoutingTable,
+  id: string,
+  accepts: (entry: Entry) => boolean,
+): boolean {
+  const has = (entry: Entry): boolean => isChosen(entry, id) || lists(entry, id)
+  return table.config.models === null && table.entries.some((entry) => accepts(entry) && has(entry))
+}
+
+/** The entry of the engine that a request for this name would go to, under the name itself. */
 function modelObject(table: RoutingTable, id: string, context: ModelsContext): ModelObject {
-  const created = Math.floor(context.startedWallMs / 1000)
-  return { id, object: 'model', created, owned_by: ownerOf(table, id) }
+  const member = memberOf(table, id)
+  const { entry } = member ?? {}
+  const named = member?.model ?? (id === DEFAULT_MODEL && entry ? chosenModel(entry) : id)
+  const listed = entry && listedAs(entry.spec.engine, entry.facts.models, named ?? id)
+  const { created, owned_by: owner, ...fields } = listed?.fields ?? {}
+  const isOurs = table.config.models !== null || id === DEFAULT_MODEL
+  return {
+    id,
+    object: 'model',
+    created: created ?? Math.floor(context.startedWallMs / 1000),
+    // A gate in front of this one knows its names by this.
+    owned_by: isOurs ? 'gengate' : (owner ?? entry?.spec.engine ?? 'gengate'),
+    ...fields,
+  }
 }
 
-/** The engine of the first servable upstream that has it; the gate where the name is its own. */
-function ownerOf(table: RoutingTable, id: string): string {
-  if (table.config.models !== null || id === DEFAULT_MODEL) return 'gengate'
-  const entry = table.entries.find(
-    (candidate) =>
-      servesOf(candidate) !== 'no' && (isChosen(candidate, id) || lists(candidate, id)),
-  )
-  return entry?.spec.engine ?? 'gengate'
+/** The servable upstream that a request for this name would go to: one that has the name itself, where
+ *  the name is an engine's own. */
+function memberOf(table: RoutingTable, id: string): Member | undefined {
+  const own =
+    (table.config.models === null && id !== DEFAULT_MODEL && membersForExact(table, id)) || []
+  const members = own.length > 0 ? own : (membersFor(table, id) ?? [])
+  return members.find(({ entry }) => isServing(entry))
 }
 
 function unservable(table: RoutingTable, context: ModelsContext): Answer {

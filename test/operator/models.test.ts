@@ -81,3 +81,48 @@ t.test('modelAnswer() knows ids with slashes, and lists the known for others', a
   two.tell('a', { type: 'models', at: 0, models: many.map(plainModel) })
   t.match(modelAnswer(two.table, 'gpt-9', context).body, /m0, .* and 32 more/)
 })
+
+t.test(
+  'an entry keeps what clients use of the engine, by its own name and as default',
+  async (t) => {
+    const one = new World(tableConfig({ specs: [spec({ name: 'a', model: 'qwen' })] })).pass('a')
+    const fields = { created: 7, owned_by: 'vllm', root: '/models/q', max_model_len: 32_768 }
+    one.tell('a', {
+      type: 'models',
+      at: 0,
+      models: [{ ...plainModel('qwen'), fields }, plainModel('lora')],
+    })
+    const { body } = modelsAnswer(one.table, context)
+    t.strictSame(JSON.parse(body).data, [
+      { id: 'default', object: 'model', ...fields, owned_by: 'gengate' },
+      { id: 'qwen', object: 'model', ...fields },
+      model('lora', 'vllm'),
+    ])
+    t.match(JSON.parse(modelAnswer(one.table, 'default', context).body), { max_model_len: 32_768 })
+    t.match(JSON.parse(modelAnswer(one.table, 'qwen', context).body), { id: 'qwen', ...fields })
+  },
+)
+
+t.test('a public name has the fields of the model behind it', async (t) => {
+  const config = tableConfig({
+    models: [{ public: 'fast', members: [{ upstream: 'b', model: 'm2' }] }],
+  })
+  const one = new World(config).pass('b')
+  const models = [{ ...plainModel('m2'), fields: { meta: { n_ctx: 4096 } } }]
+  one.tell('b', { type: 'models', at: 0, models })
+  t.match(JSON.parse(modelAnswer(one.table, 'fast', context).body), {
+    id: 'fast',
+    owned_by: 'gengate',
+    meta: { n_ctx: 4096 },
+  })
+  t.equal(modelAnswer(one.table, 'm2', context).status, 404, 'no public name')
+})
+
+t.test('modelAnswer() takes a name that the engine takes for one that it lists', async (t) => {
+  const two = world().pass('a')
+  two.tell('a', { type: 'models', at: 0, models: ['gemma:latest', 'qwen3:8b'].map(plainModel) })
+  t.match(JSON.parse(modelAnswer(two.table, 'gemma', context).body), { id: 'gemma' })
+  t.equal(modelAnswer(two.table, 'gemma:2b', context).status, 404)
+  two.tell('a', { type: 'probe_ended', at: 0, outcome: refused })
+  t.equal(modelAnswer(two.table, 'library/gemma', context).status, 503, 'known, not servable now')
+})
