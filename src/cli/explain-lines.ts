@@ -68,6 +68,8 @@ function decisionLines({ model, decision, candidates, known }: Explanation): str
       ]
     case 'unknown_model':
       return [`${what} gets 404: no upstream knows the model.`, knownLine(known)]
+    case 'model_required':
+      return [`${what} gets 400: no upstream has a model that it could mean.`, knownLine(known)]
     case 'draining':
       return [`${what} is refused: this gate shuts down.`]
   }

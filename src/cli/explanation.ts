@@ -1,7 +1,6 @@
 import { membersFor } from '../core/models.ts'
 import type { Serves } from '../core/reason.ts'
-import { decide, type RouteDecision } from '../core/route.ts'
-import { servesOf } from '../core/table.ts'
+import { decide, type RouteDecision, servesFor } from '../core/route.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 import { tableOf } from './gate-table.ts'
 import { type Decision, type Tier, whyNoCandidate, whyNot } from './passed-over.ts'
@@ -57,8 +56,8 @@ export function explain(status: GateStatus, model: string | null, wallMs: number
   )
   const order = members.map(({ upstream }) => upstream.name)
   const candidates = members.map((member): Candidate => {
-    const { entry, model: mappedTo, upstream } = member
-    const tier = TIERS[servesOf(entry)]
+    const { model: mappedTo, upstream } = member
+    const tier = TIERS[servesFor(member)]
     const why = member === taken ? null : whyNot({ upstream, tier, order }, decision, status)
     return { upstream, tier, mappedTo, why }
   })
@@ -70,7 +69,7 @@ export function explain(status: GateStatus, model: string | null, wallMs: number
     others: status.upstreams
       .filter((upstream) => !asked.has(upstream))
       .map((upstream) => ({ upstream, why: whyNoCandidate(upstream, model, status) })),
-    known: routed.kind === 'unknown_model' ? routed.known : [],
+    known: 'known' in routed ? routed.known : [],
   }
 }
 
@@ -90,6 +89,7 @@ function decisionOf(routed: RouteDecision, { draining }: GateStatus): Decision {
       }
     case 'wait_for_slot':
     case 'unknown_model':
+    case 'model_required':
       return { kind: routed.kind }
     case 'hold':
       return { kind: 'hold', starting: routed.starting }

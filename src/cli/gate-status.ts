@@ -1,4 +1,4 @@
-import type { OtherWork } from '../core/listed-model.ts'
+import { type ListedModel, type OtherWork, plainModel } from '../core/listed-model.ts'
 import { REASONS, type Reason } from '../core/reason.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import {
@@ -7,6 +7,7 @@ import {
   type EngineKind,
   type Intent,
   type ProbeMode,
+  type SwapPolicy,
 } from '../core/upstream.ts'
 import type { WorkVerdict } from '../core/works.ts'
 import { isRecord } from '../engines/engine-error.ts'
@@ -37,6 +38,14 @@ export interface UpstreamStatus {
   readonly models: readonly string[]
   /** Did it list them itself? */
   readonly modelsListed: boolean
+  /** The same with what is known of each. */
+  readonly details: readonly ListedModel[]
+  /** In memory now, and when it said so; null: it does not tell. */
+  readonly loaded: readonly string[] | null
+  readonly loadedAt: string | null
+  /** Models that were seen to generate; the newest last. */
+  readonly provenModels: readonly { readonly name: string; readonly at: string | null }[]
+  readonly swaps: SwapPolicy
   /** What the operator chose; null: nothing. */
   readonly model: string | null
   readonly probe: ProbeMode
@@ -63,7 +72,9 @@ export interface GateStatus {
 const INTENTS: readonly Intent[] = ['enabled', 'draining', 'disabled']
 const PROBE_MODES: readonly ProbeMode[] = ['active', 'passive', 'off']
 const COLD_POLICIES: readonly ColdPolicy[] = ['on_demand', 'never']
+const SWAP_POLICIES: readonly SwapPolicy[] = ['auto', 'yes', 'no']
 const WORKS: readonly OtherWork[] = ['embedding', 'rerank']
+const USES: readonly NonNullable<ListedModel['work']>[] = [...WORKS, 'generation', 'other']
 const VERDICTS: readonly WorkVerdict[] = ['proven', 'unproven', 'failing']
 const POLICIES: readonly RoutingPolicy[] = ['priority', 'least_busy']
 
@@ -109,6 +120,14 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     inFlight: typeof inFlight === 'number' ? inFlight : 0,
     models,
     modelsListed: typeof listed === 'boolean' ? listed : models.length > 0,
+    details: detailsOf(row['model_details'], models),
+    loaded: Array.isArray(row['loaded']) ? strings(row['loaded']) : null,
+    loadedAt: textOf(row, 'loaded_at'),
+    provenModels: records(row['proven_models']).flatMap((one) => {
+      const model = textOf(one, 'name')
+      return model === null ? [] : [{ name: model, at: textOf(one, 'at') }]
+    }),
+    swaps: wordOf(row['swaps'], SWAP_POLICIES) ?? 'auto',
     model: textOf(row, 'model'),
     probe: wordOf(row['probe'], PROBE_MODES) ?? 'active',
     cold: wordOf(row['cold'], COLD_POLICIES) ?? 'on_demand',
@@ -126,6 +145,30 @@ function workOf(row: Readonly<Record<string, unknown>>, work: OtherWork): WorkVe
 function isDone(row: Readonly<Record<string, unknown>>, work: OtherWork): boolean {
   const done = row['last_done_at']
   return isRecord(done) && textOf(done, work) !== null
+}
+
+/** An older gate tells the names alone. */
+function detailsOf(value: unknown, names: readonly string[]): readonly ListedModel[] {
+  if (!Array.isArray(value)) return names.map(plainModel)
+  return records(value).flatMap((row): ListedModel[] => {
+    const id = textOf(row, 'id')
+    if (id === null) return []
+    const bytes = row['size_bytes']
+    return [
+      {
+        id,
+        aliases: strings(row['aliases']),
+        work: wordOf(row['work'], USES),
+        local: row['local'] !== false,
+        sizeBytes: typeof bytes === 'number' ? bytes : null,
+        fields: { owned_by: row['owned_by'] },
+      },
+    ]
+  })
+}
+
+function records(value: unknown): Readonly<Record<string, unknown>>[] {
+  return Array.isArray(value) ? value.filter(isRecord) : []
 }
 
 function parseGroups(value: unknown): ModelGroup[] | null {

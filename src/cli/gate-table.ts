@@ -1,6 +1,5 @@
 import { NO_FACTS, type WorkFacts } from '../core/facts.ts'
 import type { OtherWork } from '../core/listed-model.ts'
-import { plainModel } from '../core/listed-model.ts'
 import type { EvidenceReason } from '../core/reason.ts'
 import {
   emptyTable,
@@ -37,9 +36,9 @@ export function tableOf(status: GateStatus): RoutingTable {
 }
 
 function specOf(upstream: UpstreamStatus): UpstreamSpec {
-  const { name, engine, url, model, intent, probe, cold, maxConcurrency } = upstream
-  const spec = { name, engine, url, model, intent, probe, cold, maxConcurrency }
-  return { ...spec, swaps: 'auto', streamEnd: 'auto', quietIntervalMs: 0 }
+  const { name, engine, url, model, intent, probe, cold, swaps, maxConcurrency } = upstream
+  const spec = { name, engine, url, model, intent, probe, cold, swaps, maxConcurrency }
+  return { ...spec, streamEnd: 'auto', quietIntervalMs: 0 }
 }
 
 /** A request may wait for its start. */
@@ -47,7 +46,7 @@ const WAKING = { phase: 'waking', at: 0, heard: null } as const
 
 /** The entry with what the status says of it. */
 function shown(entry: Entry, upstream: UpstreamStatus): Entry {
-  const { proven, modelsListed, models, admittedAt } = upstream
+  const { proven, modelsListed, details, loaded, loadedAt, provenModels, admittedAt } = upstream
   const workOf = (work: OtherWork): WorkFacts => {
     return { ...NO_FACTS.works[work], doneAt: upstream.done.includes(work) ? 0 : null }
   }
@@ -59,7 +58,13 @@ function shown(entry: Entry, upstream: UpstreamStatus): Entry {
       works: { embedding: workOf('embedding'), rerank: workOf('rerank') },
       failure: upstream.halfOpen ? { reason: 'refused', at: 0 } : null,
       passAt: proven ? 0 : null,
-      models: modelsListed ? models.map(plainModel) : null,
+      models: modelsListed ? details : null,
+      loaded,
+      loadedAt: loadedAt === null ? 0 : parseIso(loadedAt),
+      proven: provenModels.map(({ name, at }) => ({
+        model: name,
+        at: at === null ? 0 : parseIso(at),
+      })),
       loadsNothing: upstream.loadsNothing,
       process: upstream.process?.startOnDemand === true ? WAKING : null,
     },

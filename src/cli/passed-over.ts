@@ -1,4 +1,4 @@
-import { DEFAULT_MODEL } from '../core/models.ts'
+import { isNameless } from '../core/models.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 
 /** In which turn an upstream serves (design D5); `suspect` has the unproven that nobody probes,
@@ -11,7 +11,7 @@ export type Decision =
   | { readonly kind: 'wait_for_slot' }
   /** `starting`: the first probes are still under way. */
   | { readonly kind: 'hold'; readonly starting: boolean }
-  | { readonly kind: 'unknown_model' }
+  | { readonly kind: 'unknown_model' | 'model_required' }
   /** The gate shuts down and takes nothing new. */
   | { readonly kind: 'draining' }
 
@@ -76,7 +76,7 @@ export function whyNoCandidate(
   if (groups !== null) return 'GENGATE_MODELS does not name it for this model'
   if (!modelsListed) return 'it has not told its models yet'
   if (models.length === 0) return 'it lists no model'
-  if (model !== null && model !== '' && model !== DEFAULT_MODEL) return 'it does not list the model'
-  const choose = `set GENGATE_${name.toUpperCase()}_MODEL to one of them`
-  return `it serves ${models.length} models and none is chosen: ${choose}`
+  if (!isNameless(model)) return 'it does not list the model'
+  const choose = `set GENGATE_${name.toUpperCase()}_MODEL to one that it lists`
+  return `it has no model that such a request could mean: ${choose}`
 }

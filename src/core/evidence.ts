@@ -49,9 +49,21 @@ export type LiveFailure =
  */
 export type Evidence =
   | { readonly type: 'probe_sent'; readonly at: number }
-  | { readonly type: 'probe_ended'; readonly at: number; readonly outcome: ProbeOutcome }
+  | {
+      readonly type: 'probe_ended'
+      readonly at: number
+      readonly outcome: ProbeOutcome
+      /** The name that was asked for; absent or null: none. */
+      readonly model?: string | null
+    }
   /** Tokens on a stream that was already delivering. The first token of a stream is not progress. */
-  | { readonly type: 'progress'; readonly at: number; readonly gapMs: number }
+  | {
+      readonly type: 'progress'
+      readonly at: number
+      readonly gapMs: number
+      /** Whose tokens, by the name that the upstream knows; absent or null: nobody knows. */
+      readonly model?: string | null
+    }
   /** First content of an answer; teaches what silence is normal, proves nothing (design D3). */
   | {
       readonly type: 'first_content'
@@ -68,6 +80,7 @@ export type Evidence =
       readonly streamed: boolean
       readonly tookMs: number
       readonly cold?: boolean | undefined
+      readonly model?: string | null
     }
   /** A model that a request waited for was not loaded in time. */
   | { readonly type: 'load_failed'; readonly at: number }

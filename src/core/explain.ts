@@ -1,36 +1,65 @@
+import { isUntold } from './model-choice.ts'
 import { processHint } from './process-hint.ts'
+import { isNameless } from './models.ts'
 import { type Reason, REASONS } from './reason.ts'
+import { membersOf, type RouteRequest, servesFor } from './route.ts'
 import { nextProbeAt } from './schedule.ts'
-import { type Entry, type RoutingTable, shownReason } from './table.ts'
+import { type Entry, isEmpty, type RoutingTable, servesOf, shownReason, stateOf } from './table.ts'
+
+const SEVERAL = 'Several models are listed; name one, or set GENGATE_<NAME>_MODEL.'
+const NOTHING_LOADED =
+  'No model is in memory, and it loads none when a request asks for it. Load one in the engine.'
+const EMPTY = 'It lists no model. Add one to it.'
 
 /** What the reason of an upstream means and what to do, with its own variable names. Pure. */
 export function hintOf(entry: Entry, nowMs: number): string {
   const reason = shownReason(entry)
-  const own = processHint(entry, reason, nowMs) ?? ownHint(entry, reason)
-  return own ?? REASONS[reason].hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
+  const own = processHint(entry, reason, nowMs) ?? coldHint(entry, reason)
+  return (own ?? REASONS[reason].hint).replaceAll('<NAME>', entry.spec.name.toUpperCase())
 }
 
 /** What is known beyond the reason; null: nothing. */
-function ownHint({ facts }: Entry, shown: Reason): string | null {
-  if (shown === 'model_not_loaded' && facts.loadsNothing) return NOTHING_LOADED_HINT
-  return null
+function coldHint(entry: Entry, reason: Reason): string | null {
+  if (reason !== 'model_not_loaded') return null
+  if (isEmpty(entry)) return EMPTY
+  if (entry.facts.loadsNothing) return NOTHING_LOADED
+  return isUntold(entry) ? SEVERAL : null
 }
-
-const NOTHING_LOADED_HINT =
-  'No model is in memory, and it loads none when a request asks for it. Load one in the engine.'
 
 /**
  * Why the gate cannot serve, in one line for clients and operators:
- * `vllm_cpu: wedged for 12 s (It accepts requests …); ollama: refused for 3 min (…)`. Pure.
+ * `vllm_cpu: wedged for 12 s (It accepts requests …); ollama: refused for 3 min (…)`; with a request,
+ * also why what is well does not serve it. Pure.
  */
-export function reasonsText(table: RoutingTable, nowMs: number): string {
+export function reasonsText(table: RoutingTable, nowMs: number, request?: RouteRequest): string {
   if (table.entries.length === 0) return 'No upstream is configured.'
   return table.entries
     .map((entry) => {
+      const passed = request === undefined ? null : whyNotFor(table, entry, request)
+      if (passed !== null) return `${entry.spec.name}: ${passed}`
       const lasted = durationText(nowMs - entry.since)
       return `${entry.spec.name}: ${shownReason(entry)} for ${lasted} (${hintOf(entry, nowMs)})`
     })
     .join('; ')
+}
+
+/** Why an upstream that serves others does not serve this request; null: it does, or serves nobody. */
+function whyNotFor(table: RoutingTable, entry: Entry, request: RouteRequest): string | null {
+  const member = membersOf(table, request)?.find((one) => one.entry === entry)
+  const { name } = entry.spec
+  if (member === undefined) {
+    if (servesOf(entry) === 'no') return null
+    return isNameless(request.model)
+      ? 'no model that a request without a name could mean'
+      : 'does not list this model'
+  }
+  if (member.means === null || servesFor(member) !== 'no' || !isRefusedLoad(entry)) return null
+  return `${member.means} is not in memory, and GENGATE_${name.toUpperCase()}_COLD is never`
+}
+
+/** Is it well, or cold, and told never to load? */
+function isRefusedLoad(entry: Entry): boolean {
+  return entry.spec.cold === 'never' && (servesOf(entry) !== 'no' || stateOf(entry) === 'cold')
 }
 
 /** A duration as people say it: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`. Pure. */

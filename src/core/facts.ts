@@ -1,6 +1,7 @@
 import type { EndSign } from './answer-end.ts'
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ListedModel, OtherWork } from './listed-model.ts'
+import { type Proven, provenBy } from './model-choice.ts'
 import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
 import type { ProbeOutcome } from './outcome.ts'
 import { afterLive, afterNothingLoaded } from './live-facts.ts'
@@ -77,6 +78,10 @@ export interface Facts {
   readonly models: readonly ListedModel[] | null
   /** Names that it says are in memory; null: it does not tell, or never answered. */
   readonly loaded: readonly string[] | null
+  /** When it said so last. */
+  readonly loadedAt: number
+  /** Models that were last seen to generate, and when; the newest last, ≤ 16. */
+  readonly proven: readonly Proven[]
   /** Passes still owed before an ejected upstream is admitted. */
   readonly owed: number
   /** The engine's process, where the gate owns it. */
@@ -111,6 +116,8 @@ export const NO_FACTS: Facts = {
   loadFailedAt: null,
   models: null,
   loaded: null,
+  loadedAt: 0,
+  proven: [],
   owed: 0,
   process: null,
   wantedAt: null,
@@ -134,23 +141,19 @@ export function learn(was: Facts, evidence: Evidence): Facts {
     case 'probe_sent':
       return { ...was, sentAt: evidence.at, silentFrom: was.silentFrom ?? evidence.at }
     case 'probe_ended':
-      return afterProbe(
-        { ...was, sentAt: null, endedAt: evidence.at },
-        evidence.outcome,
-        was,
-        evidence.at,
-      )
+      return afterProbe(asked(was, evidence), evidence.outcome, was, evidence.at)
     case 'progress': {
       // An engine that tells what is in memory may hold up its streams while it loads another model.
       const heldUp = was.loaded !== null && isHeldUp(was, evidence.at - evidence.gapMs)
       const faded = was.longestGapMs * GAP_FADES
       return {
         ...moved(was, evidence.at),
+        proven: provenBy(was, evidence),
         longestGapMs: heldUp ? faded : Math.max(faded, evidence.gapMs),
       }
     }
     case 'finished':
-      return afterAnswer(was, evidence)
+      return { ...afterAnswer(was, evidence), proven: provenBy(was, evidence) }
     case 'first_content':
       return afterFirstContent(was, evidence)
     case 'load_failed':
@@ -181,6 +184,7 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       return {
         ...was,
         loaded: evidence.names,
+        loadedAt: evidence.at,
         loadsNothing: was.loadsNothing && (evidence.names ?? []).length === 0,
       }
     case 'process':
@@ -219,6 +223,11 @@ function afterAnswer(
 
 function withWork(was: Facts, work: OtherWork, now: Partial<WorkFacts>): Facts {
   return { ...was, works: { ...was.works, [work]: { ...was.works[work], ...now } } }
+}
+
+function asked(was: Facts, ended: Extract<Evidence, { type: 'probe_ended' }>): Facts {
+  const proven = ended.outcome.kind === 'pass' ? provenBy(was, ended) : was.proven
+  return { ...was, sentAt: null, endedAt: ended.at, proven }
 }
 
 /** Has a client used this very upstream within the last minute? */

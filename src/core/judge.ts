@@ -13,7 +13,8 @@ import {
   unaryExcuseMs,
   waitBudgetMs,
 } from './policy.ts'
-import type { EvidenceReason } from './reason.ts'
+import { isUntold } from './model-choice.ts'
+import { type EvidenceReason, REASONS } from './reason.ts'
 import type { UpstreamSpec } from './upstream.ts'
 import {
   judgeWork,
@@ -60,7 +61,7 @@ const never = Number.NEGATIVE_INFINITY
  */
 export function judge(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement {
   const failed = standingFailure(spec, facts, ctx)
-  if (failed !== null) return failed
+  if (failed !== null && !isOutlived(spec, facts, ctx)) return failed
   const overdue = overdueProbe(facts, ctx)
   if (overdue !== null && overdue.reason !== 'ok') return overdue
   const silence = silentRequests(facts, ctx)
@@ -129,6 +130,13 @@ function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): J
   const tried = facts.flight.items.filter(({ sentAt }) => sentAt > failure.at)
   const takenAt = Math.min(...tried.map(({ sentAt }) => sentAt + TAKEN_MS), Infinity)
   return ctx.nowMs < takenAt ? { reason: 'live_failure', wakeAt: takenAt } : null
+}
+
+/** Was it cold only because nobody says what is in memory, and has traffic shown since that something
+ *  is? That holds for as long as any proof. */
+function isOutlived(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): boolean {
+  if (facts.failure?.reason !== 'model_not_loaded' || !isUntold({ spec, facts })) return false
+  return REASONS[provenReason(spec, facts, ctx).reason].state === 'eligible'
 }
 
 /** `probe_missed`, then `wedged`; `ok` with the instant of the first miss while it is not due. */

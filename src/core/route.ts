@@ -2,9 +2,17 @@ import type { FlightItem } from './evidence.ts'
 import { silenceBudgetMs } from './judge.ts'
 import type { Work } from './listed-model.ts'
 import { awaitsLoad } from './loads.ts'
-import { knownModels, type Member, membersFor, membersForExact } from './models.ts'
+import { isInMemory, swapsModels } from './model-choice.ts'
+import {
+  isNameless,
+  isYetToTell,
+  knownModels,
+  type Member,
+  membersFor,
+  membersForExact,
+} from './models.ts'
 import type { Serves } from './reason.ts'
-import { contextOf, type Entry, type RoutingTable, servesOf } from './table.ts'
+import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
 
 /** What routing needs to know of a request. */
@@ -30,6 +38,8 @@ export type RouteDecision =
       readonly entry: Entry
       /** The name to write into the body; null: leave the body as it is. */
       readonly model: string | null
+      /** The model that is asked for there, as far as it has a name. */
+      readonly means: string | null
       readonly serves: Exclude<Serves, 'no'>
     }
   /** Every eligible upstream is at its own cap: wait for a lease to end. */
@@ -39,6 +49,8 @@ export type RouteDecision =
   /** Somebody had it and failed, and nobody else is left. */
   | { readonly kind: 'exhausted' }
   | { readonly kind: 'unknown_model'; readonly known: readonly string[] }
+  /** It names no model, and no upstream has one that it could mean. */
+  | { readonly kind: 'model_required'; readonly known: readonly string[] }
   /** No configured upstream that knows the model has the route, or is the one that must be asked. */
   | { readonly kind: 'no_route' }
 
@@ -61,6 +73,9 @@ export function decide(
     if (isStarting(table.entries)) return { kind: 'hold', starting: true }
     return { kind: 'unknown_model', known: knownModels(table, () => true) }
   }
+  if (members.length === 0 && needsName(table, request.model)) {
+    return { kind: 'model_required', known: knownModels(table, () => true) }
+  }
   const able = members.filter(({ entry }) => mayServe(entry, request))
   if (able.length === 0 && members.length > 0) return { kind: 'no_route' }
   // Equals are in the operator's order already.
@@ -74,7 +89,7 @@ export function decide(
     // One that has just come back is not flooded while another can serve, too.
     let warm: Member | null = null
     for (const member of left) {
-      if (servesOf(member.entry, request.work) !== serves) continue
+      if (servesFor(member, request.work) !== serves) continue
       some = true
       const count = inFlight(member.entry.spec.name)
       if (!hasRoom(member.entry, count)) continue
@@ -84,16 +99,38 @@ export function decide(
     }
     const picked = warm ?? free
     if (picked !== null) {
-      return { kind: 'forward', entry: picked.entry, model: picked.model, serves }
+      return { kind: 'forward', ...picked, serves }
     }
     if (some && serves === 'first') return { kind: 'wait_for_slot' }
   }
   if (request.tried.length > 0) return { kind: 'exhausted' }
-  if (left.some(({ entry }) => servesOf(entry, request.work) !== 'no'))
+  if (left.some((member) => servesFor(member, request.work) !== 'no'))
     return { kind: 'wait_for_slot' }
   // Without members nobody has told a model yet: then the whole table says whether it starts.
   const asked = able.length > 0 ? able.map(({ entry }) => entry) : table.entries
   return { kind: 'hold', starting: isStarting(asked) }
+}
+
+/** When a request for this model and work may be sent there. At an upstream that swaps models, one that
+ *  is not in memory is cold whatever the upstream as a whole is, and one that is in memory is not. */
+export function servesFor(
+  { entry, means }: Pick<Member, 'entry' | 'means'>,
+  work?: Work | null,
+): Serves {
+  const serves = servesOf(entry, work)
+  // Where nobody probes, nobody asks what is in memory either.
+  if (means === null || entry.spec.probe !== 'active' || !swapsModels(entry)) return serves
+  if (isInMemory(entry, means)) {
+    return serves === 'no' && stateOf(entry) === 'cold' ? 'on_demand' : serves
+  }
+  if (serves === 'no' || entry.spec.cold === 'never') return 'no'
+  return serves === 'first' ? 'on_demand' : serves
+}
+
+/** Have all told their models, and none that a request without a name could mean? */
+function needsName({ config, entries }: RoutingTable, wanted: string | null): boolean {
+  if (config.models !== null || !isNameless(wanted) || entries.some(isYetToTell)) return false
+  return entries.some(({ spec, facts }) => spec.intent === 'enabled' && facts.models !== null)
 }
 
 /** Servable = something is eligible, cold on demand, or suspect (design D5). */
@@ -124,15 +161,15 @@ export function mayAbandon(
   // A load has a bound of its own: beyond it whoever can serve may have the request.
   const loads = awaitsLoad(entry.facts, item)
   if (!loads && servesOf(entry, request.work) === 'first') return false
-  const others = membersFor(table, request.model) ?? []
+  const others = membersOf(table, request) ?? []
   const eligible = others.some(
     (member) =>
       member.entry.spec.name !== name &&
       !request.tried.includes(member.entry.spec.name) &&
       mayServe(member.entry, request) &&
       (loads
-        ? servesOf(member.entry, request.work) !== 'no'
-        : servesOf(member.entry, request.work) === 'first'),
+        ? servesFor(member, request.work) !== 'no'
+        : servesFor(member, request.work) === 'first'),
   )
   if (!eligible) return false
   return (
@@ -141,11 +178,13 @@ export function mayAbandon(
 }
 
 /** What only refers to something kept, on a route that is no row of the lanes, names no model. */
-function membersOf(table: RoutingTable, request: RouteRequest): Member[] | null {
-  const { model, only, engines, exact } = request
+export function membersOf(table: RoutingTable, request: RouteRequest): Member[] | null {
+  const { model, only, engines, work, exact } = request
   if (exact === true) return membersForExact(table, model)
-  if (only === undefined || engines !== undefined) return membersFor(table, model)
-  return table.entries.map((entry): Member => ({ entry, model: null }))
+  if (only === undefined || engines !== undefined) {
+    return membersFor(table, model, work ?? 'generation')
+  }
+  return table.entries.map((entry): Member => ({ entry, model: null, means: null }))
 }
 
 /** Has it the route, and is it the one that must be asked? */

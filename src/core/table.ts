@@ -2,7 +2,7 @@ import type { Entry } from './entry.ts'
 import type { Evidence } from './evidence.ts'
 import { ACTIVE_FOR_MS, isUsed, learn, NO_FACTS } from './facts.ts'
 import { type JudgeContext, judgeWorks } from './judge.ts'
-import type { OtherWork, Work } from './listed-model.ts'
+import { idsOf, type OtherWork, type Work } from './listed-model.ts'
 import { type HealthPolicy, probeDeadlineMs } from './policy.ts'
 import { advance } from './hysteresis.ts'
 import { needsStart } from './process.ts'
@@ -91,7 +91,7 @@ export function nextTable(was: RoutingTable, event: TableEvent): RoutingTable {
           ),
         },
         event.evidence.at,
-        event.evidence.type === 'process',
+        event.evidence.type === 'process' || isNews(table, event),
       )
     case 'client_active':
       return settle(
@@ -107,6 +107,20 @@ export function nextTable(was: RoutingTable, event: TableEvent): RoutingTable {
     case 'tick':
       return settle(table, event.at)
   }
+}
+
+/** Does it change what a request may be sent there for? Those that wait are to look again. */
+function isNews({ entries }: RoutingTable, event: TableEvent & { type: 'evidence' }): boolean {
+  const { evidence, name, epoch } = event
+  const facts = entries.find((one) => one.spec.name === name && one.epoch === epoch)?.facts
+  if (facts === undefined) return false
+  if (evidence.type === 'models') return !isSameList(idsOf(facts.models), idsOf(evidence.models))
+  return evidence.type === 'loaded' && !isSameList(facts.loaded, evidence.names)
+}
+
+function isSameList(one: readonly string[] | null, other: readonly string[] | null): boolean {
+  if (one === null || other === null) return one === other
+  return one.length === other.length && one.every((name, index) => name === other[index])
 }
 
 /** Are clients active? */
@@ -150,7 +164,8 @@ export function servesOf(entry: Entry, work: Work | null = 'generation'): Serves
 function servesGeneration(entry: Entry): Serves {
   const { serves, state } = REASONS[shownReason(entry)]
   if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
-  if (state === 'cold' && (entry.spec.cold === 'never' || entry.facts.loadsNothing)) return 'no'
+  const nothing = entry.facts.loadsNothing || isEmpty(entry)
+  if (state === 'cold' && (entry.spec.cold === 'never' || nothing)) return 'no'
   if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
   return serves
 }
@@ -188,6 +203,11 @@ function servesOther(entry: Entry, work: OtherWork, own: Serves): Serves {
   return tries ? 'last' : 'no'
 }
 
+/** Does it list no model at all, so that there is nothing to load? */
+export function isEmpty({ facts }: Entry): boolean {
+  return facts.models?.length === 0
+}
+
 /** What `judge` needs beyond the entry itself. */
 export function contextOf(table: RoutingTable, nowMs: number): JudgeContext {
   let longestUnaryMs = 0
@@ -221,10 +241,11 @@ function reconfigure(table: RoutingTable, config: TableConfig, at: number): Rout
   const entries = config.specs.map((spec): Entry => {
     const old = table.entries.find((entry) => entry.spec.name === spec.name)
     if (old !== undefined && sameTarget(old.spec, spec)) return { ...old, spec }
+    const sameServer = old?.spec.url === spec.url && old.spec.engine === spec.engine
     return {
       spec,
       epoch: (old?.epoch ?? table.generation) + 1,
-      facts: NO_FACTS,
+      facts: { ...NO_FACTS, proven: sameServer ? old.facts.proven : [] },
       reason: 'not_probed_yet',
       works: { embedding: 'unproven', rerank: 'unproven' },
       since: at,

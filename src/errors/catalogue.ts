@@ -120,6 +120,11 @@ export const ERRORS = {
     message: 'No upstream serves this model.',
     advice: 'Use one of the names in the message, or "default".',
   },
+  model_required: {
+    status: 400,
+    message: 'This request names no model, and no upstream has one that it could mean.',
+    advice: 'Name one of the models in the message, or set GENGATE_<NAME>_MODEL for an upstream.',
+  },
   response_not_found: {
     status: 404,
     message: 'Nobody here keeps this response any more.',

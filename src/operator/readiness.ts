@@ -52,6 +52,7 @@ function statusFor(
     case 'wait_for_slot':
       return 200
     case 'unknown_model':
+    case 'model_required':
     case 'no_route':
       return 404
     case 'hold':

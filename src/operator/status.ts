@@ -1,7 +1,8 @@
 import { type EndSign, endRuleOf } from '../core/answer-end.ts'
 import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/facts.ts'
-import { idsOf, type OtherWork } from '../core/listed-model.ts'
+import { idsOf, type ListedModel, type OtherWork } from '../core/listed-model.ts'
+import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model-choice.ts'
 import { knownModels } from '../core/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
 import type { ProcessStatus } from '../core/process.ts'
@@ -16,7 +17,7 @@ import {
   shownReason,
   stateOf,
 } from '../core/table.ts'
-import type { ColdPolicy, ProbeMode } from '../core/upstream.ts'
+import type { ColdPolicy, ProbeMode, SwapPolicy } from '../core/upstream.ts'
 import { lastDoneAt, type WorkVerdict } from '../core/works.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { type ProcessDocument, processOf } from './process.ts'
@@ -72,8 +73,18 @@ export interface UpstreamDocument {
   readonly models: readonly string[]
   /** Has it told its models itself? If not, `models` is what the operator chose, or empty. */
   readonly models_listed: boolean
+  /** The same with what is known of each. */
+  readonly model_details: readonly ModelDocument[]
+  /** Names that it says are in memory, and when it said so; null: it does not tell. */
+  readonly loaded: readonly string[] | null
+  readonly loaded_at: string | null
+  /** Models that were seen to generate, and when last; the newest last. */
+  readonly proven_models: readonly { readonly name: string; readonly at: string | null }[]
   /** The model that the operator chose for it; null: none. */
   readonly model: string | null
+  /** What a request without a model means there. */
+  readonly default_model: ChoiceDocument
+  readonly swaps: SwapPolicy
   readonly probe: ProbeMode
   readonly cold: ColdPolicy
   /** It has nothing in memory and loads nothing for a request: `cold` then serves nobody. */
@@ -94,6 +105,27 @@ export interface UpstreamDocument {
   readonly embedded: boolean
   /** The process of its engine, where the gate owns it; null: it does not. */
   readonly process: ProcessDocument | null
+}
+
+/** A model as the upstream lists it. */
+export interface ModelDocument {
+  readonly id: string
+  readonly aliases: readonly string[]
+  /** Null: nothing says what it is for. */
+  readonly work: string | null
+  readonly local: boolean
+  readonly size_bytes: number | null
+  readonly owned_by: string | null
+  /** Null: the engine does not tell. */
+  readonly in_memory: boolean | null
+}
+
+/** Which model is meant, why, and whether a request would load it. */
+export interface ChoiceDocument {
+  /** Null with a `why`: the engine takes a request without a name; without: none is meant. */
+  readonly name: string | null
+  readonly why: ChoiceWhy | null
+  readonly loads: boolean
 }
 
 /** `GET /gate/status` (design §7): fields are added, never changed. */
@@ -184,7 +216,13 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     in_flight: context.inFlight(spec.name),
     models: idsOf(facts.models) ?? (spec.model === null ? [] : [spec.model]),
     models_listed: facts.models !== null,
+    model_details: (facts.models ?? []).map((model) => modelOf(entry, model)),
+    loaded: facts.loaded,
+    loaded_at: facts.loaded === null ? null : iso(facts.loadedAt),
+    proven_models: facts.proven.map(({ model, at }) => ({ name: model, at: iso(at) })),
     model: spec.model,
+    default_model: defaultOf(entry),
+    swaps: spec.swaps,
     probe: spec.probe,
     cold: spec.cold,
     loads_nothing: facts.loadsNothing,
@@ -199,6 +237,24 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     embedded: spec.engine === 'embedded',
     process: processOf(context.engineOf?.(spec.name) ?? null, entry, iso),
   }
+}
+
+function modelOf(entry: Entry, { id, aliases, work, local, ...more }: ListedModel): ModelDocument {
+  const owner = more.fields['owned_by']
+  return {
+    id,
+    aliases,
+    work,
+    local,
+    size_bytes: more.sizeBytes,
+    owned_by: typeof owner === 'string' ? owner : null,
+    in_memory: entry.facts.loaded === null ? null : isInMemory(entry, id),
+  }
+}
+
+function defaultOf(entry: Entry): ChoiceDocument {
+  const { model, why, loads } = choiceOf(entry)
+  return { name: model, why, loads }
 }
 
 /** Configuration refuses a URL with a password; the document must not depend on that. */

@@ -1,58 +1,65 @@
-import { sameModel } from '../core/model-name.ts'
+import type { Facts } from '../core/facts.ts'
+import type { ListedModel, Work } from '../core/listed-model.ts'
+import { type Choice, choiceOf } from '../core/model-choice.ts'
+import type { SwapPolicy } from '../core/upstream.ts'
 import type { Quirks } from '../engines/quirks.ts'
 
 /** What is known when a model is chosen. */
 export interface ModelKnowledge {
   /** The operator's choice; null: none. */
   readonly configured: string | null
+  /** May a plain upstream swap models? */
+  readonly swaps: SwapPolicy
   /** In memory now; null: the engine did not say. */
   readonly loaded: readonly string[] | null
   /** Was it asked what is in memory, and silent? */
   readonly silent: boolean
   /** The model that was probed before, while it was in memory. */
   readonly lastLoaded: string | null
+  /** Models that were seen to generate, and when it last said what is in memory. */
+  readonly facts: Pick<Facts, 'proven' | 'loadedAt'>
   /** What it lists; null: not known. */
-  readonly listed: readonly string[] | null
+  readonly listed: readonly ListedModel[] | null
   readonly quirks: Quirks
 }
 
-export type ModelChoice =
+export type ProbeChoice =
   /** Probe this one; null: leave the name out. */
   | { readonly kind: 'probe'; readonly model: string | null }
   /** A probe would load a model, cost money or leave the machine. */
   | { readonly kind: 'cold' }
-  /** Several are listed and nothing says which one is served. */
+  /** Several are listed and nothing says which one is in memory. */
   | { readonly kind: 'undecided' }
 
-/** Which model a probe asks for, so that it never causes a load (design D11). Pure. */
-export function chooseModel(known: ModelKnowledge): ModelChoice {
+/** The model that a request without a name would mean, as long as it is in memory: so a probe never
+ *  causes a load (design D11), and tells of what routing relies on. Pure. */
+export function chooseModel(known: ModelKnowledge): ProbeChoice {
   const choice = choose(known)
   const never = choice.kind === 'probe' && choice.model !== null
   return never && known.quirks.neverProbe(choice.model) ? { kind: 'cold' } : choice
 }
 
-function choose(known: ModelKnowledge): ModelChoice {
-  const { configured, loaded } = known
-  if (loaded !== null) {
-    if (configured === null) return firstOf(loaded)
-    const isLoaded = loaded.some((name) => sameModel(known.quirks.kind, name, configured))
-    return isLoaded ? { kind: 'probe', model: configured } : { kind: 'cold' }
-  }
-  if (configured !== null) return { kind: 'probe', model: configured }
+function choose(known: ModelKnowledge): ProbeChoice {
+  const { configured, loaded, listed, quirks, facts } = known
   // A nameless request loads nothing, and hangs as well as any other where nothing generates.
-  if (known.silent) return { kind: 'probe', model: known.lastLoaded }
-  return fromList(known)
-}
-
-function firstOf(loaded: readonly string[]): ModelChoice {
-  const [first] = loaded
-  return first === undefined ? { kind: 'cold' } : { kind: 'probe', model: first }
-}
-
-function fromList({ listed, quirks }: ModelKnowledge): ModelChoice {
-  const [first] = listed ?? []
+  if (known.silent) return { kind: 'probe', model: configured ?? known.lastLoaded }
+  const { swaps } = known
+  const spec = { engine: quirks.kind, model: configured, cold: 'on_demand', swaps } as const
+  const at = { spec, facts: { ...facts, models: listed, loaded } }
+  const { why, model, loads } = choiceFor((work) => choiceOf(at, work))
+  if (loads && configured !== null && loaded === null) return { kind: 'probe', model }
+  if (loads) return { kind: loaded === null ? 'undecided' : 'cold' }
+  if (why !== null) return { kind: 'probe', model }
   // It listed nothing: ask without a name, so that a wedge shows and a refusal is its own.
-  if (listed === null || first === undefined) return { kind: 'probe', model: null }
-  if (listed.length === 1 || !quirks.listsUnloaded) return { kind: 'probe', model: first }
-  return quirks.modelOptional ? { kind: 'probe', model: null } : { kind: 'undecided' }
+  return loaded === null && (listed ?? []).length === 0
+    ? { kind: 'probe', model: null }
+    : { kind: 'cold' }
+}
+
+/** What generates; where nothing does, what does other work. */
+function choiceFor(choiceOfWork: (work: Work) => Choice): Choice {
+  const choice = choiceOfWork('generation')
+  if (choice.why !== null) return choice
+  const other = choiceOfWork('embedding')
+  return other.why === null ? choiceOfWork('rerank') : other
 }

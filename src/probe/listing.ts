@@ -2,7 +2,7 @@ import type { ListedModel } from '../core/listed-model.ts'
 import { listedModels, withDetails } from '../engines/model-list.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { fetchJson, FetchCall } from './run.ts'
+import type { FetchCall, Fetched, fetchJson } from './run.ts'
 
 /** A list older than this is asked for again, ms. */
 export const LIST_MAX_AGE_MS = 60_000
@@ -29,7 +29,7 @@ export class Listing {
   /** As told last: an answer that is missing once must not change which model is meant. */
   #details: readonly ListedModel[] = []
   #toldAt = 0
-  #pending: Promise<void> | null = null
+  #pending: Promise<unknown> | null = null
 
   constructor(deps: ListingDeps) {
     this.#deps = deps
@@ -46,7 +46,7 @@ export class Listing {
   }
 
   /** Asks again when the list is unknown or old. Resolves when that is done; never rejects. */
-  refresh(call: ListCall): Promise<void> {
+  refresh(call: ListCall): Promise<unknown> {
     const { clock } = this.#deps
     const fresh = this.#models !== null && clock.nowMs() - this.#toldAt < LIST_MAX_AGE_MS
     if (fresh) return Promise.resolve()
@@ -56,23 +56,29 @@ export class Listing {
     return this.#pending
   }
 
+  /** Asks again, however new the list is; answers what came. */
+  look(call: ListCall): Promise<Fetched> {
+    return this.#ask(call)
+  }
+
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
     await this.#pending
   }
 
-  async #ask(call: ListCall): Promise<void> {
+  async #ask(call: ListCall): Promise<Fetched> {
     const { clock, get, onModels } = this.#deps
     const fetched = await get({ ...call, clock, path: '/v1/models' })
-    if (call.signal.aborted || fetched.kind !== 'answer' || fetched.status !== 200) return
+    if (call.signal.aborted || fetched.kind !== 'answer' || fetched.status !== 200) return fetched
     const listed = listedModels(fetched.body)
-    if (listed === null) return
+    if (listed === null) return fetched
     await this.#askDetails(call)
-    if (call.signal.aborted) return
+    if (call.signal.aborted) return fetched
     const models = withDetails(call.quirks.kind, listed, this.#details)
     this.#models = models
     this.#toldAt = clock.nowMs()
     onModels(models)
+    return fetched
   }
 
   /** More of the same models, where the engine has it: it is listed all the same where not. */

@@ -105,7 +105,7 @@ export class ProbeLoop {
     if (entry === null) return
     if (entry.spec.probe !== 'active') return this.#listOnly()
     // A loop that was stopped left its probe open in the books; nobody will end it.
-    if (entry.facts.sentAt !== null) this.#end({ kind: 'inconclusive', detail: 'abandoned' })
+    if (entry.facts.sentAt !== null) this.#end({ kind: 'inconclusive', detail: 'abandoned' }, null)
     while (this.#entry() !== null) {
       await this.#due.wait()
       await this.#round()
@@ -153,10 +153,11 @@ export class ProbeLoop {
     const { clock } = this.#deps
     const startedAt = clock.nowMs()
     this.#giveUp = new AbortController()
-    const { outcome, memory } = await this.#guarded(this.#roundOf(entry))
+    const { outcome, memory, model, loaded } = await this.#guarded(this.#roundOf(entry))
     if (this.#stopping.signal.aborted) return
     this.#remember(outcome, memory)
-    this.#settle(this.#persistent(outcome), clock.nowMs() - startedAt)
+    this.#settle(this.#persistent(outcome), model, clock.nowMs() - startedAt)
+    if (loaded !== undefined) this.#apply({ type: 'loaded', at: clock.nowMs(), names: loaded })
   }
 
   #roundOf(entry: Entry): Round {
@@ -166,6 +167,8 @@ export class ProbeLoop {
       target: this.#target(entry),
       quirks: quirksOf(entry.spec.engine),
       model: entry.spec.model,
+      swaps: entry.spec.swaps,
+      proven: entry.facts.proven,
       maxTokens: probeMaxTokens(),
       limitMs: PROBE_LIMIT_MS,
       queryLimitMs: Math.min(deadlineMs, QUERY_LIMIT_MS_MAX),
@@ -173,6 +176,7 @@ export class ProbeLoop {
       signal: AbortSignal.any([this.#stopping.signal, this.#giveUp.signal]),
       wire,
       listing: this.#listing,
+      onLoaded: (names) => this.#apply({ type: 'loaded', at: clock.nowMs(), names }),
       onSent: () => this.#apply({ type: 'probe_sent', at: clock.nowMs() }),
       onProgress: (gapMs) => this.#apply({ type: 'progress', at: clock.nowMs(), gapMs }),
     }
@@ -183,7 +187,7 @@ export class ProbeLoop {
     try {
       return await runRound(round, this.#memory)
     } catch {
-      return { outcome: { kind: 'inconclusive', detail: 'bug' }, memory: NO_MEMORY }
+      return { outcome: { kind: 'inconclusive', detail: 'bug' }, memory: NO_MEMORY, model: null }
     }
   }
 
@@ -198,7 +202,7 @@ export class ProbeLoop {
     if (outcome.kind === 'fail') this.#listing.forget()
   }
 
-  #settle(outcome: ProbeOutcome, durationMs: number): void {
+  #settle(outcome: ProbeOutcome, model: string | null, durationMs: number): void {
     const { clock, store, emit } = this.#deps
     // Once per episode: one name that never resolves must not excuse all others for ever.
     const news = this.#last === null || !doubtsUs(this.#last)
@@ -207,7 +211,7 @@ export class ProbeLoop {
       emit({ type: 'doubted', why: 'cannot_ask', lostMs: 0 })
     }
     this.#last = outcome
-    this.#end(outcome)
+    this.#end(outcome, model)
     const tokens = outcome.kind === 'pass' ? outcome.tokens : 0
     const label = outcomeLabel(outcome)
     emit({ type: 'probe_ended', upstream: this.#name, outcome: label, durationMs, tokens })
@@ -221,8 +225,8 @@ export class ProbeLoop {
       : outcome
   }
 
-  #end(outcome: ProbeOutcome): void {
-    this.#apply({ type: 'probe_ended', at: this.#deps.clock.nowMs(), outcome })
+  #end(outcome: ProbeOutcome, model: string | null): void {
+    this.#apply({ type: 'probe_ended', at: this.#deps.clock.nowMs(), outcome, model })
   }
 
   #apply(evidence: Evidence): void {

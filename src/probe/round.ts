@@ -1,9 +1,10 @@
-import { idsOf } from '../core/listed-model.ts'
+import type { Proven } from '../core/model-choice.ts'
 import { listedAs } from '../core/model-name.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
+import type { SwapPolicy } from '../core/upstream.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { chooseModel, type ModelChoice } from './choose-model.ts'
+import { chooseModel, type ProbeChoice } from './choose-model.ts'
 import type { Listing } from './listing.ts'
 import { untilRoom, watchWork } from './room.ts'
 import type { fetchJson, runProbe } from './run.ts'
@@ -36,6 +37,10 @@ export interface Round {
   readonly quirks: Quirks
   /** The operator's choice of model; null: discovered. */
   readonly model: string | null
+  /** May a plain upstream swap models? */
+  readonly swaps: SwapPolicy
+  /** Models that were seen to generate. */
+  readonly proven: readonly Proven[]
   readonly maxTokens: number
   /** A generation is given up after this, ms. */
   readonly limitMs: number
@@ -45,6 +50,8 @@ export interface Round {
   readonly signal: AbortSignal
   readonly wire: Wire
   readonly listing: Listing
+  /** Called with what it says is in memory; null: it does not tell. */
+  readonly onLoaded: (names: readonly string[] | null) => void
   /** Called once, when the first generation request goes out, or when it would but for a queue. */
   readonly onSent: () => void
   /** Called when it is seen to generate for others; `gapMs`: since it was last seen to. */
@@ -54,6 +61,10 @@ export interface Round {
 export interface RoundResult {
   readonly outcome: ProbeOutcome
   readonly memory: Memory
+  /** The name that was asked for; null: none. */
+  readonly model: string | null
+  /** What it said is in memory, where the outcome follows from that: both become known at once. */
+  readonly loaded?: readonly string[] | null | undefined
 }
 
 /** What an engine said about its memory. */
@@ -71,7 +82,7 @@ type Told =
  */
 export async function runRound(round: Round, was: Memory): Promise<RoundResult> {
   const told = await askLoaded(round, was)
-  if (told.kind === 'decides') return { outcome: told.outcome, memory: was }
+  if (told.kind === 'decides') return { outcome: told.outcome, memory: was, model: null }
   // In parallel with the generation: a silent list must not delay the probe that tells a wedge.
   const listed = round.listing.refresh(query(round))
   if (needsList(round, told)) await listed
@@ -81,19 +92,26 @@ export async function runRound(round: Round, was: Memory): Promise<RoundResult> 
     cannotTell: told.kind === 'cannot_tell' && told.lasting,
     lastLoaded: told.kind === 'told' && choice.kind === 'probe' ? choice.model : was.lastLoaded,
   }
-  if (choice.kind !== 'probe') return { outcome: withoutProbe(choice), memory }
+  if (choice.kind !== 'probe') {
+    const outcome = choice.kind === 'cold' ? COLD : await lookAround(round)
+    return { outcome, memory, model: null, loaded: loadedBy(told) }
+  }
+  const { model } = choice
+  const loaded = loadedBy(told)
+  if (loaded !== undefined) round.onLoaded(loaded)
   const asking = { ...round, onSent: once(round.onSent) }
   const waited = await untilRoom(asking, was.owed)
-  if (waited !== null) return { outcome: waited, memory }
-  const first = await watched(asking, memory, choice.model)
-  const { outcome, kind } = await renamed(asking, told, { memory, model: choice.model, first })
-  const nameless = choice.model === null && !round.quirks.modelOptional
+  if (waited !== null) return { outcome: waited, memory, model: null }
+  const first = await watched(asking, memory, model)
+  const { outcome, kind, ...last } = await renamed(asking, told, { memory, model, first })
+  const nameless = model === null && !round.quirks.modelOptional
   if (told.kind === 'silent' && nameless && isRefusedKind(outcome)) {
     // It lives, but did not tell us in time what to ask for.
-    return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory }
+    return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory, model }
   }
   const owed = outcome.kind === 'timeout' || (outcome.kind === 'inconclusive' && was.owed)
-  return { outcome, memory: { ...memory, owed, kind: kindAfter(outcome, kind, was) } }
+  const kept = { ...memory, owed, kind: kindAfter(outcome, kind, was) }
+  return { outcome, memory: kept, model: last.model }
 }
 
 /** A generation, and a look now and then at what else the engine does while it is silent. */
@@ -108,13 +126,15 @@ async function watched(round: Round, memory: Memory, model: string | null): Prom
   }
 }
 
-function choiceOf(round: Round, told: Told, was: Memory): ModelChoice {
+function choiceOf(round: Round, told: Told, was: Memory): ProbeChoice {
   return chooseModel({
     configured: round.model,
+    swaps: round.swaps,
+    facts: { proven: round.proven, loadedAt: round.clock.nowMs() },
     loaded: told.kind === 'told' ? told.names : null,
     silent: told.kind === 'silent',
     lastLoaded: was.lastLoaded,
-    listed: idsOf(round.listing.models),
+    listed: round.listing.models,
     quirks: round.quirks,
   })
 }
@@ -154,22 +174,35 @@ async function askLoaded(round: Round, was: Memory): Promise<Told> {
   return decides ? { kind: 'decides', outcome } : { kind: 'cannot_tell', lasting: false }
 }
 
-/** Is the name of the model to be found in the list, and nowhere else? */
-function needsList({ model, quirks }: Round, told: Told): boolean {
-  return model === null && told.kind === 'cannot_tell' && !quirks.modelOptional
+/** What is in memory, null where it does not tell; undefined: this time it did not say. */
+function loadedBy(told: Told): readonly string[] | null | undefined {
+  if (told.kind === 'told') return told.names
+  return told.kind === 'cannot_tell' && told.lasting ? null : undefined
 }
 
-function withoutProbe(choice: Exclude<ModelChoice, { kind: 'probe' }>): ProbeOutcome {
-  switch (choice.kind) {
-    case 'cold':
-      return { kind: 'cold' }
-    case 'undecided':
-      return { kind: 'fail', reason: 'model_not_found', detail: 'no_model_chosen' }
+/** Is the name of the model to be found in the list, or does the list say what those in memory are
+ *  for? */
+function needsList({ model, quirks, listing }: Round, told: Told): boolean {
+  if (model !== null) return false
+  if (told.kind === 'told') return told.names.length > 0 && listing.models === null
+  return told.kind === 'cannot_tell' && !quirks.modelOptional
+}
+
+const COLD: ProbeOutcome = { kind: 'cold' }
+
+/** Any generation might load a model: whether it lists its models is all that can be asked. */
+async function lookAround(round: Round): Promise<ProbeOutcome> {
+  const fetched = await round.listing.look(query(round))
+  if (fetched.kind === 'silent') return { kind: 'inconclusive', detail: 'list_silent' }
+  if (fetched.kind === 'broken') {
+    return fetched.phase === 'body' ? COLD : ofBreak(fetched.code, fetched.phase)
   }
+  return fetched.status === 200 ? COLD : ofStatus(fetched.status, fetched.body, round.quirks)
 }
 
 interface Generated {
   readonly outcome: ProbeOutcome
+  readonly model: string | null
   readonly kind: ProbeKind | null
 }
 
@@ -191,7 +224,7 @@ async function generate(round: Round, memory: Memory, model: string | null): Pro
       signal,
       onSent,
     })
-    if (!isRefusedKind(outcome) || signal.aborted) return { outcome, kind }
+    if (!isRefusedKind(outcome) || signal.aborted) return { outcome, kind, model }
     // A route that exists and refuses says more than one that is missing.
     if (
       refusal === null ||
@@ -203,6 +236,7 @@ async function generate(round: Round, memory: Memory, model: string | null): Pro
   return {
     outcome: refusal ?? { kind: 'inconclusive', detail: 'no_probe_kind' },
     kind: null,
+    model,
   }
 }
 

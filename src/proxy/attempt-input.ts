@@ -74,6 +74,8 @@ export function attemptInput(
   to: {
     readonly pool: Pool
     readonly model: string | null
+    /** Did the gate choose it, so that a 404 is the gate's mistake and not the client's? */
+    readonly mapped: boolean
     /** Has the head of an event stream gone out already? */
     readonly pending: () => boolean
     readonly endRule: EndRule
@@ -96,7 +98,7 @@ export function attemptInput(
       asked.bodySent()
     },
     judged: lane.api !== null,
-    mapped: model !== null,
+    mapped: to.mapped,
     pending: to.pending,
     readerFor: (head) => {
       if (lane.api === null || isVectors(asked, head)) return new RawReader()

@@ -1,4 +1,6 @@
 import { endRuleOf } from '../core/answer-end.ts'
+import { isUntold } from '../core/model-choice.ts'
+import { sameModel } from '../core/model-name.ts'
 import { knownModels } from '../core/models.ts'
 import { workOf } from '../core/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
@@ -20,6 +22,8 @@ export type Forward = Extract<RouteDecision, { kind: 'forward' }>
 export interface Running {
   readonly attempt: Attempt
   readonly lease: Lease
+  /** The model that was asked for, by the name that the upstream knows; null: it has none. */
+  readonly means: string | null
 }
 
 export interface Beginning {
@@ -33,12 +37,13 @@ export interface Beginning {
 export function begin(next: Forward, pool: Pool, to: Beginning): Running {
   const { deps, asked, writer, onFirstContent } = to
   const { spec, epoch } = next.entry
-  const cold = next.serves === 'on_demand'
+  const cold = next.serves === 'on_demand' || isUntold(next.entry)
   const item = { ...flightItem(asked, deps.clock.nowMs()), cold }
   const lease = deps.leases.take(spec.name, epoch, item, workOf(asked.lane.route))
   const sink = new ClientSink({
     deps,
     lease,
+    means: next.means,
     writer,
     onFirstContent,
     headFor: (head, length) => answerHeaders(head, { asked, spec, length }),
@@ -47,6 +52,7 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
     attemptInput(deps, asked, {
       pool,
       model: next.model,
+      mapped: isMapped(next, asked),
       pending: () => writer.pending,
       endRule: endRuleOf(spec, next.entry.facts),
       onEndSign: (by) => {
@@ -56,7 +62,19 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
     sink,
   )
   sink.attach(attempt)
-  return { attempt, lease }
+  return { attempt, lease, means: next.means }
+}
+
+/** Did the gate choose the model, and not only write its name as the engine does? */
+function isMapped({ model, entry }: Forward, { scan }: Asked): boolean {
+  const wrote = scan.model?.value ?? ''
+  return model !== null && !sameModel(entry.spec.engine, model, wrote)
+}
+
+/** Has the upstream of this lease another epoch by now? */
+export function isRenewed({ store }: Pick<ProxyDeps, 'store'>, lease: Lease): boolean {
+  const found = store.current.entries.find(({ spec }) => spec.name === lease.upstream)
+  return found !== undefined && found.epoch !== lease.epoch
 }
 
 /** What routing needs to know of this request. */
@@ -70,6 +88,21 @@ export function routeRequest({ scan, lane, only }: Asked, tried: readonly string
     only: only ?? undefined,
     work: workOf(lane.route),
   }
+}
+
+/** Names that a message lists at most; an engine may list hundreds. */
+const NAMES_MAX = 20
+
+/** What a request is told that names no model where none could be meant. Pure. */
+export function namesText(table: RoutingTable, known: readonly string[]): string {
+  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
+  const names = known.length === 0 ? 'None is listed' : known.slice(0, NAMES_MAX).join(', ')
+  const settings = table.entries.flatMap(({ spec }) =>
+    spec.intent === 'enabled' && spec.model === null
+      ? [`GENGATE_${spec.name.toUpperCase()}_MODEL`]
+      : [],
+  )
+  return `${known.length === 0 ? '' : 'Known: '}${names}${more}. To choose one: ${settings.join(' or ')}.`
 }
 
 /** What a request is told that `no_route` meets: code, detail and the member that is at fault. Pure. */

@@ -74,9 +74,11 @@ export function evidenceOf(
     readonly work: Work | null
     /** Was it sent while its model was cold? Absent: no. */
     readonly cold?: boolean | undefined
+    /** What was asked for, by the name that the upstream knows. */
+    readonly model?: string | null
   },
 ): Evidence | null {
-  const { at, work, sentAt, streamed, cold = false } = what
+  const { at, work, sentAt, streamed, cold = false, model = null } = what
   switch (ending.kind) {
     case 'aborted':
       return null
@@ -84,7 +86,7 @@ export function evidenceOf(
       return mayRefuseUs(ending.status) ? { type: 'live_refused', at } : null
     case 'finished': {
       const tookMs = at - sentAt
-      if (work === 'generation') return { type: 'finished', at, streamed, tookMs, cold }
+      if (work === 'generation') return { type: 'finished', at, streamed, tookMs, cold, model }
       return work === null ? null : { type: 'work_done', at, work, tookMs }
     }
     case 'cut':
@@ -228,6 +230,13 @@ export function failedByTransport(error: unknown): Failed {
     sent: failure === 'reset' || failure === 'protocol',
     answer: null,
   }
+}
+
+/** Its upstream is not configured any more, or another server has its name now. */
+export function removed(upstream: string): Failed {
+  const detail = `${upstream} was taken out of the configuration.`
+  const code = 'no_eligible_upstream'
+  return { kind: 'failed', why: 'ours', code, detail, sent: true, answer: null }
 }
 
 /** It was silent for too long and another can have it. Our decision, so no evidence by itself. */

@@ -7,12 +7,20 @@ import type { ErrorCode } from '../errors/catalogue.ts'
 import { AnswerWriter } from './answer-writer.ts'
 import { answerHeaders, pendingHeaders } from './attempt-input.ts'
 import { ClientFlow, STALLED_MS } from './client-flow.ts'
-import { begin, follows, type Forward, noRoute, routeRequest, type Running } from './begin.ts'
+import {
+  begin,
+  follows,
+  type Forward,
+  isRenewed,
+  namesText,
+  noRoute,
+  routeRequest,
+  type Running,
+} from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
 import type { AttemptEnding, Failed, HeldAnswer } from './ending.ts'
 import { evidenceOf, SENT_MAX, stalled } from './ending.ts'
 import { type Blocked, startFor } from './hold.ts'
-import type { Lease } from './leases.ts'
 import { patienceLost, waitingOf } from './patience.ts'
 
 /**
@@ -94,6 +102,8 @@ export class Exchange {
           break
         case 'unknown_model':
           return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
+        case 'model_required':
+          return this.#fail(next.kind, namesText(store.current, next.known), 'model')
         case 'no_route':
           return this.#fail(...noRoute(store.current, this.#asked))
         case 'exhausted':
@@ -118,19 +128,20 @@ export class Exchange {
     const onFirstContent = (atMs: number): void => this.#firstContent(atMs)
     const to = { deps, asked: this.#asked, writer: this.#writer, onFirstContent }
     this.#running = begin(next, pool, to)
-    const { attempt, lease } = this.#running
-    const ending = await attempt.done
+    const running = this.#running
+    const ending = await running.attempt.done
     this.#running = null
-    lease.release()
-    return this.#afterAttempt(ending, lease)
+    running.lease.release()
+    return this.#afterAttempt(ending, running)
   }
 
-  #afterAttempt(ending: AttemptEnding, lease: Lease): Failed | null {
+  #afterAttempt(ending: AttemptEnding, { lease, means }: Running): Failed | null {
     const { sentAt: began, streamed, cold } = lease.item
     const at = this.#deps.clock.nowMs()
     // A client that read slowly must not teach how long answers take.
     const sentAt = began + lease.pausedMs(at)
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, cold, work: lease.work })
+    const about = { at, sentAt, streamed, cold, work: lease.work, model: means }
+    const evidence = evidenceOf(ending, about)
     if (evidence !== null) report(this.#deps, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
@@ -155,8 +166,9 @@ export class Exchange {
       case 'failed':
         if (ending.sent) this.#sent++
         this.#spent = this.#sent
-        // Nothing was sent and the table knows: it may be asked again when it is back.
-        if (ending.why === 'refused') this.#tried.pop()
+        // Nothing was sent and the table knows: it may be asked again when it is back. And what has its
+        // name now may be another server.
+        if (ending.why === 'refused' || isRenewed(this.#deps, lease)) this.#tried.pop()
         return ending
     }
   }
@@ -169,7 +181,9 @@ export class Exchange {
     const waiting = deps.holds.wait(why, arrivedAt, settings.holdMs)
     this.#stopWaiting = waiting.stop
     const code = await waiting.done
-    if (code !== null) this.#fail(code, reasonsText(deps.store.current, deps.clock.nowMs()))
+    if (code === null) return
+    const request = routeRequest(this.#asked, this.#tried)
+    this.#fail(code, reasonsText(deps.store.current, deps.clock.nowMs(), request))
   }
 
   /** Nobody else can have it: the upstream's own answer where there is one, else our error. */

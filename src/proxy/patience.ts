@@ -7,7 +7,7 @@ import { contextOf, type RoutingTable } from '../core/table.ts'
 import { routeRequest, type Running } from './begin.ts'
 import type { Flow } from './client-flow.ts'
 import type { Asked } from './deps.ts'
-import { type AttemptEnding, stalled } from './ending.ts'
+import { type AttemptEnding, removed, stalled } from './ending.ts'
 import type { Lease } from './leases.ts'
 
 /** A stream that says nothing for this long while its upstream goes on proving that it generates is
@@ -23,6 +23,8 @@ export interface Waiting {
   readonly lease: Pick<Lease, 'upstream' | 'epoch' | 'item'>
   /** Has content reached the client? */
   readonly committed: boolean
+  /** May the request be sent to another upstream? */
+  readonly replay: boolean
   /** Asked for only where it matters. */
   readonly request: () => RouteRequest
   /** For how long nothing has come that could go on to the client, ms; null: the client takes no
@@ -39,18 +41,20 @@ export function waitingOf(
   const judged = !flow.blocked && asked.lane.api !== null
   const stillMs = judged ? flow.stillMs : null
   const request = (): RouteRequest => routeRequest(asked, tried)
-  return { lease, committed: attempt.committed, request, stillMs }
+  const { replay } = asked.lane
+  return { lease, committed: attempt.committed, replay, request, stillMs }
 }
 
 /**
  * How a running attempt is to end because its upstream is silent; null: not at all. Before content
- * it moves on when another can have it, or when its upstream is proven wedged or gone. After content
+ * it moves on when another can have it, when its upstream is proven wedged or gone, or when that is
+ * not configured any more. After content
  * only that ends it, if this very stream is among the silent, or proof of the upstream that is much
  * younger than anything of this stream. Pure.
  */
 export function patienceLost(
   table: RoutingTable,
-  { lease, committed, request, stillMs }: Waiting,
+  { lease, committed, replay, request, stillMs }: Waiting,
   nowMs: number,
 ): AttemptEnding | null {
   const { upstream, epoch } = lease
@@ -62,6 +66,8 @@ export function patienceLost(
   const dead = stillMs !== null && proofAt !== null && proofAt - (nowMs - stillMs) >= DEAD_MS
   // Thousands of streams are looked at every 200 ms, and this is what comes of most looks.
   if (committed && !wedged && !gone && !dead) return null
+  // Nobody watches over it there any more. What has begun to answer goes on.
+  if (entry === null) return committed || !replay ? null : removed(upstream)
   const { item } = lease
   const asked = request()
   const { work = 'generation' } = asked

@@ -10,7 +10,7 @@ import { startFor } from './hold.ts'
 import type { Pool } from './pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
-const REQUEST = { model: null, tried: [], engines: enginesWith('realtime') }
+const REQUEST = { model: null, tried: [], engines: enginesWith('realtime'), exact: true }
 const NO_ROUTE = noRouteText('realtime', REALTIME_PATH)
 
 type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock'>
@@ -34,6 +34,7 @@ export function choose(
     case 'no_route':
       return { code: 'not_found' }
     case 'unknown_model':
+    case 'model_required':
     case 'exhausted':
       return { code: 'no_eligible_upstream' }
   }

@@ -15,6 +15,8 @@ const ESTABLISHED_EVENTS = 4
 export interface SinkInput {
   readonly deps: ProxyDeps
   readonly lease: Lease
+  /** The model that answers, by the name that the upstream knows; absent or null: it has none. */
+  readonly means?: string | null
   readonly writer: AnswerWriter
   /** Status and headers for the client, from the upstream's. */
   readonly headFor: (head: AnswerHead, length: number | null) => Record<string, string | string[]>
@@ -83,12 +85,13 @@ export class ClientSink implements AttemptSink {
   }
 
   #next(at: number): void {
-    const { deps, lease } = this.#in
+    const { deps, lease, means = null } = this.#in
     const gapMs = at - this.#lastAt
     deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
     if (lease.work !== 'generation') return
     if (at - this.#firstAt < ESTABLISHED_MS && this.#events < ESTABLISHED_EVENTS) return
     const longestMs = lease.progress(at, gapMs)
-    if (longestMs !== null) report(deps, lease, { type: 'progress', at, gapMs: longestMs })
+    if (longestMs === null) return
+    report(deps, lease, { type: 'progress', at, gapMs: longestMs, model: means })
   }
 }

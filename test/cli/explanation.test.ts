@@ -189,13 +189,15 @@ t.test('explain() lists the known names for one that nobody knows', async (t) =>
   world.tell('b', { type: 'models', at: world.now, models: [] })
   const { lines, document, text } = told(world, 'nonsense')
   t.equal(lines[0], 'A request for "nonsense" gets 404: no upstream knows the model.')
-  t.match(lines[1], /^Known: default, chosen, m0, .*, m17 and 4 more\.$/)
+  t.match(lines[1], /^Known: default, m0, chosen, m1, .*, m17 and 4 more\.$/)
   t.match(text, /-  a: eligible[^]*No candidate: it does not list the model\./)
   t.match(text, 'No candidate: it lists no model.')
   t.match(document, { served: false, decision: 'unknown_model', others: [{ upstream: 'a' }, {}] })
+  const embeds = models.map((id) => ({ ...plainModel(id), work: 'embedding' as const }))
+  world.tell('a', { type: 'models', at: world.now, models: embeds })
   t.match(
     told(world, 'default').text,
-    /it serves 22 models and none is chosen: set GENGATE_A_MODEL/,
+    'it has no model that such a request could mean: set GENGATE_A',
   )
   const silent = told(worldOf([{}, { model: 'm' }]).pass('b'), 'm')
   t.match(silent.text, /-  a: [^]*No candidate: it has not told its models yet\./)

@@ -145,6 +145,7 @@ t.test('the only upstream is given twice the time, and the client an end', async
       {
         lease: { upstream: 'a', epoch, item: waits },
         committed: false,
+        replay: true,
         request,
         stillMs: 0,
       },

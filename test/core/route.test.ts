@@ -212,13 +212,14 @@ t.test('a bare name goes to the Ollama that lists it as :latest', async (t) => {
     .pass('b')
   models(w, 'a', 'gemma:latest', 'qwen3:8b')
   models(w, 'b', 'big')
-  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:=')
-  t.equal(to(decide(w.table, ask('library/Gemma'), idle)), 'a:=', 'written as the client did')
+  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:gemma:latest', 'as it is listed')
+  t.equal(to(decide(w.table, ask('library/Gemma'), idle)), 'a:gemma:latest')
+  t.equal(to(decide(w.table, ask('gemma:latest'), idle)), 'a:=')
   t.equal(to(decide(w.table, ask('gemma:2b'), idle)), 'unknown_model')
   t.equal(to(decide(w.table, ask('big:latest'), idle)), 'unknown_model', 'vLLM has no tags')
 })
 
-t.test('a configured name is written only where the engine takes it for another', async (t) => {
+t.test('a configured name is written as the operator wrote it', async (t) => {
   const member = { upstream: 'a', model: 'gemma:latest' }
   const w = world({
     ...specs({ engine: 'ollama' }),
@@ -227,6 +228,6 @@ t.test('a configured name is written only where the engine takes it for another'
       { public: 'fast', members: [member] },
     ],
   }).pass('a')
-  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:=')
+  t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:gemma:latest')
   t.equal(to(decide(w.table, ask('fast'), idle)), 'a:gemma:latest')
 })

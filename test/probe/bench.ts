@@ -16,6 +16,8 @@ export class Bench {
   readonly clock = new VirtualClock()
   readonly wire = new FakeWire()
   readonly told: (readonly string[])[] = []
+  /** What it was said to have in memory, by round. */
+  readonly loaded: (readonly string[] | null)[] = []
   readonly listing: Listing
   sent = 0
   memory: Memory = NO_MEMORY
@@ -38,6 +40,8 @@ export class Bench {
       target: { url: 'http://127.0.0.1:1', apiKey: null, connectTimeoutMs: 1_000 },
       quirks: quirksOf(this.#engine),
       model: this.#model,
+      swaps: 'auto',
+      proven: [],
       maxTokens: 1,
       limitMs: 30_000,
       queryLimitMs: 1_000,
@@ -45,6 +49,7 @@ export class Bench {
       signal: new AbortController().signal,
       wire: this.wire,
       listing: this.listing,
+      onLoaded: (names) => this.loaded.push(names),
       onSent: () => this.sent++,
       onProgress: () => {},
     }

@@ -85,6 +85,7 @@ t.test(
       kind: 'forward',
       entry,
       model: null,
+      means: null,
       serves,
     })
     const failed = failedByStatus('suspect', answer(500)) as Failed

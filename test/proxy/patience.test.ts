@@ -19,7 +19,7 @@ t.test('patienceLost() keeps waiting for an upstream that serves', async (t) => 
   t.equal(
     patienceLost(
       world.table,
-      { lease: lease(world), committed: false, request, stillMs: 0 },
+      { lease: lease(world), committed: false, replay: true, request, stillMs: 0 },
       99_999,
     ),
     null,
@@ -30,7 +30,7 @@ t.test('patienceLost() gives up an attempt without content at a proven wedge', a
   const world = wedged()
   const ending = patienceLost(
     world.table,
-    { lease: lease(world), committed: false, request, stillMs: 0 },
+    { lease: lease(world), committed: false, replay: true, request, stillMs: 0 },
     8_000,
   )
   t.match(ending, { kind: 'failed', why: 'ours', code: 'upstream_stalled' })
@@ -41,7 +41,7 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
   const at = (contentAt: number) =>
     patienceLost(
       world.table,
-      { lease: lease(world, { contentAt }), committed: true, request, stillMs: 0 },
+      { lease: lease(world, { contentAt }), committed: true, replay: true, request, stillMs: 0 },
       8_000,
     )
   t.match(at(100), { kind: 'cut', code: 'upstream_stalled' })
@@ -49,6 +49,7 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
   const unread = {
     lease: lease(world, { contentAt: 100 }),
     committed: true,
+    replay: true,
     request,
     stillMs: null,
   }
@@ -59,7 +60,11 @@ t.test('patienceLost() never judges by a verdict about another server', async (t
   const world = wedged()
   const old = { ...lease(world), epoch: -1 }
   t.equal(
-    patienceLost(world.table, { lease: old, committed: true, request, stillMs: 0 }, 99_999),
+    patienceLost(
+      world.table,
+      { lease: old, committed: true, replay: true, request, stillMs: 0 },
+      99_999,
+    ),
     null,
   )
 })
@@ -69,7 +74,7 @@ t.test(
   async (t) => {
     const world = new World().pass('a').at(700_000).pass('a')
     const at = (stillMs: number | null, committed = true, over = lease(world, { contentAt: 1 })) =>
-      patienceLost(world.table, { lease: over, committed, request, stillMs }, 700_000)
+      patienceLost(world.table, { lease: over, committed, replay: true, request, stillMs }, 700_000)
     t.match(at(600_000), { kind: 'cut', code: 'upstream_stalled' })
     t.equal(at(599_999), null, 'the proof is not much younger')
     t.equal(at(null), null, 'the client takes no more, or nobody judges')
@@ -80,6 +85,7 @@ t.test(
     const only = {
       lease: lease(alone, { contentAt: 1 }),
       committed: true,
+      replay: true,
       request,
       stillMs: 700_000,
     }
@@ -92,7 +98,11 @@ t.test('patienceLost() ends what is silent where nobody listens any more', async
   world.tell('a', { type: 'live_failure', at: 1_000, failure: 'refused' }).at(20_000)
   if (world.reason('a') !== 'refused') throw new Error(world.reason('a'))
   const lost = (over: object, committed: boolean, stillMs: number | null = 0) =>
-    patienceLost(world.table, { lease: lease(world, over), committed, request, stillMs }, 20_000)
+    patienceLost(
+      world.table,
+      { lease: lease(world, over), committed, replay: true, request, stillMs },
+      20_000,
+    )
   t.match(lost({ contentAt: 1_000 }, true), { kind: 'cut', code: 'upstream_stalled' })
   t.equal(lost({ contentAt: 1_000 }, true, null), null, 'the client takes no more')
   t.equal(lost({ contentAt: 17_000 }, true), null, 'a stream may outlive its listener')

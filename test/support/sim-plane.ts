@@ -1,6 +1,5 @@
 import type { FlightItem } from '../../src/core/evidence.ts'
 import { decide, mayAbandon, type RouteDecision } from '../../src/core/route.ts'
-import type { Entry } from '../../src/core/table.ts'
 import type { AnswerWriter } from '../../src/proxy/answer-writer.ts'
 import { type ProxyDeps, report } from '../../src/proxy/deps.ts'
 import {
@@ -129,6 +128,7 @@ export class SimExchange {
           last = await this.#try(next)
           break
         case 'unknown_model':
+        case 'model_required':
         case 'no_route':
         case 'exhausted':
           return this.#finish('failed', next.kind)
@@ -149,12 +149,19 @@ export class SimExchange {
     ears.onForward(next, [...this.#tried], this.#request)
     this.#tried.push(name)
     const lease = proxy.leases.take(name, next.entry.epoch, this.#item(next))
-    const ending = await this.#attempt(next.entry, lease)
+    const ending = await this.#attempt(next, lease)
     this.#running = null
     lease.release()
     const at = proxy.clock.nowMs()
     const { sentAt, streamed, cold } = lease.item
-    const evidence = evidenceOf(ending, { at, sentAt, streamed, cold, work: lease.work })
+    const evidence = evidenceOf(ending, {
+      at,
+      sentAt,
+      streamed,
+      cold,
+      work: lease.work,
+      model: next.means,
+    })
     if (evidence !== null) report(proxy, lease, evidence)
     switch (ending.kind) {
       case 'aborted':
@@ -171,11 +178,12 @@ export class SimExchange {
     }
   }
 
-  #attempt({ spec }: Entry, lease: Lease): Promise<AttemptEnding> {
+  #attempt({ entry: { spec }, means }: Forward, lease: Lease): Promise<AttemptEnding> {
     const { proxy, engineAt } = this.#deps
     const sink = new ClientSink({
       deps: proxy,
       lease,
+      means,
       // The sink writes through it; what is only measured here never is.
       writer: null as unknown as AnswerWriter,
       headFor: () => ({}),
