@@ -9,7 +9,7 @@ prove(aiOpenAi)
 const ask = { model: 'default', retries: 2 }
 
 test(`${name}: its default works where the engine has /v1/responses`, async (t) => {
-  const { baseURL, upstream } = await stage(t, {}, { GENGATE_A_ENGINE: 'vllm' })
+  const { baseURL, upstream, gate } = await stage(t, {}, { GENGATE_A_ENGINE: 'vllm' })
   assert.equal(await byDefault.chat({ ...ask, baseURL }), TEXT)
   assert.equal((await byDefault.stream({ ...ask, baseURL })).text, TEXT)
   assert.equal(upstream.generations.at(-1)?.url, '/v1/responses')
@@ -18,6 +18,7 @@ test(`${name}: its default works where the engine has /v1/responses`, async (t) 
     const failure = await failureOf(byDefault.stream({ ...ask, baseURL }))
     assert.equal(byDefault.codeOf(failure), 'upstream_truncated', how)
     upstream.ok()
+    await gate.untilReason('a', 'ok')
   }
 })
 
