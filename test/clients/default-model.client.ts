@@ -3,15 +3,18 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { fakeOllama } from '../support/fake-engines.ts'
+import { startGate } from '../support/start-gate.ts'
 import { aiCompatible } from './ai-sdk-compatible.ts'
 import { aiOpenAi } from './ai-sdk-openai.ts'
 import { langchain } from './langchain.ts'
 import { openaiNode } from './openai-node.ts'
 import { openaiPython } from './openai-python.ts'
-import { failureOf, type Stage, stage, TEXT } from './stage.ts'
+import { failureOf, type Stage, stage, teardownOf, TEXT } from './stage.ts'
 
 // Goal: whoever names no model is served, by each client as far as it lets its user leave it out.
-// Method: the real clients, and curl as README.md has it.
+// Method: the real clients, and curl as README.md has it, over one model, and over an Ollama with two chat
+// models and one for embeddings.
 
 type Chat = (baseURL: string) => Promise<string>
 type World = Pick<Stage, 'baseURL' | 'upstream'>
@@ -33,9 +36,11 @@ const WAYS: readonly (readonly [name: string, chat: Chat])[] = [
   ["curl: README.md's own words", readmeCurl],
 ]
 
-/** What is behind the gate, and what a request without a name means there. */
+/** What is behind the gate, and what a request without a name means there: of several, none in memory, the
+ *  smallest that generates. */
 const WORLDS: readonly (readonly [string, (t: TestContext) => Promise<World>, meant: string])[] = [
   ['one model', stage, 'm'],
+  ['an Ollama with several', ollama, 'gemma3:270m'],
 ]
 
 for (const [world, set, meant] of WORLDS) {
@@ -61,6 +66,25 @@ for (const [world, set, meant] of WORLDS) {
     }
     assert.equal(upstream.generations.length, before)
   })
+}
+
+async function ollama(t: TestContext): Promise<World> {
+  const ends = teardownOf(t)
+  const upstream = await fakeOllama(
+    ends,
+    [
+      { name: 'nomic-embed-text:latest', bytes: 100 },
+      { name: 'qwen2.5:0.5b', bytes: 3_000 },
+      { name: 'gemma3:270m', bytes: 2_000 },
+    ],
+    { tokens: 5, gapMs: 10 },
+  )
+  const gate = await startGate(ends, { GENGATE_UPSTREAMS: `ollama=${upstream.url}` })
+  for (let listed = ''; !listed.includes('gemma3:270m');) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    listed = await (await fetch(`${gate.url}/v1/models`)).text()
+  }
+  return { upstream, baseURL: `${gate.url}/v1` }
 }
 
 function modelIn(body: string): unknown {
