@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createGate } from './cli/create-gate.ts'
 import { type CliIo, EXIT } from './cli/io.ts'
 import { run } from './cli/run.ts'
-import { systemClock } from './runtime/clock.ts'
+import { ifStillAlive, systemClock } from './runtime/clock.ts'
 
 /** Where the program meets its process: streams, signals, exit code. Nothing is decided here. */
 function main(): void {
@@ -42,16 +42,18 @@ function main(): void {
     exit: (code) => process.exit(code),
   })
   ended.then(
-    (code) => {
-      process.exitCode = code
-      // Lines that nobody reads would keep a gate that has ended alive.
-      if (serves) setTimeout(() => process.exit(), LAST_LINES_MS).unref()
-    },
+    (code) => endWith(code, serves),
     (error: unknown) => {
       console.error(error)
       process.exit(EXIT.failed)
     },
   )
+}
+
+/** Lines that nobody reads would keep a gate that has ended alive. */
+function endWith(code: number, served: boolean): void {
+  process.exitCode = code
+  if (served) ifStillAlive(LAST_LINES_MS, () => process.exit())
 }
 
 /** After a gate has ended, its last lines have so long to be read, ms. */

@@ -20,6 +20,11 @@ export const systemClock: Clock = {
   },
 }
 
+/** Runs `task` after `delayMs` if the process still lives then. Keeps nothing alive by itself. */
+export function ifStillAlive(delayMs: number, task: () => void): void {
+  setTimeout(task, delayMs).unref()
+}
+
 /** Resolves after `delayMs`, or at once when the signal aborts. Never rejects. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

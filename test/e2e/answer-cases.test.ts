@@ -237,12 +237,16 @@ t.test('two prompts of which one never ends are no whole answer', async (t) => {
   t.equal(end.error?.code, 'upstream_truncated')
 })
 
+function choice(delta: object): string {
+  return chunk(
+    `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: null }] })}\n\n`,
+  )
+}
+
 t.test('images are content, also more than a megabyte of them', async (t) => {
   let bytes = caseBytes('stream-images')
   const { gate, b } = await pair(t, (socket) => void socket.write(bytes))
   t.ok((await readStream(await chat(gate, { stream: true }))).done)
-  const choice = (delta: object): string =>
-    chunk(`data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: null }] })}\n\n`)
   const image = { images: [{ url: 'A'.repeat(300_000) }] }
   const images = Array.from({ length: 5 }, () => choice(image)).join('')
   bytes = Buffer.from(SSE_HEAD + images + SSE_END)
