@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import type { EngineKind } from '../core/upstream.ts'
 import { clientTarget, leadsTo } from './client-url.ts'
 
 /** One thing that `doctor` looked at. */
@@ -91,6 +92,10 @@ export interface UpstreamLook {
   readonly status: number
   readonly errorCode: string | null
   readonly models: readonly string[] | null
+  /** Does it list several models that chat, and nothing says which one a nameless request means? */
+  readonly undecided: boolean
+  /** The engine that it is by its own words, where another one is configured. */
+  readonly answersAs: EngineKind | null
   /** Is it an engine that the gate starts (`_RUN`)? */
   readonly run: boolean
   /** Does its address lead back to this gate, or does a gengate answer there? */
@@ -129,6 +134,20 @@ export function upstreamCheck(look: UpstreamLook): Check {
       level: 'warn',
       what: `${who} answers /v1/models with status ${look.status} and no list`,
       todo: `check ${prefix}_URL; the probe decides (gengate probe ${look.name})`,
+    }
+  }
+  if (look.answersAs !== null) {
+    return {
+      level: 'warn',
+      what: `${who} answers as ${look.answersAs} does, and is configured as another engine`,
+      todo: `set ${prefix}_ENGINE=${look.answersAs}`,
+    }
+  }
+  if (look.undecided) {
+    return {
+      level: 'warn',
+      what: `${who} lists ${look.models.length} models, and none is chosen`,
+      todo: `name one in each request, or set ${prefix}_MODEL; docs/engines.md says what fits which server`,
     }
   }
   const listed = look.models.length === 1 ? '1 model' : `${look.models.length} models`

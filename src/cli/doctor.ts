@@ -2,7 +2,8 @@ import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:net'
 import type { Config } from '../config/config.ts'
 import { printIssue } from '../config/print.ts'
-import { idsOf } from '../core/listed-model.ts'
+import { generates, idsOf, type ListedModel } from '../core/listed-model.ts'
+import { engineByOwner } from '../engines/index.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { codeOf } from '../errors/transport.ts'
 import { ask, succeeded } from './ask.ts'
@@ -134,21 +135,32 @@ function tryBind(host: string, port: number): Promise<string | null> {
 }
 
 async function look(
-  { spec: { name, url }, apiKey, run }: Config['upstreams'][number],
+  { spec, apiKey, run }: Config['upstreams'][number],
   { config, io }: { readonly config: Config; readonly io: CliIo },
 ): Promise<UpstreamLook> {
+  const { name, url, engine } = spec
   const { clock } = io
   const reply = await ask(url, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
   const own = leadsTo(url, config.host, config.port)
+  const listed = succeeded(reply) ? listedModels(reply.body) : null
+  const chats = (listed ?? []).filter(generates)
+  const plain = engine === 'openai' && spec.model === null && spec.swaps === 'auto'
   return {
     name,
     url,
     status: reply.status,
     errorCode: reply.errorCode,
-    models: idsOf(succeeded(reply) ? listedModels(reply.body) : null),
+    models: idsOf(listed),
+    undecided: plain && chats.length > 1 && ownerOf(listed) !== 'gengate',
+    answersAs: engineByOwner(engine, ownerOf(listed)),
     run: run !== null,
     loops: own && (reply.errorCode !== null || (await identify(url, clock)).kind === 'gengate'),
   }
+}
+
+/** `owned_by` of the first model listed. */
+function ownerOf(listed: readonly ListedModel[] | null): unknown {
+  return listed?.[0]?.fields['owned_by']
 }
 
 /** Can the embedded engine's package be found from here? It is not loaded: that takes a while. */

@@ -31,6 +31,21 @@ export function quirksOf(kind: EngineKind): Quirks {
   return ENGINES[kind]
 }
 
+/** What these engines write as `owned_by` into `/v1/models`; LM Studio's word is its default. */
+const OWNERS: ReadonlyMap<unknown, EngineKind> = new Map([
+  ['llama-swap', 'llamaswap'],
+  ['llamacpp', 'llamacpp'],
+  ['library', 'ollama'],
+  ['organization_owner', 'lmstudio'],
+])
+
+/** The engine that a server is by the owner of its models, if that is not the one that is configured;
+ *  null: nothing speaks against it. Pure. */
+export function engineByOwner(configured: EngineKind, owner: unknown): EngineKind | null {
+  const engine = OWNERS.get(owner) ?? configured
+  return engine === configured ? null : engine
+}
+
 /** The engine kinds that have this route. */
 export function enginesWith(route: RouteName): ReadonlySet<EngineKind> {
   return BY_ROUTE.get(route) ?? new Set()

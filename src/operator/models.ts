@@ -1,7 +1,6 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
 import { listedAs } from '../core/model-name.ts'
 import {
-  chosenModel,
   DEFAULT_MODEL,
   isChosen,
   knownModels,
@@ -81,8 +80,8 @@ function isAnotherName(
 function modelObject(table: RoutingTable, id: string, context: ModelsContext): ModelObject {
   const member = memberOf(table, id)
   const { entry } = member ?? {}
-  const named = member?.model ?? (id === DEFAULT_MODEL && entry ? chosenModel(entry) : id)
-  const listed = entry && listedAs(entry.spec.engine, entry.facts.models, named ?? id)
+  const means = member?.means ?? id
+  const listed = entry && listedAs(entry.spec.engine, entry.facts.models, means)
   const { created, owned_by: owner, ...fields } = listed?.fields ?? {}
   const isOurs = table.config.models !== null || id === DEFAULT_MODEL
   return {

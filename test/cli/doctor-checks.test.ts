@@ -19,6 +19,8 @@ const look: UpstreamLook = {
   status: 200,
   errorCode: null,
   models: ['tiny'],
+  undecided: false,
+  answersAs: null,
   run: false,
   loops: false,
 }
@@ -47,6 +49,14 @@ t.test('each check says ok, warns or fails, and then says what to do', async (t)
     [proxyCheck({ ALL_PROXY: 'p', NO_PROXY: '*' }), /^ok/],
     [proxyCheck({ ALL_PROXY: 'p', NO_PROXY: 'localhost' }), /^warn/],
     [upstreamCheck(look), /^ok {4}vllm_cpu at .* lists 1 model$/],
+    [
+      upstreamCheck({ ...look, models: ['a', 'b'], undecided: true }),
+      /^warn .*lists 2 models, and none is chosen — name one .* GENGATE_VLLM_CPU_MODEL/,
+    ],
+    [
+      upstreamCheck({ ...look, answersAs: 'llamaswap' }),
+      /^warn .*answers as llamaswap does.* — set GENGATE_VLLM_CPU_ENGINE=llamaswap$/,
+    ],
     [upstreamCheck({ ...look, models: [] }), /^ok .*lists 0 models/],
     [upstreamCheck({ ...look, loops: true }), /^fail .*is this gate itself.*_VLLM_CPU_URL/],
     [

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
+import { fakeLlamaSwap, fakeLocalAi } from '../support/fake-engines.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { runCli } from '../support/run-cli.ts'
 
@@ -147,4 +148,18 @@ t.test('serve on a port that another gate holds says so and exits 1', async (t) 
   t.equal(second.code, 1)
   t.match(second.err, /gengate/)
   t.match(second.err, /GENGATE_PORT/)
+})
+
+t.test('doctor says what to set for servers that list many models', async (t) => {
+  const [swap, local] = [await fakeLlamaSwap(t, ['m1', 'm2']), await fakeLocalAi(t)]
+  const { out } = await runCli(['doctor'], {
+    GENGATE_PORT: String(await freePort()),
+    GENGATE_UPSTREAMS: 'swap,local',
+    GENGATE_SWAP_URL: swap.url,
+    GENGATE_SWAP_ENGINE: 'openai',
+    GENGATE_LOCAL_URL: local.url,
+    GENGATE_LOCAL_ENGINE: 'openai',
+  })
+  t.match(out, /swap at .* answers as llamaswap does.* set GENGATE_SWAP_ENGINE=llamaswap/)
+  t.match(out, /local at .* lists 6 models, and none is chosen .* GENGATE_LOCAL_MODEL/)
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ENGINE_KINDS } from '../../src/core/upstream.ts'
 import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
-import { ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
+import { engineByOwner, ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
 
@@ -135,4 +135,13 @@ t.test('llama-swap says in words of its own that it does not know a model', asyn
   t.ok(isUnknownModel(400, { error: 'could not find real modelID for x' }))
   t.notOk(isUnknownModel(502, words))
   t.notOk(isUnknownModel(400, { error: "missing or invalid 'model' key" }))
+})
+
+t.test('a server is known by the owner of its models', async (t) => {
+  t.equal(engineByOwner('openai', 'llama-swap'), 'llamaswap')
+  t.equal(engineByOwner('vllm', 'organization_owner'), 'lmstudio')
+  t.equal(engineByOwner('ollama', 'library'), null)
+  for (const owner of ['me', 'constructor', undefined, 7]) {
+    t.equal(engineByOwner('openai', owner), null)
+  }
 })

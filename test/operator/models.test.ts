@@ -12,6 +12,9 @@ const model = (id: string, owner: string) => ({
   owned_by: owner,
 })
 const toy = 'gengate/toy'
+const sized = (id: string, sizeBytes: number) => {
+  return { ...plainModel(id), sizeBytes, fields: { context_length: sizeBytes } }
+}
 
 const world = (): World =>
   new World(
@@ -125,4 +128,15 @@ t.test('modelAnswer() takes a name that the engine takes for one that it lists',
   t.equal(modelAnswer(two.table, 'gemma:2b', context).status, 404)
   two.tell('a', { type: 'probe_ended', at: 0, outcome: refused })
   t.equal(modelAnswer(two.table, 'library/gemma', context).status, 503, 'known, not servable now')
+})
+
+t.test('default has the fields of the model that is meant among several', async (t) => {
+  const one = new World(tableConfig({ specs: [spec({ name: 'a', engine: 'ollama' })] })).pass('a')
+  one.tell('a', { type: 'models', at: 0, models: [sized('big', 9_000), sized('small', 4_000)] })
+  const { body } = modelsAnswer(one.table, context)
+  t.match(JSON.parse(body).data, [
+    { id: 'default', owned_by: 'gengate', context_length: 4_000 },
+    { id: 'big', owned_by: 'ollama', context_length: 9_000 },
+    { id: 'small' },
+  ])
 })
