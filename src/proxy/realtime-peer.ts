@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Clock } from '../runtime/clock.ts'
 
 /** One side of a proxied WebSocket: what is used of `ws`, which brings no types. */
@@ -14,6 +15,34 @@ export interface Peer extends EventEmitter {
   terminate(): void
   pause(): void
   resume(): void
+  send(data: Buffer, options: { readonly binary: boolean }): void
+  ping(data: Buffer): void
+  pong(data: Buffer): void
+}
+
+/** Hands on all that one side says but its end. */
+export function relay(from: Peer, to: Peer): void {
+  from.on('message', (data: Buffer, binary: boolean) => to.send(data, { binary }))
+  from.on('ping', (data: Buffer) => to.ping(data))
+  from.on('pong', (data: Buffer) => to.pong(data))
+}
+
+/**
+ * Calls `onGone` when a client leaves that waits for its 101. Its connection is read for that, as far
+ * as its buffer goes, and what came stays in there. The returned function stops it.
+ */
+export function watchWaiting(socket: Duplex, onGone: () => void): () => void {
+  const look = (): void => void socket.read(0)
+  const gone = (): void => {
+    stop()
+    socket.destroy()
+    onGone()
+  }
+  const stop = (): void => {
+    socket.off('readable', look).off('end', gone).off('close', gone)
+  }
+  socket.on('readable', look).on('end', gone).on('close', gone)
+  return stop
 }
 
 /** Bytes that may wait for a slow reader before the other side is not read any more. */

@@ -1,10 +1,12 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { Answer } from '../errors/answer.ts'
 import type { ProxyDeps } from './deps.ts'
 import { asksForSocket, REALTIME_PATH } from './guard-upgrade.ts'
 import { requestHeaders, viaOf } from './headers.ts'
-import { choose, refusalOf } from './realtime-choice.ts'
+import type { Pool } from './pools.ts'
+import { refusalOf } from './realtime-choice.ts'
 import type { Peer } from './realtime-peer.ts'
 import { RealtimeSession } from './realtime-session.ts'
 
@@ -25,22 +27,36 @@ const CLOSING_MS_MAX = 2_000
 
 /** The library's own server of WebSockets, as far as it is used here. */
 interface SocketServer {
-  readonly clients: Iterable<Peer>
+  readonly options: { readonly WebSocket: PeerClass }
   on(event: 'headers', listener: (lines: string[], request: IncomingMessage) => void): unknown
+  handleUpgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    done: (source: Peer) => void,
+  ): void
+}
+
+type PeerClass = new (url: string, protocols: readonly string[], options: object) => Peer
+
+/** A connection that Node has let go of. */
+interface Raw {
+  readonly socket: Duplex
+  readonly head: Buffer
 }
 
 /**
  * WebSockets on `/v1/realtime`, by `@fastify/http-proxy`: the one part of it that is used, and the
  * only file that imports it. Its defaults are made for other traffic, so each one is said and each
- * trap has its cure here or in `realtime-session.ts`. It answers 101 before the upstream has
- * agreed: what can be known before is known by `refusal`, the rest is a close code.
+ * trap has its cure here or in `realtime-session.ts`. It routes upgrades and brings `ws`; it would
+ * answer 101 before the upstream has agreed, so its own handler is never reached by them.
  */
 export class Realtime {
   readonly #deps: RealtimeDeps
   /** By Node's own request. */
   readonly #sessions = new Map<object, RealtimeSession>()
+  readonly #raw = new WeakMap<object, Raw>()
   #server: SocketServer | null = null
-  #opening: RealtimeSession | null = null
   #closing = false
 
   constructor(deps: RealtimeDeps) {
@@ -54,11 +70,14 @@ export class Realtime {
 
   /** Has this request's connection become a socket? */
   took(request: object): boolean {
-    return this.#sessions.get(request)?.attached === true
+    return this.#sessions.has(request)
   }
 
   /** Adds the route and the listener for upgrades. Requests that are none go to `plain`. */
   register(app: App, plain: Plain): void {
+    app.server.prependListener('upgrade', (request: IncomingMessage, socket, head: Buffer) => {
+      this.#raw.set(request, { socket, head })
+    })
     app.register(httpProxy, this.#options(plain))
   }
 
@@ -75,39 +94,56 @@ export class Realtime {
     for (const session of this.#sessions.values()) session.cut()
   }
 
-  /** Begins the session of an upgraded request; throws where `refusal` would have refused. */
-  #begin(request: IncomingMessage, requestId: string): void {
-    const choice = choose(this.#deps)
-    if ('code' in choice) throw new Error(`no upstream for a socket: ${choice.code}`)
-    const { entry, pool } = choice
-    const about = { requestId, upstream: entry.spec.name, epoch: entry.epoch, request, pool }
-    const session = new RealtimeSession(this.#deps, about)
+  /** Takes the connection of an upgraded request over. */
+  #begin(asking: Asking, { socket, head }: Raw, reply: Reply): void {
+    const { raw: request, id: requestId, headers } = asking
+    const server = this.#serverOf(reply)
+    const offered = protocolOf(headers['sec-websocket-protocol'])
+    const session = new RealtimeSession(this.#deps, {
+      requestId,
+      request,
+      socket,
+      open: (pool, began) => {
+        const side = new server.options.WebSocket(
+          pool.target.url.replace(/^http/, 'ws'),
+          offered === null ? [] : [offered],
+          {
+            ...TO_UPSTREAM,
+            headers: this.#headers(asking, pool),
+            finishRequest: (asked: ClientRequest) => {
+              // As the client wrote it, below the upstream's own base path.
+              const { pathname } = new URL(pool.target.url)
+              asked.path = `${pathname.replace(/\/$/, '')}${request.url ?? ''}`
+              began(asked)
+              asked.end()
+            },
+          },
+        )
+        // Engines ignore subprotocols (vLLM), which the library takes for a fault; browsers want the
+        // answer to theirs.
+        side.once('upgrade', (answer: IncomingMessage) => {
+          if (offered !== null) answer.headers['sec-websocket-protocol'] ??= offered
+        })
+        return side
+      },
+      accept: (done) => server.handleUpgrade(request, socket, head, done),
+      refuse: ({ status, headers: said, body }) => {
+        reply.raw.writeHead(status, { ...said, connection: 'close' }).end(body)
+      },
+    })
     this.#sessions.set(request, session)
     session.onEnded(() => this.#sessions.delete(request))
+    session.start()
   }
 
-  #sessionOf(request: object): RealtimeSession {
-    const session = this.#sessions.get(request)
-    if (session === undefined) throw new Error('a socket without a session')
-    return session
-  }
-
-  #watch(reply: object): void {
-    if (this.#server !== null) return
+  #serverOf(reply: Reply): SocketServer {
+    if (this.#server !== null) return this.#server
     const server = serverOf(reply)
-    server.on('headers', (lines, request) => lines.push(...this.#sessionOf(request).headers()))
+    server.on('headers', (lines, request) => {
+      lines.push(...(this.#sessions.get(request)?.headers() ?? []))
+    })
     this.#server = server
-  }
-
-  /** The library has made the client's socket and is about to open the upstream's. */
-  #attach(request: ClientRequest, target: Peer): void {
-    const session = this.#opening
-    this.#opening = null
-    // The one that was added last: all of this is one turn.
-    const source = [...(this.#server?.clients ?? [])].at(-1)
-    if (session === null || source === undefined) throw new Error('a socket without a client')
-    session.attach(source, target, request)
-    request.end()
+    return server
   }
 
   #options(plain: Plain): Options {
@@ -127,59 +163,45 @@ export class Realtime {
       upstream: '',
       rewritePrefix: REALTIME_PATH,
       internalRewriteLocationHeader: false,
-      replyOptions: {
-        getUpstream: (request) => this.#sessions.get(request.raw)?.origin ?? '',
-      },
       preHandler: (request, reply, done) => {
+        const raw = this.#raw.get(request.raw)
         // Plain requests come by here, too. Who asked for a socket and got none does not.
-        if (!asksForSocket(request.headers)) return done()
-        try {
-          this.#begin(request.raw, request.id)
-          this.#watch(reply)
-          done()
-        } catch (error) {
-          done(error instanceof Error ? error : new Error(String(error)))
-        }
+        if (raw === undefined || !asksForSocket(request.headers)) return done()
+        reply.hijack()
+        this.#begin(request, raw, reply)
       },
       websocket: true,
       wsServerOptions: {
         ...BOTH,
-        // The library lists its sockets, and ours is found there.
         clientTracking: true,
-        // The first that the client offers, unless it is a key (openai-node in browsers).
-        handleProtocols: (offered: Set<string>) =>
-          [...offered].find((name) => !name.startsWith('openai-insecure-api-key.')) ?? false,
-      },
-      wsClientOptions: {
-        ...BOTH,
-        // Only what every request may bring; by default the client's cookies go on.
-        rewriteRequestHeaders: (_headers: unknown, request: Asking) => this.#headers(request),
-        finishRequest: (request: ClientRequest, target: Peer) => this.#attach(request, target),
-        // Redirects are never followed: a key could go elsewhere.
-        followRedirects: false,
-        // Both phases of the handshake are timed by the session.
-        handshakeTimeout: undefined,
-        protocolVersion: 13,
-        maxHeaderSize: 64 * 1024,
-        insecureHTTPParser: false,
-        rejectUnauthorized: true,
-        // `localhost` may be ::1 or 127.0.0.1: try both.
-        autoSelectFamily: true,
-        autoSelectFamilyAttemptTimeout: 250,
+        handleProtocols: (names: Set<string>) => firstOf([...names]) ?? false,
       },
     }
   }
 
-  #headers(request: Asking): Record<string, string> {
-    const session = this.#sessionOf(request.raw)
-    this.#opening = session
+  /** Only what every request may bring; the library would send the client's cookies. */
+  #headers(request: Asking, { target }: Pool): Record<string, string> {
     return requestHeaders(request.headers, {
       requestId: request.id,
-      authorization: session.authorization,
+      authorization: target.authorization,
       via: viaOf(request.headers.via, this.#deps.instanceId).value,
       hasBody: false,
     })
   }
+}
+
+/** The subprotocol to agree to: the first that the client offers, unless it is a key (openai-node in
+ *  browsers). */
+function firstOf(names: readonly string[]): string | null {
+  return names.find((name) => !name.startsWith('openai-insecure-api-key.')) ?? null
+}
+
+function protocolOf(offered: string | undefined): string | null {
+  return offered === undefined ? null : firstOf(offered.split(',').map((name) => name.trim()))
+}
+
+interface Reply {
+  readonly raw: ServerResponse
 }
 
 interface Asking {
@@ -206,6 +228,22 @@ const BOTH = {
   maxBufferedChunks: 256 * 1024,
 }
 
+/** What is said to it on the way to an upstream. */
+const TO_UPSTREAM = {
+  ...BOTH,
+  // Redirects are never followed: a key could go elsewhere.
+  followRedirects: false,
+  // Both phases of the handshake are timed by the session.
+  handshakeTimeout: undefined,
+  protocolVersion: 13,
+  maxHeaderSize: 64 * 1024,
+  insecureHTTPParser: false,
+  rejectUnauthorized: true,
+  // `localhost` may be ::1 or 127.0.0.1: try both.
+  autoSelectFamily: true,
+  autoSelectFamilyAttemptTimeout: 250,
+}
+
 /** `reply.wsProxy` is not in the library's documentation; its version is pinned. */
 function serverOf(reply: object): SocketServer {
   const proxy: unknown = 'wsProxy' in reply ? reply.wsProxy : null
@@ -216,5 +254,5 @@ function serverOf(reply: object): SocketServer {
 }
 
 function isServer(value: unknown): value is SocketServer {
-  return typeof value === 'object' && value !== null && 'clients' in value && 'on' in value
+  return typeof value === 'object' && value !== null && 'handleUpgrade' in value && 'on' in value
 }

@@ -16,7 +16,7 @@ import { TableStore } from '../../src/state/table-store.ts'
 import { spec, tableConfig } from '../support/world.ts'
 
 /** A WebSocket of the very library that the plugin brings; it has no types. */
-export interface Ws extends Peer {
+export interface Ws extends Omit<Peer, 'send' | 'ping'> {
   send(data: string | Buffer, options?: { binary?: boolean }): void
   ping(data?: string): void
 }
@@ -59,6 +59,19 @@ export async function echoUpstream(t: Test, options: object = {}, echo = true): 
   })
   await once(server as never, 'listening')
   return { url: `http://127.0.0.1:${server.address().port}`, server, sockets, requests }
+}
+
+/** An upstream that takes handshakes and agrees when it is told to. */
+export async function hesitant(
+  t: Test,
+): Promise<{ url: string; agree: (() => void)[]; echo: Echo }> {
+  const agree: (() => void)[] = []
+  const echo = await echoUpstream(t, {
+    verifyClient: (_info: unknown, answer: (ok: boolean) => void) => {
+      agree.push(() => answer(true))
+    },
+  })
+  return { url: echo.url, agree, echo }
 }
 
 /** Where a raw TCP or HTTP server listens; it ends with `t`. */
