@@ -31,6 +31,8 @@ const BY_CODE: Readonly<Record<string, TransportFailure>> = {
   // Also for a head with two lengths, or with a length and chunks.
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
   UND_ERR_RES_EXCEEDED_MAX_SIZE: 'protocol',
+  // Ours: see `exchange` of probe/wire.ts.
+  ERR_CONTENT_ENCODING: 'protocol',
 }
 
 /** Classifies by `code`, never by message. Anything unknown counts as a broken connection. */

@@ -1,6 +1,7 @@
 import { Client } from 'undici'
 import { Gather } from '../core/gather.ts'
 import { codeOf } from '../errors/transport.ts'
+import { codingOf, decoded } from '../runtime/coding.ts'
 
 /** The server at the other end of one probe, and how to reach it. */
 export interface Target {
@@ -94,6 +95,7 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
     let phase: Phase = 'connect'
     let status: number | null = null
     let contentType = ''
+    let coding: ReturnType<typeof codingOf> = null
     const body = new Gather()
     const settle = (answer: WireAnswer): void => {
       signal.removeEventListener('abort', abort)
@@ -122,12 +124,15 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
           status = statusCode
           // One that is sent twice counts once.
           contentType = [headers['content-type'] ?? ''].flat()[0]?.toLowerCase() ?? ''
+          coding = codingOf(headers['content-encoding'])
         },
         onResponseData(_controller, chunk) {
           body.push(chunk)
         },
         onResponseEnd() {
-          settle({ kind: 'answer', status: status ?? 0, contentType, body: body.take() })
+          const plain = plainOf(body.take(), coding)
+          if (plain === null) settle(broken('ERR_CONTENT_ENCODING', phase, status))
+          else settle({ kind: 'answer', status: status ?? 0, contentType, body: plain })
         },
         onResponseError(_controller, error) {
           settle(broken(nameOf(error), phase, status))
@@ -135,6 +140,12 @@ function send(client: Client, request: WireRequest, base: URL): Promise<WireAnsw
       },
     )
   })
+}
+
+/** Without the coding that nobody asked for; null: it cannot be taken off. */
+function plainOf(body: Uint8Array, coding: ReturnType<typeof codingOf>): Uint8Array | null {
+  if (coding === null) return body
+  return coding === 'unknown' ? null : decoded(coding, body, ANSWER_BYTES_MAX)
 }
 
 /** `Host` is undici's, from the URL. No Origin: Ollama refuses unknown ones. */
