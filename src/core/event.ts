@@ -52,6 +52,8 @@ export type GateEvent =
   /** The upstream that the next default request would go to is another one. */
   | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }
   | { readonly type: 'failover'; readonly from: string; readonly why: string }
+  /** A used connection had died, so the request was sent again on a fresh one. */
+  | { readonly type: 'replayed'; readonly upstream: string }
   | { readonly type: 'held'; readonly requestId: string }
   /** A form went on before the model that it names was seen: it is too large to be held. */
   | { readonly type: 'model_unseen'; readonly requestId: string; readonly path: string }

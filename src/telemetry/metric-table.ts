@@ -105,6 +105,12 @@ export const METRICS = {
     help: 'Requests that left this upstream for another before any content.',
     advice: 'Warn on a steady rate: clients are served, yet an upstream fails again and again.',
   },
+  gengate_replays_total: {
+    kind: 'counter',
+    labels: perUpstream,
+    help: 'Requests sent again on a fresh connection, as a used one had died before.',
+    advice: 'No alert; a steady rate means that the engine closes idle connections within 4 s.',
+  },
   gengate_client_aborts_total: {
     kind: 'counter',
     labels: ['upstream', 'phase'],

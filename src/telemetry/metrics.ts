@@ -129,6 +129,9 @@ function count(instruments: Instruments, event: GateEvent): void {
     case 'failover':
       instruments.add('gengate_failovers_total', { upstream: event.from })
       return
+    case 'replayed':
+      instruments.add('gengate_replays_total', { upstream: event.upstream })
+      return
     case 'doubted':
       instruments.add('gengate_doubts_total', { why: event.why })
       return

@@ -30,19 +30,8 @@ export function recordOf(event: GateEvent): LogRecord | null {
       return ofExchange(event)
     case 'state_changed':
       return ofState(event)
-    case 'probe_ended': {
-      const upstream = safe(event.upstream)
-      const outcome = safe(event.outcome)
-      const fields = {
-        upstream,
-        outcome,
-        duration_ms: tenth(event.durationMs),
-        tokens: event.tokens,
-      }
-      const sentence = (): string =>
-        `${upstream}: probe ${outcome} after ${spoken(event.durationMs)}`
-      return { level: 'debug', event: event.type, fields, sentence }
-    }
+    case 'probe_ended':
+      return ofProbe(event)
     case 'doubted':
       return ofDoubt(event)
     case 'route_changed': {
@@ -61,6 +50,12 @@ export function recordOf(event: GateEvent): LogRecord | null {
       const sentence = (): string =>
         `a request left ${fields.from} for another upstream: ${fields.why}`
       return { level: 'warn', event: event.type, fields, sentence }
+    }
+    case 'replayed': {
+      const fields = { upstream: safe(event.upstream) }
+      const sentence = (): string =>
+        `a used connection to ${fields.upstream} had died; the request went out on a fresh one`
+      return { level: 'debug', event: event.type, fields, sentence }
     }
     case 'held': {
       const fields = { request_id: safe(event.requestId) }
@@ -206,6 +201,15 @@ function endingText(ending: string, phase: string): string {
   return phase === 'before_commit'
     ? 'client left before its answer'
     : 'client left during its answer'
+}
+
+function ofProbe(event: Extract<GateEvent, { type: 'probe_ended' }>): LogRecord {
+  const upstream = safe(event.upstream)
+  const outcome = safe(event.outcome)
+  const { tokens, durationMs } = event
+  const fields = { upstream, outcome, duration_ms: tenth(durationMs), tokens }
+  const sentence = (): string => `${upstream}: probe ${outcome} after ${spoken(durationMs)}`
+  return { level: 'debug', event: event.type, fields, sentence }
 }
 
 function ofState(event: Extract<GateEvent, { type: 'state_changed' }>): LogRecord {

@@ -28,6 +28,7 @@ const outside = (text: string): GateEvent[] => [
   { ...ended, requestId: text, method: text, path: text, upstream: text, code: text },
   { type: 'refused', requestId: text, path: text, status: 400, code: text },
   { type: 'failover', from: text, why: text },
+  { type: 'replayed', upstream: text },
   { type: 'embedded', message: text },
   { type: 'config_reloaded', ok: true, notes: [text, text] },
   { type: 'bug', where: text, message: text },
@@ -46,6 +47,7 @@ const others: readonly GateEvent[] = [
   { type: 'probe_ended', upstream: 'a', outcome: 'pass', durationMs: 12, tokens: 1 },
   { type: 'route_changed', from: 'a', to: null },
   { type: 'failover', from: 'a', why: 'refused' },
+  { type: 'replayed', upstream: 'a' },
   { type: 'doubted', why: 'stalled', lostMs: 23_400 },
   { type: 'held', requestId: 'r1' },
   {
@@ -109,6 +111,7 @@ t.test('every event is counted or logged, and levels tell what matters', async (
     'debug',
     'warn',
     'warn',
+    'debug',
     'warn',
     'debug',
     'info',
@@ -119,7 +122,7 @@ t.test('every event is counted or logged, and levels tell what matters', async (
   t.equal(formatLine({ type: 'gap', upstream: 'a', gapMs: 1 }, json), null)
   t.equal(formatLine({ type: 'first_content', upstream: 'a', ttftMs: 1 }, json), null)
   t.match(formatLine(others[0] as GateEvent, tty), 'a: ok → wedged (silent for 8 s)')
-  t.match(formatLine(others[8] as GateEvent, tty), 'stays in force: GENGATE_PORT: no number; kept')
+  t.match(formatLine(others[9] as GateEvent, tty), 'stays in force: GENGATE_PORT: no number; kept')
   for (const event of others) t.notMatch(formatLine(event, json), 'canary', 'no query string')
 })
 
