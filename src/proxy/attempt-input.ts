@@ -8,6 +8,7 @@ import { mayRefuseUs, type StatusAction, statusAction } from '../core/status.ts'
 import { type AnswerHead, type Failed, failedByStatus, type HeldAnswer } from './ending.ts'
 import { requestHeaders, responseHeaders } from './headers.ts'
 import type { Pool } from './pools.ts'
+import { FormReader, TYPE_OF } from './answer-form.ts'
 import { BodyReader } from './body-reader.ts'
 import { type AnswerReader, RawReader } from './reader.ts'
 import { StreamReader } from './stream-reader.ts'
@@ -43,6 +44,9 @@ export interface AttemptInput {
   readonly pending: () => boolean
   /** The reader for an answer that is to be judged, by its head. */
   readonly readerFor: (head: AnswerHead) => AnswerReader
+  /** May it be sent again, as the connection had died before? `seen`: the upstream may have all of
+   *  the first try nevertheless. Counts it, if so. */
+  readonly mayReplay: (seen: boolean) => boolean
   /** Something of ours threw while it read the answer. */
   readonly onBug: (error: unknown) => void
   readonly clock: Clock
@@ -65,8 +69,6 @@ export function failedByAnswer(input: AttemptInput, answer: HeldAnswer): Failed 
 
 type Headers = Record<string, string | string[]>
 
-const EVENT_STREAM = 'text/event-stream; charset=utf-8'
-
 /** What one attempt sends: path, headers and body, with the model name that the upstream knows. */
 export function attemptInput(
   deps: ProxyDeps,
@@ -80,6 +82,7 @@ export function attemptInput(
     readonly pending: () => boolean
     readonly endRule: EndRule
     readonly onEndSign: (sign: EndSign) => void
+    readonly mayReplay: (seen: boolean) => boolean
   },
 ): AttemptInput {
   const { pool, model } = to
@@ -100,6 +103,7 @@ export function attemptInput(
     judged: lane.api !== null,
     mapped: to.mapped,
     pending: to.pending,
+    mayReplay: to.mayReplay,
     readerFor: (head) => {
       if (lane.api === null || isVectors(asked, head)) return new RawReader()
       // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
@@ -109,7 +113,11 @@ export function attemptInput(
       // The events of the other APIs name their end themselves.
       const endRule = lane.api === 'chat' || lane.api === 'completions' ? to.endRule : undefined
       const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
-      return isEventStream(head) ? new StreamReader(options) : new BodyReader(options)
+      return new FormReader(isEventStream(head) ? 'events' : 'json', {
+        either: scan.stream,
+        readerFor: (form) =>
+          form === 'events' ? new StreamReader(options) : new BodyReader(options),
+      })
     },
     onBug: (error) => {
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -193,7 +201,7 @@ export function answerHeaders(
 ): Headers {
   const { asked, spec, length } = about
   const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
-  const headers = becomesEvents ? { ...head.headers, 'content-type': EVENT_STREAM } : head.headers
+  const headers = becomesEvents ? { ...head.headers, 'content-type': TYPE_OF.events } : head.headers
   const out = responseHeaders(headers, { stripLength: asked.lane.api !== null })
   if (length !== null) out['content-length'] = String(length)
   Object.assign(out, asked.cors)
@@ -207,7 +215,7 @@ export function answerHeaders(
 /** The head that is sent at the commit deadline, before anybody has served. */
 export function pendingHeaders(asked: Asked): Headers {
   return {
-    ...responseHeaders({ 'content-type': EVENT_STREAM }, { stripLength: true }),
+    ...responseHeaders({ 'content-type': TYPE_OF.events }, { stripLength: true }),
     ...asked.cors,
     'x-gengate-upstream': 'pending',
     'x-request-id': asked.requestId,

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { Gather } from '../core/gather.ts'
 import { codeOf, transportFailure } from '../errors/transport.ts'
 import {
   actionOf,
@@ -8,6 +9,7 @@ import {
   failedByAnswer,
   mayStream,
 } from './attempt-input.ts'
+import { type Decoding, decodingOf } from './decoding.ts'
 import {
   type AnswerHead,
   answerOfMistake,
@@ -15,9 +17,11 @@ import {
   failedByContent,
   failedByTransport,
   type HeldAnswer,
+  UNREAD,
   withOneType,
+  withType,
 } from './ending.ts'
-import type { Connection } from './pools.ts'
+import { Hop } from './hop.ts'
 import { type AnswerReader, type Failure, RawReader } from './reader.ts'
 
 /** Informational answers (1xx) before the answer; more are a flood. */
@@ -26,13 +30,11 @@ const HINTS_MAX = 32
  *  be passed on streams from there; of all else, no more is worth waiting for. */
 const ERROR_BODY_MAX = 1024 * 1024
 const ERROR_BODY_MS = 2_000
-/** An engine may take so long to end the body of an answer that has ended; then it is closed. */
-const SETTLE_MS = 1_000
 
 /**
  * One try at one upstream: connect, send, wait for content, relay. It ends exactly once, in
- * `done`, which never rejects. A reused connection that breaks before any byte came back is
- * replayed once on a fresh one and is no evidence against the upstream (design D7).
+ * `done`, which never rejects. A used connection that breaks at once, before the engine can have begun,
+ * is replaced by a fresh one, once, and is no evidence against the upstream.
  */
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #done = Promise.withResolvers<AttemptEnding>()
@@ -40,21 +42,19 @@ export class Attempt implements Dispatcher.DispatchHandler {
   readonly #input: AttemptInput
   readonly #sink: AttemptSink
   #ended = false
-  #connection: Connection
-  /** Had the connection carried a request before this dispatch? */
-  #reused = false
+  readonly #hop: Hop
   #controller: Dispatcher.DispatchController | null = null
   #head: AnswerHead | null = null
   #reader: AnswerReader | null = null
   #committed = false
-  #replayed = false
   #hints = 0
   /** Has any byte of an answer arrived? */
   #heard = false
-  #errorBody: Buffer[] = []
-  #errorSize = 0
-  /** Has the answer ended, while the body that carried it is still open? */
-  #settling = false
+  readonly #errorBody = new Gather()
+  /** Takes an unasked content coding off; null: there is none. */
+  #decoding: Decoding | null = null
+  /** Has the body ended, as far as the connection knows? */
+  #bodyEnded = false
   /** Does an error status stream to the client, as it comes? */
   #passing = false
   #cancelTimer = (): void => {}
@@ -62,7 +62,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   constructor(input: AttemptInput, sink: AttemptSink) {
     this.#input = input
     this.#sink = sink
-    this.#connection = input.pool.take()
+    this.#hop = new Hop(input.pool, input.clock, !this.#replayable)
     this.#dispatch()
   }
 
@@ -84,7 +84,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
   /** The client can take more. */
   resume(): void {
     // After the end the connection may carry the answer of somebody else.
-    if (!this.#ended) this.#controller?.resume()
+    if (this.#ended) return
+    if (this.#decoding === null) this.#controller?.resume()
+    else this.#decoding.resume()
   }
 
   /** May the same request be sent again? What nobody judges may only where HTTP says so. */
@@ -95,10 +97,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   #dispatch(): void {
     const { method, path, headers, body: given } = this.#input
-    const connection = this.#connection
-    const body = typeof given === 'function' ? given(connection.flushed) : given
-    this.#reused = connection.reused()
-    connection.client.dispatch(
+    const body = typeof given === 'function' ? given(this.#hop.flushed) : given
+    this.#hop.dispatch(
       { path, method, headers, body, headersTimeout: 0, bodyTimeout: 0, blocking: false },
       this,
     )
@@ -132,27 +132,37 @@ export class Attempt implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#ended) return
     try {
-      this.#onData(chunk, controller)
+      const full = this.#decoding === null ? this.#onData(chunk) : !this.#decoding.write(chunk)
+      if (full) controller.pause()
     } catch (error) {
       this.#endByBug(error)
     }
   }
 
   onResponseEnd(): void {
-    if (this.#ended) return this.#settle(true)
-    this.#safely(() => this.#onEnd())
+    if (this.#ended) return this.#hop.settle(true)
+    this.#bodyEnded = true
+    this.#afterDecoding(() => this.#onEnd(), false)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#ended) return this.#settle(false)
-    this.#safely(() => this.#onError(error, this.#reused))
+    if (this.#ended) return this.#hop.settle(false)
+    this.#afterDecoding(() => this.#onError(error), true)
   }
 
-  #safely(task: () => void): void {
+  /** `cut`: what was to be decoded may be cut short, too. */
+  #afterDecoding(task: () => void, cut: boolean): void {
+    const decoding = this.#decoding
+    if (decoding === null) this.#safely(task)
+    else decoding.end(() => this.#safely(task), cut)
+  }
+
+  #safely<T>(task: () => T): T | undefined {
     try {
-      task()
+      return task()
     } catch (error) {
       this.#endByBug(error)
+      return undefined
     }
   }
 
@@ -161,6 +171,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (head === null) return this.#invalid('It sent two different Content-Types.')
     this.#head = head
     if (!this.#input.judged) this.#commit(null)
+    else if (head.headers['content-encoding'] !== undefined && !this.#decodes(head)) return
     if (actionOf(this.#input, head.status) === 'judge') this.#reader = this.#input.readerFor(head)
     else {
       this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () => {
@@ -170,28 +181,38 @@ export class Attempt implements Dispatcher.DispatchHandler {
     }
   }
 
+  /** False: nobody can read its coding. */
+  #decodes({ headers }: AnswerHead): boolean {
+    this.#decoding = decodingOf(headers, {
+      data: (bytes) => this.#safely(() => this.#onData(bytes)) ?? false,
+      drained: () => this.#controller?.resume(),
+      broken: (message) => this.#safely(() => this.#invalid(message)),
+    })
+    return !this.#ended
+  }
+
   /** Answers true when the client asks for a pause. */
   #passAsItComes(): boolean {
     this.#cancelTimer()
     this.#passing = true
     this.#reader = new RawReader()
     this.#commit(null)
-    return this.#deliver(this.#errorBody.splice(0), 0)
+    return this.#deliver([this.#errorBody.take()], 0)
   }
 
-  #onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+  /** Answers true when the client asks for a pause. */
+  #onData(chunk: Buffer): boolean {
     if (this.#reader === null) {
       const streams = this.#head !== null && mayStream(this.#input, this.#head.status)
-      this.#errorSize += chunk.length
-      if (this.#errorSize <= ERROR_BODY_MAX || streams) this.#errorBody.push(chunk)
-      if (this.#errorSize > ERROR_BODY_MAX && streams && this.#passAsItComes()) controller.pause()
-      return
+      if (this.#errorBody.length <= ERROR_BODY_MAX) this.#errorBody.push(chunk)
+      return this.#errorBody.length > ERROR_BODY_MAX && streams && this.#passAsItComes()
     }
     const step = this.#reader.push(chunk)
     const full = this.#deliver(step.out, step.content)
     if (step.failure !== null) this.#endByFailure(step.failure)
     else if (this.#reader.complete()) this.#finish()
-    else if (full) controller.pause()
+    else return full
+    return false
   }
 
   /** Hands events on; answers true when the client asks for a pause. */
@@ -208,13 +229,13 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#committed || this.#head === null) return
     this.#committed = true
     // Before that, undici still reads from it.
-    if (this.#connection.flushed()) this.#input.bodySent?.()
-    this.#sink.commit(this.#head, length)
+    if (this.#hop.flushed()) this.#input.bodySent?.()
+    this.#sink.commit(withType(this.#head, this.#reader?.type ?? null), length)
   }
 
   #onEnd(): void {
     const head = this.#head
-    if (head === null) return this.#onError(new Error('ended without an answer'), false)
+    if (head === null) return this.#onError(new Error('ended without an answer'))
     if (this.#reader === null) return this.#endByStatus(head, true)
     const step = this.#reader.end()
     this.#deliver(step.out, step.content, true)
@@ -226,13 +247,13 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   /** A status that is not to be judged by its content (design D18). `whole`: so is its body. */
   #endByStatus(head: AnswerHead, whole: boolean): void {
-    if (this.#errorSize > ERROR_BODY_MAX) {
+    if (this.#errorBody.length > ERROR_BODY_MAX) {
       // In a stream that has begun its status is all that can be told.
       const answer = { ...head, body: Buffer.alloc(0) }
       if (actionOf(this.#input, head.status) === 'pass') return this.#endByAnswer(answer, 'broken')
       return this.#invalid('Its error is larger than a megabyte.')
     }
-    const answer = { ...head, body: Buffer.concat(this.#errorBody) }
+    const answer = { ...head, body: this.#errorBody.whole() }
     if (whole) return this.#endByAnswer(answer, 'clean')
     const failed = failedByAnswer(this.#input, answer)
     // Half a body is nothing to pass on: it would look whole.
@@ -261,24 +282,17 @@ export class Attempt implements Dispatcher.DispatchHandler {
    *  be asked. It proves nothing against this one. */
   #endByBug(error: unknown): void {
     this.#input.onBug(error)
-    const code = 'upstream_protocol_error'
-    const detail = 'The gate failed to read its answer; this is a bug in gengate.'
-    if (this.#committed) return this.#end({ kind: 'cut', code, detail }, 'broken')
-    this.#end({ ...failedByContent(code, detail), why: 'ours' }, 'broken')
+    const { code, detail } = UNREAD
+    this.#end(this.#committed ? { kind: 'cut', code, detail } : UNREAD, 'broken')
   }
 
-  #onError(error: unknown, reused: boolean): void {
-    if (reused && this.#replayable && !this.#heard && transportFailure(error) === 'reset') {
-      this.#input.pool.drop(this.#connection)
-      this.#connection = this.#input.pool.take(true)
-      this.#replayed = true
+  #onError(error: unknown): void {
+    const died = transportFailure(error) === 'reset' && !this.#heard && this.#hop.diedBefore
+    if (died && this.#replayable && this.#input.mayReplay(this.#hop.seen)) {
+      this.#hop.replace()
       return this.#dispatch()
     }
-    if (this.#head === null) {
-      const failed = failedByTransport(error)
-      // The first try may have been seen, whatever became of the second.
-      return this.#end(this.#replayed ? { ...failed, why: 'reset', sent: true } : failed, 'broken')
-    }
+    if (this.#head === null) return this.#end(failedByTransport(error), 'broken')
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
     const message = `The connection broke (${codeOf(error)}).`
     this.#endByFailure({ code: 'upstream_truncated', message })
@@ -287,30 +301,15 @@ export class Attempt implements Dispatcher.DispatchHandler {
   /** All of the answer is there. */
   #finish(): void {
     this.#commit(0)
-    this.#end({ kind: 'finished' }, 'open')
+    this.#end({ kind: 'finished' }, this.#bodyEnded ? 'clean' : 'open')
   }
 
-  /** `open`: the answer has ended, its body has not yet. Only a clean connection is used again. */
   #end(ending: AttemptEnding, how: 'clean' | 'open' | 'broken'): void {
     if (this.#ended) return
     this.#ended = true
     this.#cancelTimer()
-    if (how === 'clean') this.#input.pool.give(this.#connection)
-    else if (how === 'broken') this.#input.pool.drop(this.#connection)
-    else {
-      this.#settling = true
-      this.#input.pool.settle(this.#connection)
-      this.#cancelTimer = this.#input.clock.after(SETTLE_MS, () => this.#settle(false))
-    }
+    this.#decoding?.close()
+    this.#hop.end(how)
     this.#done.resolve(ending)
-  }
-
-  /** The body of an answer that had ended before has ended, too, or never will. */
-  #settle(clean: boolean): void {
-    if (!this.#settling) return
-    this.#settling = false
-    this.#cancelTimer()
-    if (clean) this.#input.pool.give(this.#connection)
-    else this.#input.pool.drop(this.#connection)
   }
 }

@@ -31,6 +31,7 @@ export interface Beginning {
   readonly asked: Asked
   readonly writer: AnswerWriter
   readonly onFirstContent: (atMs: number) => void
+  readonly mayReplay: (seen: boolean) => boolean
 }
 
 /** Starts one attempt at the upstream that was decided on: lease, connection, sink. */
@@ -54,6 +55,7 @@ export function begin(next: Forward, pool: Pool, to: Beginning): Running {
       model: next.model,
       mapped: isMapped(next, asked),
       pending: () => writer.pending,
+      mayReplay: to.mayReplay,
       endRule: endRuleOf(spec, next.entry.facts),
       onEndSign: (by) => {
         report(deps, lease, { type: 'stream_end', at: deps.clock.nowMs(), by })

@@ -27,6 +27,11 @@ export function withOneType(head: AnswerHead): AnswerHead | null {
   return differs ? null : { ...head, headers: { ...head.headers, 'content-type': first } }
 }
 
+/** The head with another content type; null: with its own. Pure. */
+export function withType(head: AnswerHead, type: string | null): AnswerHead {
+  return type === null ? head : { ...head, headers: { ...head.headers, 'content-type': type } }
+}
+
 /** A whole answer of the upstream that may still be passed on. */
 export interface HeldAnswer extends AnswerHead {
   readonly body: Buffer
@@ -217,6 +222,15 @@ export function failedByContent(code: ErrorCode, detail: string): Failed {
         ? 'error_body'
         : 'invalid_response'
   return { kind: 'failed', why, code, detail, sent: true, answer: null }
+}
+
+/** Our own code failed on an answer: next upstream, and nothing against this one. */
+export const UNREAD: Failed = {
+  ...failedByContent(
+    'upstream_protocol_error',
+    'The gate failed to read its answer; this is a bug in gengate.',
+  ),
+  why: 'ours',
 }
 
 /** A connection that broke, or never was, before any answer. Pure. */

@@ -126,13 +126,23 @@ export class Exchange {
     if (pool === undefined) return stalled(name, 0)
     this.#attempts++
     const onFirstContent = (atMs: number): void => this.#firstContent(atMs)
-    const to = { deps, asked: this.#asked, writer: this.#writer, onFirstContent }
+    const mayReplay = (seen: boolean): boolean => this.#mayReplay(name, seen)
+    const to = { deps, asked: this.#asked, writer: this.#writer, onFirstContent, mayReplay }
     this.#running = begin(next, pool, to)
     const running = this.#running
     const ending = await running.attempt.done
     this.#running = null
     running.lease.release()
     return this.#afterAttempt(ending, running)
+  }
+
+  /** Once more on a fresh connection: an attempt, and one of two runs if the first may be one. */
+  #mayReplay(upstream: string, seen: boolean): boolean {
+    if (seen && this.#sent + 1 >= SENT_MAX) return false
+    if (seen) this.#sent++
+    this.#attempts++
+    this.#deps.emit({ type: 'replayed', upstream })
+    return true
   }
 
   #afterAttempt(ending: AttemptEnding, { lease, means }: Running): Failed | null {
@@ -190,10 +200,11 @@ export class Exchange {
   #giveUp(last: Failed): void {
     if (this.#over) return
     const { answer } = last
-    if (answer === null) return this.#fail(last.code, last.detail)
     // Two have failed on it: an SDK would send it to both of them twice more.
     const poison = last.why !== 'busy' && this.#sent >= SENT_MAX
-    this.#passOn(answer, 'failed', poison ? { 'x-should-retry': 'false' } : {})
+    const more: Record<string, string> = poison ? { 'x-should-retry': 'false' } : {}
+    if (answer === null) this.#fail(last.code, last.detail, null, more)
+    else this.#passOn(answer, 'failed', more)
   }
 
   /** The upstream's own answer, as a frame where the head has gone out already. */
@@ -205,7 +216,12 @@ export class Exchange {
     this.#finish(ending, null)
   }
 
-  #fail(code: ErrorCode, detail: string, param: string | null = null): void {
+  #fail(
+    code: ErrorCode,
+    detail: string,
+    param: string | null = null,
+    more: Record<string, string> = {},
+  ): void {
     if (this.#over) return
     const { store, clock, random } = this.#deps
     if (this.#writer.begun) this.#writer.cut(code, detail)
@@ -213,7 +229,8 @@ export class Exchange {
       // Up to half a second of its own, so that clients do not come back in step.
       const after = retryAfterMs(store.current, clock.nowMs()) + 500 * random()
       const { requestId, path, cors } = this.#asked
-      const about = { detail, param, retryAfterMs: after, requestId, path, headers: cors }
+      const headers = { ...cors, ...more }
+      const about = { detail, param, retryAfterMs: after, requestId, path, headers }
       const answer = errorAnswer(code, about)
       this.#writer.answer(answer.status, answer.headers, answer.body)
     }

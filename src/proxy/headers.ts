@@ -12,7 +12,8 @@ export interface RequestExtra {
 }
 
 export interface ResponseOptions {
-  /** The body may be altered or framed anew, so that its length is not to be passed on. */
+  /** The body may be altered or framed anew, so that its length is not to be passed on. Nor is its
+   *  coding, which has been taken off. */
   readonly stripLength: boolean
 }
 
@@ -115,7 +116,7 @@ export function responseHeaders(
     const value = raw[name]
     if (value === undefined || isResponseStripped(name) || !TOKEN.test(name)) continue
     if (named.has(name) && name !== 'content-type') continue
-    if (name === 'content-length' && options.stripLength) continue
+    if (options.stripLength && (name === 'content-length' || name === 'content-encoding')) continue
     if (typeof value === 'string') {
       if (VALUE.test(value)) out[name] = value
       continue

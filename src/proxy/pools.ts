@@ -18,7 +18,14 @@ export interface Connection {
   readonly reused: () => boolean
   /** Has all that was written to it been given to the kernel? */
   readonly flushed: () => boolean
+  /** To be called when a request has been handed to it. */
+  readonly noteSent: () => void
+  /** When the last byte of the request was given to the kernel; null: some are left. */
+  readonly flushedAt: () => number | null
 }
+
+/** For `take`: none that was used before. */
+export const FRESH = -1
 
 /** Engines close an idle connection after 5 s (uvicorn, cpp-httplib): be sooner. */
 const IDLE_MS_MAX = 4_000
@@ -33,10 +40,16 @@ class Slot implements Connection {
   connected = false
   freedAt = 0
   #socket: Socket | null = null
+  #flushedAt: number | null = null
+  readonly #nowMs: () => number
 
-  constructor(target: Target) {
+  constructor(target: Target, nowMs: () => number) {
+    this.#nowMs = nowMs
     this.client = openClient(target, (socket) => {
       this.#socket = socket
+      socket.on('drain', () => {
+        this.#flushedAt = nowMs()
+      })
     })
     this.client.on('connect', () => {
       this.connected = true
@@ -53,6 +66,13 @@ class Slot implements Connection {
 
   /** An answer that comes before all of the request was sent leaves the rest in the way. */
   flushed = (): boolean => (this.#socket?.writableLength ?? 0) === 0
+
+  flushedAt = (): number | null => this.#flushedAt
+
+  noteSent = (): void => {
+    // Only a socket that wants to drain will tell.
+    this.#flushedAt = this.#socket?.writableNeedDrain === true ? null : this.#nowMs()
+  }
 }
 
 /**
@@ -77,9 +97,16 @@ export class Pool {
     this.#nowMs = nowMs
   }
 
-  /** A connection for one request; `fresh` never takes one that was used before. */
-  take(fresh = false): Connection {
-    const slot = (fresh ? undefined : this.#free.pop()) ?? new Slot(this.target)
+  /** Connections that are open or about to be. */
+  get size(): number {
+    return this.#free.length + this.#used.size
+  }
+
+  /** A connection for one request, that has been idle for so long at most. */
+  take(idleMsMax = IDLE_MS_MAX): Connection {
+    const last = this.#free.at(-1)
+    const young = last !== undefined && this.#nowMs() - last.freedAt <= idleMsMax
+    const slot = (young ? this.#free.pop() : undefined) ?? new Slot(this.target, this.#nowMs)
     this.#used.add(slot)
     return slot
   }
@@ -167,7 +194,8 @@ function openClient(target: Target, onSocket: (socket: Socket) => void): Client 
     strictContentLength: true,
     connect: (options, done) =>
       connect(options, (...result) => {
-        if (result[1] !== null) onSocket(result[1])
+        // On a failure it is undefined, whatever its type says.
+        if (result[1] != null) onSocket(result[1])
         done(...result)
       }),
   })

@@ -26,6 +26,8 @@ export interface AnswerReader {
   end(): Step
   /** Has everything that makes an answer complete arrived, whatever the connection does now? */
   complete(): boolean
+  /** The content type of what goes on; null or absent: the upstream's own. */
+  readonly type?: string | null
 }
 
 export interface ReaderOptions {

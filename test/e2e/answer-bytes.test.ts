@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import {
@@ -151,4 +152,135 @@ t.test('a 400 whose body breaks off is asked of the next upstream', async (t) =>
   const seen = await chat(gate)
   t.equal(seen.status, 400)
   t.match(await seen.json(), { error: { message: 'too long' } })
+})
+
+for (const name of [
+  'stream-labelled-json',
+  'stream-json-inside',
+  'stream-gzip-unasked',
+  'stream-bom',
+]) {
+  t.test(`${name}: a stream, whatever it says it is`, async (t) => {
+    const { gate, ups } = await gateOver(t, playing(fixture(name)))
+    const answer = await stream(gate)
+    t.equal(answer.status, 200)
+    t.match(answer.headers.get('content-type'), /^text\/event-stream/)
+    t.equal(answer.headers.get('content-encoding'), null)
+    const seen = await readStream(answer)
+    t.match(seen, { text: 'one two', done: true, broken: false, error: null })
+    for (const data of seen.events)
+      t.equal((JSON.parse(data) as { model: string }).model, 'default')
+    t.match(ups[0]?.requests[0], /accept-encoding: identity/i)
+  })
+}
+
+t.test('a stream labelled JSON goes on as it comes', async (t) => {
+  const { gate, ups } = await gateOver(t, (socket) => {
+    socket.write(SSE_HEAD.replace('text/event-stream', 'application/json') + chunk(event('a')))
+  })
+  const body = (await stream(gate)).body?.getReader()
+  const first = await body?.read()
+  t.match(Buffer.from(first?.value ?? []).toString(), /"content":"a"/)
+  const [socket] = ups[0]?.sockets ?? []
+  socket?.write(SSE_END)
+  let rest = ''
+  for (;;) {
+    const next = await body?.read()
+    if (next?.value === undefined) break
+    rest += Buffer.from(next.value).toString()
+  }
+  t.match(rest, /\[DONE\]/)
+})
+
+t.test('a coding that nobody can read is a 502 that names it', async (t) => {
+  const { gate } = await gateOver(
+    t,
+    playing(json(answerOf('a'), { lines: ['content-encoding: gzip, br'] })),
+  )
+  const answer = await chat(gate)
+  t.equal(answer.status, 502)
+  const { error } = (await answer.json()) as { error: { code: string; message: string } }
+  t.equal(error.code, 'upstream_protocol_error')
+  t.match(error.message, /gzip, br/)
+})
+
+t.test('what nobody judges keeps its coding', async (t) => {
+  const { gate } = await gateOver(t, (socket) => {
+    const body = gzipSync('{"plain":true}')
+    socket.write(
+      `HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${body.length}\r\n\r\n`,
+    )
+    socket.write(body)
+  })
+  const answer = await post(`${gate.url}/v1/unknown`, '{}')
+  t.equal(answer.headers.get('content-encoding'), 'gzip')
+  t.strictSame(await answer.json(), { plain: true })
+})
+
+t.test('a probe reads an answer in a coding, and with its type twice', async (t) => {
+  const up = await rawUpstream(t, (socket) => {
+    const body = gzipSync(answerOf('a'))
+    const lines = 'content-encoding: gzip\r\ncontent-type: application/json\r\n'.repeat(1)
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${lines}`)
+    socket.write(`content-length: ${body.length}\r\n\r\n`)
+    socket.write(body)
+  })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, GENGATE_A_MODEL: 'm' })
+  await gate.untilReason('a', 'ok')
+  t.equal((await chat(gate)).status, 200)
+})
+
+t.test('a generation runs twice at most, and each run is counted', async (t) => {
+  let kill = false
+  const play: RawUpstream['play'] = (socket) => {
+    if (!kill) return void socket.write(json())
+    // It reads the whole request, works on it, and dies.
+    setTimeout(() => socket.resetAndDestroy(), 500)
+  }
+  const { gate, ups } = await gateOver(t, play, play)
+  t.equal((await chat(gate)).status, 200)
+  // The other has a used connection as well.
+  gate.reload({
+    GENGATE_UPSTREAMS: `b=${ups[1]?.url},a=${ups[0]?.url}`,
+    GENGATE_A_PROBE: 'off',
+    GENGATE_A_MODEL: 'm',
+    GENGATE_B_PROBE: 'off',
+    GENGATE_B_MODEL: 'm',
+  })
+  t.equal((await chat(gate)).status, 200)
+  t.strictSame(
+    ups.map((up) => up.requests.length),
+    [1, 1],
+  )
+  kill = true
+  const answer = await chat(gate)
+  t.equal(answer.status, 502)
+  t.equal(answer.headers.get('x-should-retry'), 'false')
+  t.strictSame(
+    ups.map((up) => up.requests.length),
+    [2, 2],
+    'two runs in all',
+  )
+  const line = gate.lines.findLast((one) => one.includes('"attempts"'))
+  t.match(line, /"attempts":2/)
+})
+
+t.test('a used connection that had died costs an attempt, and is counted', async (t) => {
+  let kill = false
+  const { gate, ups } = await gateOver(t, (socket) => {
+    if (kill) socket.resetAndDestroy()
+    else socket.write(json())
+    kill = false
+  })
+  t.equal((await chat(gate)).status, 200)
+  kill = true
+  t.equal((await chat(gate)).status, 200)
+  t.equal(ups[0]?.requests.length, 3)
+  t.match(
+    gate.lines.findLast((one) => one.includes('"attempts"')),
+    /"attempts":2/,
+  )
+  const metrics = await (await fetch(`${gate.url}/metrics`)).text()
+  t.match(metrics, /gengate_replays_total\{upstream="a"\} 1/)
+  t.equal(gate.reason('a'), 'ok', 'and is held against nobody')
 })

@@ -1,9 +1,12 @@
 import { createServer, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import type { AttemptInput } from '../../src/proxy/attempt-input.ts'
 import { Attempt } from '../../src/proxy/attempt.ts'
 import { Pool } from '../../src/proxy/pools.ts'
 import { BodyReader } from '../../src/proxy/body-reader.ts'
+import { RawReader } from '../../src/proxy/reader.ts'
 import { StreamReader } from '../../src/proxy/stream-reader.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -13,7 +16,11 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 
 type Play = (socket: Socket, request: number) => void
 
-async function upstream(t: Test, play: Play): Promise<{ pool: Pool; requests: () => number }> {
+async function upstream(
+  t: Test,
+  play: Play,
+  nowMs = () => performance.now(),
+): Promise<{ pool: Pool; requests: () => number }> {
   let requests = 0
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -30,7 +37,7 @@ async function upstream(t: Test, play: Play): Promise<{ pool: Pool; requests: ()
     authorization: null,
     connectTimeoutMs: 500,
   }
-  const pool = new Pool(target, () => performance.now())
+  const pool = new Pool(target, nowMs)
   t.teardown(() => {
     pool.close()
     for (const socket of sockets) socket.destroy()
@@ -39,7 +46,7 @@ async function upstream(t: Test, play: Play): Promise<{ pool: Pool; requests: ()
   return { pool, requests: () => requests }
 }
 
-function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
+function attempt(pool: Pool, over: Partial<AttemptInput> = {}, write = () => true) {
   const seen = {
     status: 0,
     length: null as number | null,
@@ -62,6 +69,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
         const sse = String(head.headers['content-type']).startsWith('text/event-stream')
         return sse ? new StreamReader(options) : new BodyReader(options)
       },
+      mayReplay: () => true,
       onBug: (error) => seen.bugs.push(String(error)),
       clock: systemClock,
       ...over,
@@ -73,7 +81,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}) {
       },
       write(chunk) {
         seen.body += chunk.toString()
-        return true
+        return write()
       },
       content(events) {
         seen.content += events
@@ -109,6 +117,58 @@ t.test(
     t.equal(requests(), 3, 'first, stale, replay')
   },
 )
+
+t.test('a used connection that dies after the engine may have begun is not replayed', async (t) => {
+  const { pool, requests } = await upstream(t, (socket, request) => {
+    if (request === 2) setTimeout(() => socket.destroy(), 100)
+    else socket.write(json(ANSWER))
+  })
+  t.equal((await attempt(pool).running.done).kind, 'finished')
+  t.match(await attempt(pool).running.done, { kind: 'failed', why: 'reset', sent: true })
+  t.equal(requests(), 2)
+})
+
+t.test('a replay is asked for: it may be the second run', async (t) => {
+  const { pool, requests } = await upstream(t, (socket, request) => {
+    if (request === 2) socket.destroy()
+    else socket.write(json(ANSWER))
+  })
+  t.equal((await attempt(pool).running.done).kind, 'finished')
+  const asked: boolean[] = []
+  const mayReplay = (seen: boolean): boolean => {
+    asked.push(seen)
+    return false
+  }
+  t.match(await attempt(pool, { mayReplay }).running.done, { kind: 'failed', why: 'reset' })
+  t.strictSame(asked, [true])
+  t.equal(requests(), 2)
+})
+
+t.test('what can be sent only once goes on no connection that was idle for long', async (t) => {
+  let now = 0
+  const { pool, requests } = await upstream(
+    t,
+    (socket) => socket.write(json(ANSWER)),
+    () => now,
+  )
+  const once = { judged: false, readerFor: () => new RawReader() }
+  const connections: number[] = []
+  const send = async (over: Partial<AttemptInput>): Promise<void> => {
+    t.equal((await attempt(pool, over).running.done).kind, 'finished')
+    connections.push(pool.size)
+  }
+  await send(once)
+  now = 900
+  await send(once)
+  now = 2_000
+  await send(once)
+  await send({ ...once, body: () => Readable.from([Buffer.from('{}')]) })
+  now = 3_500
+  await send({ ...once, method: 'GET', body: null })
+  await send({})
+  t.strictSame(connections, [1, 1, 2, 2, 2, 2], 'only the third takes a fresh one')
+  t.equal(requests(), 6)
+})
 
 t.test('a fresh connection that dies before any byte is not replayed', async (t) => {
   const { pool, requests } = await upstream(t, (socket) => socket.destroy())
@@ -269,4 +329,88 @@ t.test('a connection whose answer has ended is closed with its pool', async (t) 
   pool.close()
   while (!seen.closed) await new Promise((resolve) => setTimeout(resolve, 5))
   t.ok(seen.closed)
+})
+
+/** A whole answer of a coding, in pieces. */
+const coded =
+  (body: Buffer, lines: string, status = '200 OK') =>
+  (socket: Socket) => {
+    const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\n${lines}\r\ncontent-length: `
+    socket.write(`${head}${body.length}\r\n\r\n`)
+    for (let at = 0; at < body.length; at += 7_000) socket.write(body.subarray(at, at + 7_000))
+  }
+
+t.test('an answer in a coding that nobody asked for is read and handed on plain', async (t) => {
+  const { pool } = await upstream(t, coded(gzipSync(ANSWER), 'content-encoding: gzip'))
+  for (let i = 0; i < 2; i++) {
+    const { running, seen } = attempt(pool)
+    t.strictSame(await running.done, { kind: 'finished' })
+    t.match(seen, { status: 200, length: ANSWER.length, body: ANSWER, bugs: [] })
+  }
+  t.equal(pool.size, 1, 'the connection is used again')
+  const error = await upstream(
+    t,
+    coded(gzipSync('{"error":{"message":"x"}}'), 'content-encoding: gzip', '400 No'),
+  )
+  t.match(await attempt(error.pool).running.done, {
+    kind: 'passed',
+    answer: { body: Buffer.from('{"error":{"message":"x"}}') },
+  })
+})
+
+for (const [name, body, lines] of [
+  ['gzip, br', gzipSync(ANSWER), 'content-encoding: gzip, br'],
+  ['gzip, gzip', gzipSync(ANSWER), 'content-encoding: gzip\r\ncontent-encoding: gzip'],
+  ['compress', gzipSync(ANSWER), 'content-encoding: compress'],
+  ['gzip', gzipSync(ANSWER).subarray(0, -10), 'content-encoding: gzip'],
+  ['zstd', gzipSync(ANSWER), 'content-encoding: zstd'],
+] as const) {
+  t.test(`a broken, unknown or stacked coding is named: ${lines}, ${body.length}`, async (t) => {
+    const { pool } = await upstream(t, coded(body, lines))
+    const ending = await attempt(pool).running.done
+    t.match(ending, { kind: 'failed', code: 'upstream_protocol_error', why: 'invalid_response' })
+    t.ok(ending.kind === 'failed' && ending.detail.includes(`Content-Encoding, ${name},`))
+  })
+}
+
+t.test('a few bytes that become hundreds of megabytes wait for a slow client', async (t) => {
+  const bomb = gzipSync(Buffer.alloc(200_000_000, ' '))
+  const { pool } = await upstream(t, coded(bomb, 'content-encoding: gzip'))
+  const taken = { pieces: 0 }
+  const { running } = attempt(pool, {}, () => {
+    taken.pieces += 1
+    return false
+  })
+  const rest = async (): Promise<number> => {
+    let last = -1
+    while (taken.pieces === 0 || last !== taken.pieces) {
+      last = taken.pieces
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return last
+  }
+  const before = await rest()
+  t.ok(before <= 3, `${before} pieces of 16 kB, after the megabyte that is held`)
+  running.resume()
+  t.ok((await rest()) > before, 'and goes on when the client does')
+  running.abort()
+  t.strictSame(await running.done, { kind: 'aborted' })
+})
+
+t.test('a coded answer that breaks off is truncated, one that was complete is not', async (t) => {
+  const events = `${event('{"content":"a"}')}${event('{}', '"stop"')}data: [DONE]\n\n`
+  for (const [text, kind] of [
+    [events, 'finished'],
+    [event('{"content":"a"}'), 'cut'],
+  ] as const) {
+    const bytes = gzipSync(text)
+    const { pool } = await upstream(t, (socket) => {
+      socket.write(
+        SSE.replace('\r\n\r\n', '\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n'),
+      )
+      // The last eight bytes are a checksum: all of the text is there before.
+      socket.write(bytes.subarray(0, -8), () => setTimeout(() => socket.destroy(), 20))
+    })
+    t.match(await attempt(pool).running.done, { kind })
+  }
 })

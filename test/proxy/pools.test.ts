@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { Pool, Pools } from '../../src/proxy/pools.ts'
+import { FRESH, Pool, Pools } from '../../src/proxy/pools.ts'
 
 // Goal: connections are reused last in first out, one request each, and never across targets.
 // Method: a TCP server that counts connections and answers each request it reads.
@@ -54,7 +54,7 @@ t.test('give() keeps a connection for the next request', async (t) => {
   const pool = new Pool(target(up.url), () => 0)
   t.teardown(() => pool.close())
   const first = await once(pool)
-  t.notOk(pool.take(true).reused(), 'a fresh one is fresh')
+  t.notOk(pool.take(FRESH).reused(), 'a fresh one is fresh')
   pool.give(first)
   const second = pool.take()
   t.equal(second, first)
