@@ -41,7 +41,13 @@ export async function probeOnce(
     get: fetchJson,
     ...asked.wire,
     probe: (probed) =>
-      runProbe({ ...probed, onRefusal: (status, body) => (refusal = gateRefusal(status, body)) }),
+      runProbe({
+        ...probed,
+        onRefusal: (status, body) => {
+          refusal = gateRefusal(status, body)
+          probed.onRefusal?.(status, body)
+        },
+      }),
   }
   const { outcome, models } = await once({ ...asked, wire })
   const found = { target, models, outcome, endedAtMs: clock.wallMs() }

@@ -17,7 +17,7 @@ const LEARNED: readonly EngineKind[] = ['openai', 'llamaswap']
 
 /** The rule that holds for the streams of an upstream now. Pure. */
 export function endRuleOf(
-  { streamEnd, engine }: UpstreamSpec,
+  { streamEnd, engine }: Pick<UpstreamSpec, 'streamEnd' | 'engine'>,
   facts: Pick<Facts, 'streamEnd'>,
 ): EndRule {
   if (streamEnd !== 'auto') return streamEnd

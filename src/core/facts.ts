@@ -61,6 +61,8 @@ export interface Facts {
   /** Since when, and until when so far, clients have used this very upstream. */
   readonly used: { readonly since: number; readonly at: number } | null
   readonly works: Readonly<Record<OtherWork, WorkFacts>>
+  /** What the last passing probe had to be like; null: as usual. */
+  readonly probeForm: string | null
   /** What its streams have shown to end by; once a reason, always a reason. Null: none was seen. */
   readonly streamEnd: EndSign | null
   /** Latencies of the last passes, newest last. */
@@ -106,6 +108,7 @@ export const NO_FACTS: Facts = {
   flight: NO_FLIGHT,
   used: null,
   works: { embedding: NO_WORK, rerank: NO_WORK },
+  probeForm: null,
   streamEnd: null,
   latenciesMs: [],
   ttfts: [],
@@ -158,12 +161,6 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       return afterFirstContent(was, evidence)
     case 'load_failed':
       return { ...was, loadFailedAt: evidence.at }
-    case 'work_done': {
-      const longestMs = Math.max(was.works[evidence.work].longestMs, evidence.tookMs)
-      return withWork(was, evidence.work, { doneAt: evidence.at, failedAt: null, longestMs })
-    }
-    case 'work_failed':
-      return withWork(was, evidence.work, { failedAt: evidence.at })
     case 'flight':
       return {
         ...was,
@@ -171,6 +168,9 @@ export function learn(was: Facts, evidence: Evidence): Facts {
         load: loadAfter(was, evidence.flight, evidence.at),
         used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
       }
+    case 'work_done':
+    case 'work_failed':
+    case 'stream_end':
     case 'live_failure':
     case 'reached':
     case 'live_busy':
@@ -189,8 +189,6 @@ export function learn(was: Facts, evidence: Evidence): Facts {
       }
     case 'process':
       return afterTurn(was, evidence.phase, evidence.at)
-    case 'stream_end':
-      return { ...was, streamEnd: was.streamEnd === 'finish_reason' ? was.streamEnd : evidence.by }
     case 'wanted':
       return { ...was, wantedAt: evidence.at }
   }
@@ -219,10 +217,6 @@ function afterAnswer(
   if (cold) return afterLoad(now, at - tookMs, at)
   if (isHeldUp(was, at - tookMs)) return now
   return { ...now, longestUnaryMs: Math.max(was.longestUnaryMs, tookMs) }
-}
-
-function withWork(was: Facts, work: OtherWork, now: Partial<WorkFacts>): Facts {
-  return { ...was, works: { ...was.works, [work]: { ...was.works[work], ...now } } }
 }
 
 function asked(was: Facts, ended: Extract<Evidence, { type: 'probe_ended' }>): Facts {
@@ -278,6 +272,7 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
       return {
         ...now,
         passAt: at,
+        probeForm: outcome.form ?? null,
         silentFrom: null,
         failure: null,
         refusals: null,

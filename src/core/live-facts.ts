@@ -1,14 +1,26 @@
 import type { Evidence } from './evidence.ts'
-import type { Facts } from './facts.ts'
+import type { Facts, WorkFacts } from './facts.ts'
+import type { OtherWork } from './listed-model.ts'
 import { isUnproven } from './process.ts'
 import type { EvidenceReason } from './reason.ts'
 
-type Live = Extract<Evidence, { readonly type: `live_${string}` | 'reached' }>
+type Live = Extract<
+  Evidence,
+  { readonly type: `live_${string}` | `work_${string}` | 'reached' | 'stream_end' }
+>
 
-/** Facts after what a live request met that is no answer. Pure. */
+/** Facts after what a live request showed that is no generation. Pure. */
 export function afterLive(was: Facts, evidence: Live): Facts {
   const { at } = evidence
   switch (evidence.type) {
+    case 'work_done': {
+      const longestMs = Math.max(was.works[evidence.work].longestMs, evidence.tookMs)
+      return withWork(was, evidence.work, { doneAt: at, failedAt: null, longestMs })
+    }
+    case 'work_failed':
+      return withWork(was, evidence.work, { failedAt: at })
+    case 'stream_end':
+      return { ...was, streamEnd: was.streamEnd === 'finish_reason' ? was.streamEnd : evidence.by }
     case 'live_failure':
       if (isUnproven(was.process)) return was
       return evidence.failure === 'refused'
@@ -39,4 +51,8 @@ export function afterNothingLoaded(was: Facts, at: number): Facts {
 function afterRefusal(was: Facts, reason: EvidenceReason, at: number): Facts {
   const failuresInRow = was.failuresInRow + 1
   return { ...was, failure: { reason, at }, failuresInRow, liveFailureAt: at }
+}
+
+function withWork(was: Facts, work: OtherWork, now: Partial<WorkFacts>): Facts {
+  return { ...was, works: { ...was.works, [work]: { ...was.works[work], ...now } } }
 }

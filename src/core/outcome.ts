@@ -6,7 +6,13 @@ import type { EvidenceReason } from './reason.ts'
  */
 export type ProbeOutcome =
   /** It generated. `tokens` as the engine counts them (0 where it counts words). */
-  | { readonly kind: 'pass'; readonly latencyMs: number; readonly tokens: number }
+  | {
+      readonly kind: 'pass'
+      readonly latencyMs: number
+      readonly tokens: number
+      /** What the probe had to be like to be accepted; absent: the usual one. */
+      readonly form?: string
+    }
   /** It embeds: no proof of generation, which it refuses or is not meant for. */
   | { readonly kind: 'embeds'; readonly latencyMs: number }
   /** The limit passed without an answer; the connection was given up. */

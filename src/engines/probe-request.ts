@@ -8,12 +8,64 @@ export interface ProbeRequest {
   readonly body: string
 }
 
+/** The parameters of a probe, as far as one engine or another refuses them. */
+export interface ProbeForm {
+  /** Is `temperature: 0` sent? TGI wants more than 0. */
+  readonly temperature: boolean
+  /** Tokens asked for, at least; 0: as configured. Some engines want more than one. */
+  readonly tokens: number
+  /** OpenAI's newer models refuse `max_tokens`; Ollama does not know the other name. */
+  readonly field: 'max_tokens' | 'max_completion_tokens'
+}
+
+export const USUAL_FORM: ProbeForm = { temperature: true, tokens: 0, field: 'max_tokens' }
+
+/** Enough for engines that refuse to generate less, or cannot parse it. */
+const TOKENS_ENOUGH = 4
+
+/**
+ * The next form to try after a refusal in these words; null: they are not about the parameters of a
+ * probe, or that was tried. Pure.
+ */
+export function nextForm(
+  was: ProbeForm,
+  refusal: { readonly status: string; readonly said: string },
+): ProbeForm | null {
+  const { status, said } = refusal
+  // Harmony's parser fails on a message that is cut after one token (vLLM, gpt-oss).
+  if (status === 'http_500') {
+    return /failed to parse input/i.test(said) ? withTokens(was) : null
+  }
+  if (!/^http_4(?:00|22)$/.test(status)) return null
+  if (/temperature/i.test(said) && was.temperature) return { ...was, temperature: false }
+  if (/max_completion_tokens/i.test(said) && was.field === 'max_tokens') {
+    return { ...was, field: 'max_completion_tokens' }
+  }
+  return /max_(?:new_|completion_|output_)?tokens/i.test(said) ? withTokens(was) : null
+}
+
+function withTokens(was: ProbeForm): ProbeForm | null {
+  return was.tokens < TOKENS_ENOUGH ? { ...was, tokens: TOKENS_ENOUGH } : null
+}
+
+/** A form in words, for the operator; '': the usual one. Pure. */
+export function formText({ temperature, tokens, field }: ProbeForm): string {
+  const parts = [
+    field === USUAL_FORM.field ? '' : field,
+    temperature ? '' : 'no temperature',
+    tokens === 0 ? '' : `${tokens} tokens`,
+  ]
+  return parts.filter((part) => part !== '').join(', ')
+}
+
 /** What a probe asks for. */
 export interface ProbeWish {
   readonly kind: ProbeKind
   /** As the upstream knows it; null: left out, where the engine allows that. */
   readonly model: string | null
   readonly maxTokens: number
+  /** Absent: the usual one. */
+  readonly form?: ProbeForm
 }
 
 /**
@@ -21,9 +73,19 @@ export interface ProbeWish {
  * `max_tokens`, since Ollama ignores `max_completion_tokens` and would generate without end; no
  * `seed`, `min_tokens`, `n` or `priority`, which one engine or another refuses. Pure.
  */
-export function probeRequest({ kind, model, maxTokens }: ProbeWish): ProbeRequest {
+export function probeRequest({
+  kind,
+  model,
+  maxTokens,
+  form = USUAL_FORM,
+}: ProbeWish): ProbeRequest {
   const named = model === null ? {} : { model }
-  const limits = { max_tokens: maxTokens, temperature: 0, stream: false }
+  const tokens = Math.max(maxTokens, form.tokens)
+  const limits = {
+    [kind === 'chat' ? form.field : 'max_tokens']: tokens,
+    ...(form.temperature ? { temperature: 0 } : {}),
+    stream: false,
+  }
   switch (kind) {
     case 'chat':
       return {

@@ -98,6 +98,8 @@ export interface UpstreamDocument {
     readonly interval_ms: number
     /** What ends its streams now: a reason for every choice, or `[DONE]`. */
     readonly stream_end: EndSign
+    /** What a probe has to be like to be accepted: `max_completion_tokens, 4 tokens`; null: as usual. */
+    readonly probe_form: string | null
     /** What its streams have shown; null: none was seen to end, or they are held to a rule. */
     readonly stream_end_seen: EndSign | null
   }
@@ -232,6 +234,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
       eject_after_ms: Math.round(ejectAfterMs(health, facts)),
       interval_ms: Math.round(intervalMs(table, entry, nowMs)),
       stream_end: endRuleOf(spec, facts) === 'finish_reason' ? 'finish_reason' : 'done',
+      probe_form: facts.probeForm,
       stream_end_seen: facts.streamEnd,
     },
     embedded: spec.engine === 'embedded',

@@ -1,5 +1,11 @@
-import { engineError, isRecord } from '../engines/engine-error.ts'
+import { engineError, type EngineError } from '../core/answer-error.ts'
+import { fieldsOf, isObject, listOf, objectOf, valueOf } from '../core/answer-read.ts'
+import { CHOICE_TABLES, finishOf, isContent } from '../core/answer-tables.ts'
+import { type EndRule, StreamEnd } from '../core/answer-end.ts'
+import { classifyEvent } from '../core/answer.ts'
 import type { ProbeKind } from '../engines/quirks.ts'
+
+export { valueOf as parseJson } from '../core/answer-read.ts'
 
 /** What a 2xx body proves. */
 export type BodyVerdict =
@@ -17,93 +23,99 @@ export type BodyVerdict =
         | 'no_proof'
         | 'finish_abort'
         | 'finish_error'
+      /** What the engine said itself; absent: nothing. */
+      readonly said?: EngineError
     }
   /** A stream that stops before its end. */
   | { readonly kind: 'unfinished' }
 
-/** Ends that an engine reports when it is done. */
-const PROPER_ENDS: ReadonlySet<string> = new Set(['stop', 'length', 'tool_calls'])
+/** How a 2xx answer is to be read. */
+export interface BodyContext {
+  readonly kind: ProbeKind
+  readonly contentType: string
+  /** What ends a stream of this engine. */
+  readonly endRule: EndRule
+}
 
 /**
- * Judges a complete 2xx body by what every engine fills in: a proper `finish_reason`, or a counted
- * token. Text may be empty: one token can be invisible, or stand in `reasoning` (vLLM 0.32.0 does
- * both). 200 alone proves nothing: a vLLM that shuts down answers 200 with `finish_reason:"abort"`.
- * Pure.
+ * Judges a complete 2xx body by the rules that traffic is judged by: content, a proper end or a
+ * counted token prove a generation. Text may be empty: one token can be invisible (vLLM 0.32.0). 200
+ * alone proves nothing: a vLLM that shuts down answers 200 with `finish_reason:"abort"`. Pure.
  */
-export function judgeBody(kind: ProbeKind, contentType: string, bytes: Uint8Array): BodyVerdict {
+export function judgeBody(context: BodyContext, bytes: Uint8Array): BodyVerdict {
+  const { kind, contentType } = context
   const text = new TextDecoder().decode(bytes).trim()
-  if (text === '') return { kind: 'invalid', why: 'empty_body' }
-  const isStream =
-    contentType.startsWith('text/event-stream') || /^(?:(?:data|event|id|retry):|:)/.test(text)
-  if (isStream && kind !== 'embeddings') return judgeStream(text)
-  const body = parseJson(text)
-  if (!isRecord(body)) return { kind: 'invalid', why: 'not_json' }
-  if (engineError(body) !== null) return { kind: 'invalid', why: 'error_body' }
+  if (text === '') return invalid('empty_body')
+  const labelled = contentType.startsWith('text/event-stream') && !text.startsWith('{')
+  const isStream = labelled || /^(?:(?:data|event|error|id|retry):|:)/.test(text)
+  if (isStream && kind !== 'embeddings') return judgeStream(kind, text, context.endRule)
+  const body = valueOf(text)
+  if (!isObject(body)) return invalid('not_json')
+  const said = engineError(body)
+  if (said !== null) return { kind: 'invalid', why: 'error_body', said }
   if (kind === 'embeddings') {
-    const { data } = body
-    return Array.isArray(data) && data.length > 0
-      ? { kind: 'generated', tokens: 0 }
-      : { kind: 'invalid', why: 'no_data' }
+    return listOf(body['data']).length > 0 ? { kind: 'generated', tokens: 0 } : invalid('no_data')
   }
-  if (!hasChoice(body)) return { kind: 'invalid', why: 'no_choices' }
-  const finish = finishOf(body)
+  return judgeChoices(kind, body)
+}
+
+function judgeChoices(kind: ChatKind, body: Readonly<Record<string, unknown>>): BodyVerdict {
+  const choices = listOf(body['choices'])
+  if (choices.length === 0) return invalid('no_choices')
+  const error = choices.find((choice) => isObject(choice['error']))
+  const said = engineError(error)
+  if (said !== null) return { kind: 'invalid', why: 'error_body', said }
+  const reasons = choices.map((choice) => choice['finish_reason'])
+  const improper = reasons.find((reason) => finishOf(reason) === 'improper')
+  if (improper !== undefined) return improperEnd(improper)
   const tokens = tokensOf(body)
-  return judgeEnd(finish, tokens) ?? { kind: 'invalid', why: 'no_proof' }
+  const { delta, members } = CHOICE_TABLES[kind]
+  const proven =
+    tokens >= 1 ||
+    reasons.some((reason) => finishOf(reason) === 'proper') ||
+    choices.some((choice) => {
+      const part = delta === null ? choice : choice['message']
+      return isObject(part) && isContent(members, part)
+    })
+  return proven ? { kind: 'generated', tokens } : invalid('no_proof')
 }
 
-/** The value of a JSON text; undefined when it is none. Pure. */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+type ChatKind = Exclude<ProbeKind, 'embeddings'>
 
-/** Some engines stream whatever was asked for. Only the end counts, not `[DONE]`. */
-function judgeStream(text: string): BodyVerdict {
-  let finish: string | null = null
+/** Some engines stream whatever was asked for. */
+function judgeStream(kind: ChatKind, text: string, endRule: EndRule): BodyVerdict {
+  const end = new StreamEnd(endRule)
+  const encoder = new TextEncoder()
   let tokens = 0
-  for (const line of text.split(/\r\n|\r|\n/)) {
-    const data = /^data: ?(.*)$/.exec(line)?.[1]
-    if (data === undefined || data.trim() === '[DONE]') continue
-    const chunk = parseJson(data)
-    if (!isRecord(chunk)) return { kind: 'invalid', why: 'not_json' }
-    if (engineError(chunk) !== null) return { kind: 'invalid', why: 'error_body' }
-    finish = finishOf(chunk) ?? finish
-    tokens = Math.max(tokens, tokensOf(chunk))
+  let isJson = false
+  let isGarbage = false
+  for (const event of text.split(/(?:\r\n|\r|\n){2,}/)) {
+    const verdict = classifyEvent(kind, encoder.encode(event))
+    if (verdict.kind === 'error') {
+      if (verdict.said === null) return improperEnd(verdict.message)
+      return { kind: 'invalid', why: 'error_body', said: verdict.said }
+    }
+    end.note(verdict)
+    const { data } = fieldsOf(event)
+    const body = objectOf(data)
+    if (body !== null) isJson = true
+    else if (data !== '' && verdict.kind !== 'done') isGarbage = true
+    tokens = Math.max(tokens, body === null ? 0 : tokensOf(body))
   }
-  // Running totals in the middle of a stream are no end: only a reason is.
-  return finish === null
-    ? { kind: 'unfinished' }
-    : (judgeEnd(finish, tokens) ?? { kind: 'unfinished' })
+  if (end.proper) return { kind: 'generated', tokens }
+  return isGarbage && !isJson ? invalid('not_json') : { kind: 'unfinished' }
 }
 
-function judgeEnd(finish: string | null, tokens: number): BodyVerdict | null {
-  if (finish === 'abort') return { kind: 'invalid', why: 'finish_abort' }
-  if (finish === 'error') return { kind: 'invalid', why: 'finish_error' }
-  if (tokens >= 1 || (finish !== null && PROPER_ENDS.has(finish))) {
-    return { kind: 'generated', tokens }
-  }
-  return null
+function improperEnd(reason: unknown): BodyVerdict {
+  return invalid(String(reason).endsWith('abort') ? 'finish_abort' : 'finish_error')
 }
 
-function hasChoice(body: Readonly<Record<string, unknown>>): boolean {
-  return Array.isArray(body['choices']) && body['choices'].length > 0
-}
-
-function finishOf(body: Readonly<Record<string, unknown>>): string | null {
-  if (!Array.isArray(body['choices'])) return null
-  const choices: unknown[] = body['choices']
-  for (const choice of choices) {
-    const reason = isRecord(choice) ? choice['finish_reason'] : undefined
-    if (typeof reason === 'string' && reason !== '') return reason
-  }
-  return null
+function invalid(why: Extract<BodyVerdict, { kind: 'invalid' }>['why']): BodyVerdict {
+  return { kind: 'invalid', why }
 }
 
 function tokensOf(body: Readonly<Record<string, unknown>>): number {
   const usage = body['usage']
-  const tokens = isRecord(usage) ? usage['completion_tokens'] : undefined
+  const tokens = isObject(usage) ? usage['completion_tokens'] : undefined
   return typeof tokens === 'number' && Number.isFinite(tokens) ? Math.max(0, tokens) : 0
 }

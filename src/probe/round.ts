@@ -1,10 +1,11 @@
 import type { Proven } from '../core/model-choice.ts'
-import { listedAs } from '../core/model-name.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
+import { type ProbeForm, USUAL_FORM } from '../engines/probe-request.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ProbeChoice } from './choose-model.ts'
+import { generate, type Generated, isRefusedKind, reasonOf } from './generate.ts'
 import type { Listing } from './listing.ts'
 import { untilRoom, watchWork } from './room.ts'
 import type { fetchJson, runProbe } from './run.ts'
@@ -25,11 +26,19 @@ export interface Memory {
   readonly lastLoaded: string | null
   /** It was asked what is in memory and cannot tell (llama.cpp with one model). */
   readonly cannotTell: boolean
+  /** How the probe had to be put to be accepted. */
+  readonly form: ProbeForm
   /** A probe was given up there, and nothing has answered since: it may still stand in a queue. */
   readonly owed: boolean
 }
 
-export const NO_MEMORY: Memory = { kind: null, lastLoaded: null, cannotTell: false, owed: false }
+export const NO_MEMORY: Memory = {
+  kind: null,
+  lastLoaded: null,
+  cannotTell: false,
+  owed: false,
+  form: USUAL_FORM,
+}
 
 /** One round of probing one upstream. */
 export interface Round {
@@ -103,15 +112,17 @@ export async function runRound(round: Round, was: Memory): Promise<RoundResult> 
   const waited = await untilRoom(asking, was.owed)
   if (waited !== null) return { outcome: waited, memory, model: null }
   const first = await watched(asking, memory, model)
-  const { outcome, kind, ...last } = await renamed(asking, told, { memory, model, first })
+  const asked = await renamed(asking, told, { memory, model, first })
+  const { outcome } = asked
   const nameless = model === null && !round.quirks.modelOptional
   if (told.kind === 'silent' && nameless && isRefusedKind(outcome)) {
     // It lives, but did not tell us in time what to ask for.
     return { outcome: { kind: 'inconclusive', detail: 'loaded_unknown' }, memory, model }
   }
   const owed = outcome.kind === 'timeout' || (outcome.kind === 'inconclusive' && was.owed)
-  const kept = { ...memory, owed, kind: kindAfter(outcome, kind, was) }
-  return { outcome, memory: kept, model: last.model }
+  const form = outcome.kind === 'pass' ? asked.form : was.form
+  const kept = { ...memory, owed, form, kind: kindAfter(outcome, asked.kind, was) }
+  return { outcome, memory: kept, model: asked.model }
 }
 
 /** A generation, and a look now and then at what else the engine does while it is silent. */
@@ -200,56 +211,6 @@ async function lookAround(round: Round): Promise<ProbeOutcome> {
   return fetched.status === 200 ? COLD : ofStatus(fetched.status, fetched.body, round.quirks)
 }
 
-interface Generated {
-  readonly outcome: ProbeOutcome
-  readonly model: string | null
-  readonly kind: ProbeKind | null
-}
-
-/** Tries the probe kinds in turn until one is not refused as such. */
-async function generate(round: Round, memory: Memory, model: string | null): Promise<Generated> {
-  const { quirks, target, maxTokens, limitMs, clock, signal, wire, onSent } = round
-  const kinds = kindsFor(round, model).toSorted((a, b) => rank(a, memory) - rank(b, memory))
-  let refusal: ProbeOutcome | null = null
-  for (const kind of kinds) {
-    // One after the other on purpose: never two requests at one upstream.
-    const outcome = await wire.probe({
-      target,
-      quirks,
-      kind,
-      model,
-      maxTokens,
-      limitMs,
-      clock,
-      signal,
-      onSent,
-    })
-    if (!isRefusedKind(outcome) || signal.aborted) return { outcome, kind, model }
-    // A route that exists and refuses says more than one that is missing.
-    if (
-      refusal === null ||
-      (reasonOf(refusal) === 'wrong_kind' && reasonOf(outcome) !== 'wrong_kind')
-    ) {
-      refusal = outcome
-    }
-  }
-  return {
-    outcome: refusal ?? { kind: 'inconclusive', detail: 'no_probe_kind' },
-    kind: null,
-    model,
-  }
-}
-
-/** What to ask of this model. One that generates is never asked to embed: that would prove nothing. */
-function kindsFor({ quirks, listing }: Round, model: string | null): readonly ProbeKind[] {
-  const { probes, kind } = quirks
-  const listed = listing.models
-  const one = model === null ? (listed?.[0] ?? null) : listedAs(kind, listed, model)
-  if (one?.work === 'generation') return probes.filter((probe) => probe !== 'embeddings')
-  const embeds = probes.includes('embeddings')
-  return one?.work === 'embedding' && embeds ? ['embeddings'] : probes
-}
-
 /** The kind that passed. What only embedded may generate after it failed: it may be another process. */
 function kindAfter(outcome: ProbeOutcome, kind: ProbeKind | null, was: Memory): ProbeKind | null {
   if (outcome.kind === 'pass' || outcome.kind === 'embeds') return kind
@@ -262,20 +223,6 @@ function once(task: () => void): () => void {
     if (!done) task()
     done = true
   }
-}
-
-/** The kind that passed last comes first. */
-function rank(kind: ProbeKind, memory: Memory): number {
-  return kind === memory.kind ? 0 : 1
-}
-
-function isRefusedKind(outcome: ProbeOutcome): boolean {
-  const reason = reasonOf(outcome)
-  return reason === 'wrong_kind' || reason === 'bad_request'
-}
-
-function reasonOf(outcome: ProbeOutcome): string | null {
-  return outcome.kind === 'fail' ? outcome.reason : null
 }
 
 function query({ target, queryLimitMs, signal, clock, quirks }: Round): {

@@ -1,5 +1,5 @@
 import type { ProbeOutcome } from '../core/outcome.ts'
-import { probeRequest } from '../engines/probe-request.ts'
+import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { parseJson } from './answer-body.ts'
@@ -14,6 +14,8 @@ export interface ProbeCall {
   /** Null: left out. */
   readonly model: string | null
   readonly maxTokens: number
+  /** Absent: the usual one. */
+  readonly form?: ProbeForm
   /** The connection is given up after this, ms. */
   readonly limitMs: number
   readonly clock: Clock

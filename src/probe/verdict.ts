@@ -1,6 +1,7 @@
 import type { FailReason, ProbeOutcome } from '../core/outcome.ts'
 import { namesLoading, namesNothingLoaded } from '../engines/engine-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import { endRuleOf } from '../core/answer-end.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
 
@@ -43,15 +44,21 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
   if (!isSuccess(status)) {
     return ofStatus(status, parseJson(new TextDecoder().decode(body)), context.quirks)
   }
-  const judged = judgeBody(context.kind, contentType, body)
+  const { kind, quirks } = context
+  const endRule = endRuleOf({ streamEnd: 'auto', engine: quirks.kind }, { streamEnd: null })
+  const judged = judgeBody({ kind, contentType, endRule }, body)
   switch (judged.kind) {
     case 'generated':
       if (context.kind === 'embeddings') return { kind: 'embeds', latencyMs: context.latencyMs }
       return { kind: 'pass', latencyMs: context.latencyMs, tokens: judged.tokens }
     case 'unfinished':
       return fail('truncated', 'no_end')
-    case 'invalid':
-      return fail('invalid_response', judged.why)
+    case 'invalid': {
+      const { said = null, why } = judged
+      // The status that it should have had.
+      if (said?.status != null) return ofStatus(said.status, { error: said.object }, quirks)
+      return fail('invalid_response', why)
+    }
   }
 }
 

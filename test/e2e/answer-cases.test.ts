@@ -255,3 +255,28 @@ t.test('images are content, also more than a megabyte of them', async (t) => {
   t.equal(end.events.length, 6)
   t.equal(b.requests.length, 0)
 })
+
+const ANY = /./
+for (const [name, refuses, form] of [
+  ['probe-finish-null', ANY, null],
+  ['probe-finish-eos', ANY, null],
+  ['probe-one-token-500', /"max_tokens":1\b/, '4 tokens'],
+  ['probe-temperature-422', /"temperature"/, 'no temperature'],
+  ['probe-field-name-400', /"max_tokens"/, 'max_completion_tokens'],
+] as const) {
+  t.test(`${name}: the engine is ok, and the probe's form is told`, async (t) => {
+    const a = await rawUpstream(t, (socket, request) => {
+      const refused = isProbe(request) && refuses.test(request)
+      socket.write(refused ? caseBytes(name) : json())
+    })
+    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_A_MODEL: 'm' })
+    await gate.untilReason('a', 'ok')
+    const status = await (await fetch(`${gate.url}/gate/status`)).json()
+    t.match(status, { upstreams: [{ derived: { probe_form: form } }] })
+    const before = a.requests.length
+    await chat(gate)
+    await gate.until(() => a.requests.length > before + 1)
+    const next = a.requests.slice(before).find(isProbe) ?? ''
+    t.equal(refuses.test(next), form === null, 'what works is kept')
+  })
+}

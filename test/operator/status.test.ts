@@ -77,6 +77,7 @@ t.test('statusOf() shows the frozen document', async (t) => {
       eject_after_ms: 8_000,
       interval_ms: 60_000,
       stream_end: 'finish_reason',
+      probe_form: null,
       stream_end_seen: null,
     },
     embedded: false,

@@ -38,7 +38,18 @@ const BODIES: readonly [what: string, body: unknown, label: string, detail: stri
     'invalid_response',
     'no_proof',
   ],
-  ['an unknown reason', { choices: [{ finish_reason: 'x' }] }, 'invalid_response', 'no_proof'],
+  ['an unknown word as a reason', { choices: [{ finish_reason: 'eos' }] }, 'pass', ''],
+  ['a filter', { choices: [{ finish_reason: 'content_filter' }] }, 'pass', ''],
+  ['text and no reason', { choices: [{ message: { content: 'a' } }] }, 'pass', ''],
+  ['reasoning alone', { choices: [{ message: { content: '', thinking: 'a' } }] }, 'pass', ''],
+  ['an empty reason', { choices: [{ finish_reason: '' }] }, 'invalid_response', 'no_proof'],
+  [
+    'text and abort',
+    { choices: [{ message: { content: 'a' }, finish_reason: 'abort' }] },
+    'invalid_response',
+    'finish_abort',
+  ],
+  ['a mistake that it names', { error: { message: 'x', code: 400 } }, 'bad_request', 'http_400'],
   [
     'abort',
     { choices: [{ finish_reason: 'abort' }], usage: { completion_tokens: 9 } },
@@ -73,7 +84,7 @@ const BODIES: readonly [what: string, body: unknown, label: string, detail: stri
   ['null', 'null', 'invalid_response', 'not_json'],
 ]
 
-t.test('judgeBody() on 2xx bodies: usage or a proper reason proves, nothing else', async (t) => {
+t.test('judgeBody() on 2xx bodies: content, usage or a reason proves, nothing else', async (t) => {
   for (const [what, body, label, detail] of BODIES) {
     const outcome = judge(answer(200, body))
     t.equal(outcomeLabel(outcome), label, what)
@@ -92,7 +103,7 @@ t.test('judgeBody() on embeddings: data proves, though no generation', async (t)
   t.equal(outcomeLabel(judge(answer(200, { choices: [CHOICE] }), 'embeddings')), 'invalid_response')
 })
 
-t.test('judgeBody() on streams: only a proper reason is an end', async (t) => {
+t.test('judgeBody() on streams: by the rule for traffic', async (t) => {
   const delta = chunk({ choices: [{ delta: { content: 'x' }, finish_reason: null }] })
   const end = chunk({ choices: [{ delta: {}, finish_reason: 'stop' }] })
   const done = 'data: [DONE]\n\n'
@@ -100,7 +111,10 @@ t.test('judgeBody() on streams: only a proper reason is an end', async (t) => {
     ['proper', delta + end + done, 'pass'],
     ['without [DONE]', delta + end, 'pass'],
     ['comments between', `: ping\n\n${delta}: ping\n\n${end}${done}`, 'pass'],
-    ['no reason', delta + done, 'truncated'],
+    ['no reason', delta + done, 'pass'],
+    ['nothing but [DONE]', done, 'truncated'],
+    ['text that is cut', delta, 'truncated'],
+    ['a field error', 'error: {"message":"x"}\n\n', 'invalid_response'],
     ['running totals', chunk({ choices: [{}], usage: { completion_tokens: 9 } }), 'truncated'],
     ['only comments', ': ping\n\n: ping\n\n', 'truncated'],
     [

@@ -1,0 +1,104 @@
+import { engineError } from '../core/answer-error.ts'
+import { listedAs } from '../core/model-name.ts'
+import type { ProbeOutcome } from '../core/outcome.ts'
+import { formText, nextForm, type ProbeForm } from '../engines/probe-request.ts'
+import type { ProbeKind } from '../engines/quirks.ts'
+import type { ProbeCall } from './run.ts'
+import type { Memory, Round } from './round.ts'
+
+/** How one attempt at a generation ended. */
+export interface Generated {
+  readonly outcome: ProbeOutcome
+  /** Of the probe that was not refused as such; null: all were. */
+  readonly kind: ProbeKind | null
+  readonly form: ProbeForm
+  readonly model: string | null
+}
+
+/** Forms that are tried in a round after the first, whatever the kind. */
+const FORMS_MAX = 3
+
+/** Tries the probe kinds in turn until one is not refused as such, each in another form where its
+ *  parameters are what is refused. One after the other: never two requests at one upstream. */
+export async function generate(
+  round: Round,
+  memory: Memory,
+  model: string | null,
+): Promise<Generated> {
+  const { quirks, signal } = round
+  const kinds = kindsFor(round, model).toSorted((a, b) => rank(a, memory) - rank(b, memory))
+  let { form } = memory
+  let left = FORMS_MAX
+  let refusal: ProbeOutcome | null = null
+  for (const kind of kinds) {
+    for (;;) {
+      let said = ''
+      const onRefusal = (_status: number, body: unknown): void => {
+        said = engineError(body)?.message ?? ''
+      }
+      const outcome = await ask(round, { kind, model, form, onRefusal })
+      const next = left > 0 && !signal.aborted ? reformed(form, outcome, said) : null
+      if (next !== null) {
+        left -= 1
+        form = next
+        continue
+      }
+      if (!isRefusedKind(outcome) || signal.aborted) {
+        const other = kind === quirks.probes[0] ? [] : [kind]
+        return { outcome: inForm(outcome, other, form), kind, form, model }
+      }
+      // A route that exists and refuses says more than one that is missing.
+      if (refusal === null || (isMissing(refusal) && !isMissing(outcome))) refusal = outcome
+      break
+    }
+  }
+  const outcome = refusal ?? { kind: 'inconclusive', detail: 'no_probe_kind' }
+  return { outcome, kind: null, form: memory.form, model }
+}
+
+function ask(
+  { quirks, target, maxTokens, limitMs, clock, signal, wire, onSent }: Round,
+  wish: Pick<ProbeCall, 'kind' | 'model' | 'form' | 'onRefusal'>,
+): Promise<ProbeOutcome> {
+  return wire.probe({ target, quirks, maxTokens, limitMs, clock, signal, onSent, ...wish })
+}
+
+function reformed(form: ProbeForm, outcome: ProbeOutcome, said: string): ProbeForm | null {
+  return outcome.kind === 'fail' ? nextForm(form, { status: outcome.detail, said }) : null
+}
+
+/** A pass, with what the probe had to be like. */
+function inForm(outcome: ProbeOutcome, other: readonly ProbeKind[], form: ProbeForm): ProbeOutcome {
+  if (outcome.kind !== 'pass') return outcome
+  const text = [...other, formText(form)].filter((part) => part !== '').join(', ')
+  return text === '' ? outcome : { ...outcome, form: text }
+}
+
+/** What to ask of this model. One that generates is never asked to embed: that would prove nothing. */
+function kindsFor({ quirks, listing }: Round, model: string | null): readonly ProbeKind[] {
+  const { probes, kind } = quirks
+  const listed = listing.models
+  const one = model === null ? (listed?.[0] ?? null) : listedAs(kind, listed, model)
+  if (one?.work === 'generation') return probes.filter((probe) => probe !== 'embeddings')
+  const embeds = probes.includes('embeddings')
+  return one?.work === 'embedding' && embeds ? ['embeddings'] : probes
+}
+
+/** The kind that passed last comes first. */
+function rank(kind: ProbeKind, memory: Memory): number {
+  return kind === memory.kind ? 0 : 1
+}
+
+/** Is it refused as such, so that another kind may pass? */
+export function isRefusedKind(outcome: ProbeOutcome): boolean {
+  return isMissing(outcome) || reasonOf(outcome) === 'bad_request'
+}
+
+function isMissing(outcome: ProbeOutcome): boolean {
+  return reasonOf(outcome) === 'wrong_kind'
+}
+
+/** What a failure was; null: it was none. */
+export function reasonOf(outcome: ProbeOutcome): string | null {
+  return outcome.kind === 'fail' ? outcome.reason : null
+}
