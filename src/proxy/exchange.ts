@@ -39,6 +39,8 @@ export class Exchange {
   #sent = 0
   #spent = 0
   #attempts = 0
+  /** Headers of an answer that fails. */
+  #more: Record<string, string> = {}
   #ttftMs: number | null = null
   #over = false
   #held = false
@@ -199,29 +201,22 @@ export class Exchange {
   /** Nobody else can have it: the upstream's own answer where there is one, else our error. */
   #giveUp(last: Failed): void {
     if (this.#over) return
-    const { answer } = last
     // Two have failed on it: an SDK would send it to both of them twice more.
-    const poison = last.why !== 'busy' && this.#sent >= SENT_MAX
-    const more: Record<string, string> = poison ? { 'x-should-retry': 'false' } : {}
-    if (answer === null) this.#fail(last.code, last.detail, null, more)
-    else this.#passOn(answer, 'failed', more)
+    if (last.why !== 'busy' && this.#sent >= SENT_MAX) this.#more = { 'x-should-retry': 'false' }
+    if (last.answer === null) this.#fail(last.code, last.detail)
+    else this.#passOn(last.answer, 'failed')
   }
 
   /** The upstream's own answer, as a frame where the head has gone out already. */
-  #passOn(answer: HeldAnswer, ending: Ending, more: Record<string, string> = {}): void {
+  #passOn(answer: HeldAnswer, ending: Ending): void {
     const { entries } = this.#deps.store.current
     const spec = entries.find((entry) => entry.spec.name === this.#upstream)?.spec ?? null
     const about = { asked: this.#asked, spec, length: answer.body.length }
-    this.#writer.passOn(answer, { ...answerHeaders(answer, about), ...more })
+    this.#writer.passOn(answer, { ...answerHeaders(answer, about), ...this.#more })
     this.#finish(ending, null)
   }
 
-  #fail(
-    code: ErrorCode,
-    detail: string,
-    param: string | null = null,
-    more: Record<string, string> = {},
-  ): void {
+  #fail(code: ErrorCode, detail: string, param: string | null = null): void {
     if (this.#over) return
     const { store, clock, random } = this.#deps
     if (this.#writer.begun) this.#writer.cut(code, detail)
@@ -229,7 +224,7 @@ export class Exchange {
       // Up to half a second of its own, so that clients do not come back in step.
       const after = retryAfterMs(store.current, clock.nowMs()) + 500 * random()
       const { requestId, path, cors } = this.#asked
-      const headers = { ...cors, ...more }
+      const headers = { ...cors, ...this.#more }
       const about = { detail, param, retryAfterMs: after, requestId, path, headers }
       const answer = errorAnswer(code, about)
       this.#writer.answer(answer.status, answer.headers, answer.body)
