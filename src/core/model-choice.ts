@@ -134,8 +134,11 @@ function gateName(models: readonly ListedModel[] | null): string | null {
 
 /** The one in memory that fits; the one proven last, if there are several. */
 function loadedFor({ spec, facts }: Choosing, work: Work): string | null {
-  const { loaded, models, proven } = facts
-  const fitting = (loaded ?? []).filter((name) =>
+  const { loaded, loadedAt, models, proven } = facts
+  if (loaded === null) return null
+  // What generated since it told is in memory as well, and may have evicted what it told.
+  const since = proven.flatMap(({ model, at }) => (at > loadedAt ? [model] : []))
+  const fitting = [...loaded, ...since].filter((name) =>
     isFor(listedAs(spec.engine, models, name) ?? plainModel(name), work),
   )
   const isLoaded = (model: string): string | undefined =>

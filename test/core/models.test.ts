@@ -66,6 +66,15 @@ t.test('of several models in memory the one that generated last is meant', async
 })
 
 t.test(
+  'a model that was swapped in since the engine told is meant, and not swapped out',
+  async (t) => {
+    const world = worldOf('llamaswap', { models: SWAP, loaded: RUNNING }).at(10)
+    t.equal(choice(world), 'm2 in_memory')
+    t.equal(choice(proves(world, 'm1', 10)), 'm1 in_memory')
+  },
+)
+
+t.test(
   'with nothing in memory the one that generated last is meant, else the smallest',
   async (t) => {
     const cold = worldOf('ollama', { models: OLLAMA, loaded: [] })
