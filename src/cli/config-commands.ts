@@ -2,7 +2,7 @@ import { configToJson, printConfig } from '../config/print.ts'
 import { type CliIo, EXIT, printJson } from './io.ts'
 import { issueLines } from './issues.ts'
 import type { Loaded } from './load.ts'
-import { configNotes, programsOf } from './config-notes.ts'
+import { choiceNotes, configNotes, programsOf } from './config-notes.ts'
 
 /** What the `config` commands need of their surroundings. */
 export interface ConfigDeps extends Loaded {
@@ -20,7 +20,7 @@ export function configCheck(options: { readonly json: boolean }, deps: ConfigDep
   }
   const { config } = result
   const upstreams = config.upstreams.map(({ spec }) => spec.name)
-  const notes = configNotes(config, programsOf(io))
+  const notes = [...configNotes(config, programsOf(io)), ...choiceNotes(config)]
   if (options.json) {
     printJson(io, { ok: true, issues: [], notes, upstreams, port: config.port })
   } else {

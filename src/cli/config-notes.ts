@@ -1,5 +1,6 @@
 import type { Config, UpstreamConfig } from '../config/config.ts'
 import type { CommandLine } from '../config/command-line.ts'
+import type { EngineKind } from '../core/upstream.ts'
 import { variableOf } from '../config/names.ts'
 import { guessedNotes, unusedNotes } from '../config/print.ts'
 import { thisMachine } from '../launch/preflight.ts'
@@ -23,7 +24,34 @@ export function configNotes(config: Config, find: FindProgram): string[] {
     ...guessedNotes(config),
     ...unusedNotes(config),
     ...runNotes(config, find),
+    ...loadNotes(config),
   ]
+}
+
+/** Kinds that load the model that a request names. */
+const LOADING: readonly EngineKind[] = ['ollama', 'lmstudio', 'llamaswap']
+
+/** What a request without a model would load, as far as the configuration tells. Pure. */
+function loadNotes({ upstreams }: Pick<Config, 'upstreams'>): string[] {
+  return upstreams.flatMap(({ spec: { name, engine, model, cold } }) =>
+    model === null || cold === 'never' || !LOADING.includes(engine)
+      ? []
+      : [
+          `A request without a model loads ${model} at ${name} if it is not in memory (${variableOf(name, 'MODEL')}).`,
+        ],
+  )
+}
+
+/** How it is found which model a request without one means, where nobody has chosen: only the running
+ *  gate knows what is listed and in memory. Pure. */
+export function choiceNotes({ upstreams }: Pick<Config, 'upstreams'>): string[] {
+  return upstreams.flatMap(({ spec: { name, engine, model, cold } }) => {
+    if (model !== null || !LOADING.includes(engine)) return []
+    const rest = cold === 'never' ? '' : ', else loads the last that generated or the smallest'
+    return [
+      `A request without a model means the one in memory at ${name}${rest}. To choose one: ${variableOf(name, 'MODEL')}; gengate status --verbose shows which it is.`,
+    ]
+  })
 }
 
 /**

@@ -16,6 +16,7 @@ export function explainLines(explanation: Explanation, wallMs: number): string[]
       ...(index === 0 ? [''] : []),
       `${index + 1}. ${headOf(candidate.upstream, wallMs)}`,
       ...(candidate.upstream.hint === '' ? [] : [`   ${candidate.upstream.hint}`]),
+      ...(candidate.meaning === null ? [] : [`   ${candidate.meaning}`]),
       `   ${candidate.why === null ? takenText(candidate) : `Not taken: ${candidate.why}.`}`,
     ]),
     ...others.flatMap(({ upstream, why }, index) => [
@@ -39,10 +40,11 @@ export function explainDocument(explanation: Explanation): Record<string, unknow
     tier: taken?.tier ?? null,
     mapped_to: taken?.mappedTo ?? null,
     known,
-    candidates: candidates.map(({ upstream, tier, mappedTo, why }) => ({
+    candidates: candidates.map(({ upstream, tier, mappedTo, means, why }) => ({
       ...rowOf(upstream),
       tier,
       mapped_to: mappedTo,
+      means,
       taken: why === null,
       why_not: why,
     })),

@@ -1,4 +1,5 @@
-import { membersFor } from '../core/models.ts'
+import { choiceOf, choiceText } from '../core/model-choice.ts'
+import { isNameless, membersFor } from '../core/models.ts'
 import type { Serves } from '../core/reason.ts'
 import { decide, type RouteDecision, servesFor } from '../core/route.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
@@ -12,6 +13,10 @@ export interface Candidate {
   readonly tier: Tier | null
   /** The name that is written into the request; null: it stays as the client wrote it. */
   readonly mappedTo: string | null
+  /** The model that is asked for there, as far as it has a name. */
+  readonly means: string | null
+  /** Why a request that names none means that one; null: it names one. */
+  readonly meaning: string | null
   /** Why it is not taken; null: it is. */
   readonly why: string | null
 }
@@ -56,10 +61,12 @@ export function explain(status: GateStatus, model: string | null, wallMs: number
   )
   const order = members.map(({ upstream }) => upstream.name)
   const candidates = members.map((member): Candidate => {
-    const { model: mappedTo, upstream } = member
+    const { model: mappedTo, means, upstream } = member
     const tier = TIERS[servesFor(member)]
-    const why = member === taken ? null : whyNot({ upstream, tier, order }, decision, status)
-    return { upstream, tier, mappedTo, why }
+    const why = member === taken ? null : whyNot({ upstream, tier, order, means }, decision, status)
+    const chosen = status.groups === null && isNameless(model)
+    const meaning = chosen ? choiceText(choiceOf(member.entry)) : null
+    return { upstream, tier, mappedTo, means, meaning, why }
   })
   const asked = new Set(candidates.map(({ upstream }) => upstream))
   return {

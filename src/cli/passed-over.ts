@@ -20,18 +20,23 @@ export interface Passed {
   readonly upstream: UpstreamStatus
   /** Null: it does not serve now. */
   readonly tier: Tier | null
+  /** The model that is asked for there; null: it has no name. */
+  readonly means: string | null
   /** The names of all candidates, as they are looked at. */
   readonly order: readonly string[]
 }
 
 /** Why a candidate was passed over, as the end of a sentence. Pure. */
 export function whyNot(
-  { upstream, tier, order }: Passed,
+  { upstream, tier, order, means }: Passed,
   decision: Decision,
   status: GateStatus,
 ): string {
-  const { name, state, inFlight, maxConcurrency } = upstream
+  const { name, state, eligible, inFlight, maxConcurrency } = upstream
   if (decision.kind === 'draining') return 'the gate shuts down'
+  if (tier === null && eligible && means !== null) {
+    return `${means} is not in memory, and GENGATE_${name.toUpperCase()}_COLD is never`
+  }
   if (tier === null) {
     const why = upstream.loadsNothing
       ? ', and it loads nothing for a request'
@@ -44,12 +49,12 @@ export function whyNot(
   }
   if (decision.kind !== 'forward') return 'an eligible one is worth the wait for a slot'
   if (decision.tier !== tier) return `${decision.upstream} is ${decision.tier}, which comes first`
-  return whyAnEqual({ upstream, tier, order }, decision.upstream, status)
+  return whyAnEqual({ upstream, order }, decision.upstream, status)
 }
 
 /** Why `taken` and not this one, which serves in the same turn. */
 function whyAnEqual(
-  { upstream: { name, inFlight }, order }: Passed,
+  { upstream: { name, inFlight }, order }: Pick<Passed, 'upstream' | 'order'>,
   taken: string,
   { policy, upstreams }: GateStatus,
 ): string {

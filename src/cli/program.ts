@@ -124,7 +124,10 @@ function addQuestions(program: Command, handlers: Handlers, ended: (code: number
   )
   addWatched(program, 'status', 'show what the running gate knows of its upstreams')
     .option('--json', 'print the document of /gate/status')
-    .option('--verbose', 'show also the last words of engines that the gate owns')
+    .option(
+      '--verbose',
+      'show also what a request without a model means, and the last words of owned engines',
+    )
     .action(async (flags: Parameters<Handlers['status']>[0]) => ended(await handlers.status(flags)))
   addConfigured(program, 'explain', 'say why the next request goes where it goes')
     .argument('[model]', 'as a client would write it; none: a request without a model')

@@ -6,11 +6,13 @@ import { processLine } from './process-status.ts'
 const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
 
 /** The upstreams as a table for people, with a hint under each that is not eligible, and a line about
- *  each engine that the gate owns. `tailOf`: the end of that engine's output. Pure but for it. */
+ *  each engine that the gate owns. `tailOf`: the end of that engine's output. `meantOf`: what a request
+ *  without a model means there. Pure but for them. */
 export function statusLines(
   status: GateStatus,
   wallMs: number,
   tailOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
+  meantOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
 ): string[] {
   const rows = status.upstreams.map((upstream) => cells(upstream, wallMs))
   const widths = HEAD.map((head, column) =>
@@ -27,6 +29,7 @@ export function statusLines(
     ...status.upstreams.flatMap((upstream, index) => [
       line(rows[index] ?? []),
       ...(upstream.eligible || upstream.hint === '' ? [] : [`  ${upstream.hint}`]),
+      ...meantOf(upstream).map((text) => `  ${text}`),
       ...(upstream.process === null
         ? []
         : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream)]),

@@ -1,6 +1,8 @@
+import { choiceOf, choiceText } from '../core/model-choice.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
+import { tableOf } from './gate-table.ts'
 import { type CliIo, EXIT } from './io.ts'
 import { type Look, printLook } from './look.ts'
 import { tailLines } from './process-status.ts'
@@ -31,9 +33,16 @@ export async function lookAtStatus(
   const { readFile } = io
   const tailOf = ({ process, engine }: UpstreamStatus): readonly string[] =>
     readFile === undefined || process === null ? [] : tailLines(process, engine, readFile)
+  const table = tableOf(answer.status)
+  const meantOf = ({ name }: UpstreamStatus): readonly string[] =>
+    readFile === undefined
+      ? []
+      : table.entries.flatMap((entry) =>
+          entry.spec.name === name ? [choiceText(choiceOf(entry))] : [],
+        )
   return {
     code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
-    lines: statusLines(answer.status, io.clock.wallMs(), tailOf),
+    lines: statusLines(answer.status, io.clock.wallMs(), tailOf, meantOf),
     problems: [],
     document: readFile === undefined ? answer.document : withWords(answer, tailOf),
     key: keyOf(answer.status),

@@ -1,5 +1,6 @@
 import type { GateEvent } from './event.ts'
 import { lastProofAt } from './facts.ts'
+import { choiceOf, choiceText } from './model-choice.ts'
 import { REASONS, type Reason } from './reason.ts'
 import { decide } from './route.ts'
 import { type Entry, type RoutingTable, shownReason } from './table.ts'
@@ -14,6 +15,7 @@ export function changesBetween(
   const events: GateEvent[] = []
   for (const entry of now.entries) {
     const was = before.entries.find(({ spec }) => spec.name === entry.spec.name)
+    events.push(...meantAnew(was, entry))
     const from: Reason = was === undefined ? 'not_probed_yet' : shownReason(was)
     const to = shownReason(entry)
     if (from === to) continue
@@ -31,6 +33,16 @@ export function changesBetween(
   const to = defaultUpstream(now)
   if (from !== to) events.push({ type: 'route_changed', from, to })
   return events
+}
+
+/** Would a request without a model load another one there than before? */
+function meantAnew(was: Entry | undefined, now: Entry): GateEvent[] {
+  const choice = choiceOf(now)
+  if (!choice.loads || choice.model === null || now.facts.models === null) return []
+  const before = was === undefined || was.facts.models === null ? null : choiceOf(was)
+  if (before?.loads === true && before.model === choice.model) return []
+  const { model } = choice
+  return [{ type: 'model_meant', upstream: now.spec.name, model, text: choiceText(choice) }]
 }
 
 /** The upstream that a request without a model would go to now; null: none. */

@@ -49,6 +49,14 @@ export type GateEvent =
       /** For how long it did not look; 0 where that is not known. */
       readonly lostMs: number
     }
+  /** A request that names no model would load this one there, from now on. */
+  | {
+      readonly type: 'model_meant'
+      readonly upstream: string
+      readonly model: string
+      /** The same as a sentence. */
+      readonly text: string
+    }
   /** The upstream that the next default request would go to is another one. */
   | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }
   | { readonly type: 'failover'; readonly from: string; readonly why: string }

@@ -50,6 +50,24 @@ export interface Choosing {
   readonly facts: Pick<Facts, 'models' | 'loaded' | 'loadedAt' | 'proven'>
 }
 
+const BECAUSE: Readonly<Record<ChoiceWhy, string>> = {
+  configured: 'it is set for this upstream',
+  only: 'no other that could be meant is listed',
+  engine: 'the engine takes it itself',
+  in_memory: 'it is in memory',
+  proven: 'it was the last to generate',
+  smallest: 'it is the smallest',
+  first: 'it is listed first',
+}
+
+/** The same as a sentence for people. Pure. */
+export function choiceText({ model, why, loads }: Choice): string {
+  if (why === null) return 'A request without a model means none of its models.'
+  if (model === null) return 'A request without a model stays so: the engine takes its own.'
+  const load = loads ? ', and such a request loads it' : ''
+  return `A request without a model means ${model}: ${BECAUSE[why]}${load}.`
+}
+
 const NONE: Choice = { model: null, why: null, loads: false }
 
 /**

@@ -149,6 +149,7 @@ function count(instruments: Instruments, event: GateEvent): void {
       return
     }
     case 'state_changed':
+    case 'model_meant':
     case 'model_unseen':
     case 'config_reloaded':
     case 'embedded':

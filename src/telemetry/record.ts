@@ -45,12 +45,8 @@ export function recordOf(event: GateEvent): LogRecord | null {
         sentence: () => `requests go to ${to}, not ${from}`,
       }
     }
-    case 'failover': {
-      const fields = { from: safe(event.from), why: safe(event.why) }
-      const sentence = (): string =>
-        `a request left ${fields.from} for another upstream: ${fields.why}`
-      return { level: 'warn', event: event.type, fields, sentence }
-    }
+    case 'failover':
+      return ofFailover(event)
     case 'replayed': {
       const fields = { upstream: safe(event.upstream) }
       const sentence = (): string =>
@@ -62,6 +58,8 @@ export function recordOf(event: GateEvent): LogRecord | null {
       const sentence = (): string => `request ${fields.request_id} waits: nothing can serve it yet`
       return { level: 'debug', event: event.type, fields, sentence }
     }
+    case 'model_meant':
+      return ofMeant(event)
     case 'model_unseen':
       return ofUnseen(event)
     case 'config_reloaded':
@@ -117,6 +115,18 @@ const ENGINE_LEVEL: Readonly<Record<ProcessStep, Level>> = {
 export function noteOf(level: Level, event: string, text: string): LogRecord {
   const message = clip(text, NOTES_MAX)
   return { level, event, fields: { message }, sentence: () => message }
+}
+
+function ofFailover(event: Extract<GateEvent, { type: 'failover' }>): LogRecord {
+  const fields = { from: safe(event.from), why: safe(event.why) }
+  const sentence = (): string => `a request left ${fields.from} for another upstream: ${fields.why}`
+  return { level: 'warn', event: event.type, fields, sentence }
+}
+
+function ofMeant(event: Extract<GateEvent, { type: 'model_meant' }>): LogRecord {
+  const fields = { upstream: safe(event.upstream), model: safe(event.model) }
+  const text = safe(event.text)
+  return { level: 'info', event: event.type, fields, sentence: () => `${fields.upstream}: ${text}` }
 }
 
 function ofUnseen(event: Extract<GateEvent, { type: 'model_unseen' }>): LogRecord {

@@ -40,6 +40,20 @@ t.test('configNotes() tells that any page can be one without an origin', async (
   t.same(notesOf('engine', { GENGATE_ALLOWED_ORIGINS: 'https://null' }), [])
 })
 
+const checked = (env: Record<string, string>) => {
+  const io = recordedIo()
+  const result = resultOf({ GENGATE_UPSTREAMS: 'ollama', ...env })
+  configCheck({ json: false }, { io, result, envFile: null })
+  return io.stderr.join('\n')
+}
+
+t.test('configNotes() names the model that a request without one would load', async (t) => {
+  const chosen = { GENGATE_OLLAMA_MODEL: 'gemma' }
+  t.match(checked(chosen), /loads gemma at ollama if it is not in memory \(GENGATE_OLLAMA_MODEL\)/)
+  t.match(checked({}), /means the one in memory at ollama, else loads the last that generated/)
+  t.notMatch(checked({ ...chosen, GENGATE_OLLAMA_COLD: 'never' }), /loads/)
+})
+
 t.test('programsOf() looks on the PATH of the line first', async (t) => {
   const find = programsOf({ env: { PATH: '/nowhere' } })
   t.equal(find('sh', {}), null)

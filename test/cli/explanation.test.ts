@@ -288,3 +288,31 @@ holds(
     },
   ),
 )
+
+t.test('explain() says which model a request without one means, and why', async (t) => {
+  const world = worldOf([{ engine: 'ollama' }, { engine: 'llamaswap', cold: 'never' }])
+    .pass('a')
+    .pass('b')
+  const models = ['m1', 'm2'].map(plainModel)
+  for (const name of ['a', 'b']) world.tell(name, { type: 'models', at: world.now, models })
+  world.tell('a', { type: 'loaded', at: world.now, names: ['m2'] })
+  world.tell('b', { type: 'loaded', at: world.now, names: [] })
+  const none = told(world, null)
+  t.match(none.text, 'A request without a model means m2: it is in memory.')
+  t.match(none.text, '"m2" as the model')
+  t.match(none.text, /-  b: [^]*No candidate: it has no model that such a request could mean/)
+  const cold = told(world, 'm1')
+  t.match(cold.document, { upstream: 'a', tier: 'cold', candidates: [{ means: 'm1' }, {}] })
+  t.match(cold.text, 'Not taken: m1 is not in memory, and GENGATE_B_COLD is never.')
+  world.tell('a', { type: 'loaded', at: world.now, names: [] })
+  t.match(told(world, '').text, 'm1: it is listed first, and such a request loads it.')
+})
+
+t.test('explain() says that a request has to name a model', async (t) => {
+  const world = worldOf([{ engine: 'ollama' }]).pass('a')
+  const models = [{ ...plainModel('e'), work: 'embedding' as const }]
+  world.tell('a', { type: 'models', at: world.now, models })
+  const { lines, document } = told(world, 'default')
+  t.match(lines[0], 'gets 400: no upstream has a model that it could mean.')
+  t.match(document, { served: false, decision: 'model_required', known: ['e'] })
+})

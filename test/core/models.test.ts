@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { changesBetween } from '../../src/core/changes.ts'
 import { reasonsText } from '../../src/core/explain.ts'
 import { type ListedModel, plainModel } from '../../src/core/listed-model.ts'
 import { choiceOf } from '../../src/core/model-choice.ts'
@@ -235,3 +236,36 @@ t.test('an Ollama without any model is not ready', async (t) => {
   t.match(reasonsText(world.table, 0), 'It lists no model. Add one to it.')
   t.equal(to(world, null), 'model_required')
 })
+
+t.test(
+  'which model a nameless request would load is told once, when it becomes known',
+  async (t) => {
+    const world = new World(tableConfig({ specs: [spec({ engine: 'ollama' })] }))
+    const news = (tell: () => unknown): string[] => {
+      const before = world.table
+      tell()
+      return changesBetween(before, world.table, 0).flatMap((event) =>
+        event.type === 'model_meant' ? [event.text] : [],
+      )
+    }
+    world.tell('a', { type: 'loaded', at: 0, names: [] })
+    const text =
+      'A request without a model means llama3.2:latest: it is the smallest, and such a request loads it.'
+    t.strictSame(
+      news(() => world.tell('a', { type: 'models', at: 0, models: OLLAMA })),
+      [text],
+    )
+    t.strictSame(
+      news(() => world.pass('a')),
+      [],
+    )
+    t.strictSame(
+      news(() => world.tell('a', { type: 'loaded', at: 1, names: ['qwen3:8b'] })),
+      [],
+    )
+    t.strictSame(
+      news(() => world.tell('a', { type: 'loaded', at: 2, names: [] })),
+      [text],
+    )
+  },
+)
