@@ -20,14 +20,35 @@ export function listedAs(
   name: string,
 ): ListedModel | null {
   if (models === null) return null
-  const wanted = canonical(engine, name)
-  const isWanted = (id: string): boolean => canonical(engine, id) === wanted
-  return (
-    models.find(({ id }) => id === name) ??
-    models.find(({ id }) => isWanted(id)) ??
-    models.find(({ aliases }) => aliases.some(isWanted)) ??
-    null
-  )
+  const { byId, byName } = indexOf(engine, models)
+  return byId.get(name) ?? byName.get(canonical(engine, name)) ?? null
+}
+
+interface Index {
+  readonly engine: EngineKind
+  readonly byId: ReadonlyMap<string, ListedModel>
+  /** By the one spelling of each name, aliases last. */
+  readonly byName: ReadonlyMap<string, ListedModel>
+}
+
+/** Each request asks, and a list of a thousand never changes: it is spelled once. */
+const INDEXES = new WeakMap<readonly ListedModel[], Index>()
+
+function indexOf(engine: EngineKind, models: readonly ListedModel[]): Index {
+  const known = INDEXES.get(models)
+  if (known?.engine === engine) return known
+  const byName = new Map<string, ListedModel>()
+  const add = (name: string, model: ListedModel): void => {
+    const spelled = canonical(engine, name)
+    if (!byName.has(spelled)) byName.set(spelled, model)
+  }
+  for (const model of models) add(model.id, model)
+  for (const model of models) for (const alias of model.aliases) add(alias, model)
+  // The first one of a name counts.
+  const byId = new Map(models.toReversed().map((model) => [model.id, model]))
+  const index = { engine, byId, byName }
+  INDEXES.set(models, index)
+  return index
 }
 
 /** One spelling for all names that mean the same. */

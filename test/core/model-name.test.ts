@@ -74,3 +74,24 @@ t.test('sameModel() is an equivalence for every engine', async (t) => {
     2_000,
   )
 })
+
+t.test('listedAs() finds what a walk through the list would', async (t) => {
+  const listed = fc
+    .tuple(name, fc.array(name, { maxLength: 2 }))
+    .map(([id, aliases]) => ({ ...plainModel(id), aliases }))
+  const property = fc.property(
+    engine,
+    fc.array(listed, { maxLength: 5 }),
+    name,
+    (kind, models, wanted) => {
+      const is = (one: string) => sameModel(kind, one, wanted)
+      const walked =
+        models.find(({ id }) => id === wanted) ??
+        models.find(({ id }) => is(id)) ??
+        models.find(({ aliases }) => aliases.some(is)) ??
+        null
+      return listedAs(kind, models, wanted) === walked
+    },
+  )
+  holds(t, 'the same', property, 2_000)
+})
