@@ -130,8 +130,8 @@ export class Exchange {
     const onFirstContent = (atMs: number): void => this.#firstContent(atMs)
     const mayReplay = (seen: boolean): boolean => this.#mayReplay(name, seen)
     const to = { deps, asked: this.#asked, writer: this.#writer, onFirstContent, mayReplay }
-    this.#running = begin(next, pool, to)
-    const running = this.#running
+    const running = begin(next, pool, to)
+    this.#running = running
     const ending = await running.attempt.done
     this.#running = null
     running.lease.release()
@@ -161,15 +161,11 @@ export class Exchange {
       case 'finished':
         this.#served()
         this.#deps.budget.earn()
-        this.#writer.end()
-        this.#finish('finished', null)
+        this.#end()
         return null
       case 'passed':
         if (ending.answer !== null) this.#passOn(ending.answer, 'finished')
-        else {
-          this.#writer.end()
-          this.#finish('finished', null)
-        }
+        else this.#end()
         return null
       case 'cut':
         this.#writer.cut(ending.code, ending.detail)
@@ -185,17 +181,22 @@ export class Exchange {
     }
   }
 
+  #end(): void {
+    this.#writer.end()
+    this.#finish('finished', null)
+  }
+
   async #hold(why: Blocked): Promise<void> {
-    const deps = this.#deps
+    const { emit, holds, store, clock } = this.#deps
     const { requestId, arrivedAt, settings } = this.#asked
-    if (!this.#held) deps.emit({ type: 'held', requestId })
+    if (!this.#held) emit({ type: 'held', requestId })
     this.#held = true
-    const waiting = deps.holds.wait(why, arrivedAt, settings.holdMs)
-    this.#stopWaiting = waiting.stop
-    const code = await waiting.done
+    const { stop, done } = holds.wait(why, arrivedAt, settings.holdMs)
+    this.#stopWaiting = stop
+    const code = await done
     if (code === null) return
     const request = routeRequest(this.#asked, this.#tried)
-    this.#fail(code, reasonsText(deps.store.current, deps.clock.nowMs(), request))
+    this.#fail(code, reasonsText(store.current, clock.nowMs(), request))
   }
 
   /** Nobody else can have it: the upstream's own answer where there is one, else our error. */
@@ -256,11 +257,10 @@ export class Exchange {
 
   #leave(ending: 'client_gone' | 'client_stalled'): void {
     if (this.#over) return
-    const attempt = this.#running?.attempt
     this.#finish(ending, null)
     this.#writer.destroy()
     this.#stopWaiting()
-    attempt?.abort()
+    this.#running?.attempt.abort()
   }
 
   /** The one ending and the one event. */
