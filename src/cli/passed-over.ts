@@ -72,13 +72,17 @@ function whyAnEqual(
   return 'it has just come back, and gets few requests at first'
 }
 
+const TELLS_NOTHING: readonly string[] = ['ejected', 'misconfigured', 'starting', 'disabled']
+
 /** Why an upstream is no candidate for this model. Pure. */
 export function whyNoCandidate(
-  { name, models, modelsListed }: UpstreamStatus,
+  { name, models, modelsListed, reason, state }: UpstreamStatus,
   model: string | null,
   { groups }: GateStatus,
 ): string {
   if (groups !== null) return 'GENGATE_MODELS does not name it for this model'
+  // Who cannot be reached, or refuses us, cannot tell its models either.
+  if (!modelsListed && TELLS_NOTHING.includes(state)) return `it is ${state}: ${reason}`
   if (!modelsListed) return 'it has not told its models yet'
   if (models.length === 0) return 'it lists no model'
   if (!isNameless(model)) return 'it does not list the model'

@@ -24,12 +24,15 @@ export function advance(was: Entry, ctx: JudgeContext): Entry {
     return turn({ ...was, facts, ejections: nextEjection(was, nowMs) }, raw, wakeAt, nowMs)
   }
   const held = nowMs < was.ejections.holdUntil && REASONS[raw].serves !== 'no'
-  const out = wasState === 'ejected' && raw !== 'model_not_loaded' && raw !== 'loading'
+  const out = wasState === 'ejected' && !NOT_ADMITTED.includes(raw)
   if (out && was.facts.owed > 0) return { ...was, wakeAt }
   // A crash loop may come back by way of loading: its hold-down goes on.
   if (!held || !(out || wasState === 'starting')) return turn(was, raw, wakeAt, nowMs)
   return turn(was, 'hold_down', Math.min(wakeAt, was.ejections.holdUntil), nowMs)
 }
+
+/** What an ejected upstream may turn into at once: it gets nothing, or only what loads it. */
+const NOT_ADMITTED: readonly EvidenceReason[] = ['model_not_loaded', 'loading', 'sleeping']
 
 function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
   if (reason === was.reason) return wakeAt === was.wakeAt ? was : { ...was, wakeAt }

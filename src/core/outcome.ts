@@ -31,6 +31,7 @@ export type ProbeOutcome =
 export type FailReason = Extract<
   EvidenceReason,
   | 'loading'
+  | 'sleeping'
   | 'refused'
   | 'unreachable'
   | 'http_5xx'

@@ -46,6 +46,11 @@ export const REASONS = {
     serves: 'on_demand',
     hint: 'The model is not in memory. The first request loads it, if no other upstream is eligible.',
   },
+  sleeping: {
+    state: 'cold',
+    serves: 'no',
+    hint: 'The engine sleeps, and no request wakes it: nor does the gate. Wake it with POST /wake_up.',
+  },
   ok: { state: 'eligible', serves: 'first', hint: 'A probe generated a token.' },
   ok_by_traffic: {
     state: 'eligible',

@@ -14,6 +14,14 @@ export interface LoadedQuery {
   readonly loaded: (body: unknown) => readonly string[] | null
 }
 
+/** A GET without side effects that tells whether the engine sleeps. */
+export interface SleepQuery {
+  /** Below the base URL: `/is_sleeping`. */
+  readonly path: string
+  /** Null: it does not tell. Pure. */
+  readonly read: (body: unknown) => boolean | null
+}
+
 /**
  * What one engine kind does differently, as data. Facts are cited in the engine's own file.
  */
@@ -31,6 +39,8 @@ export interface Quirks {
   readonly details: readonly DetailsQuery[]
   /** How to see what it is at; null: there is no way to see. */
   readonly work: WorkQuery | null
+  /** How to ask whether it sleeps, where it can: a GET that wakes nothing. */
+  readonly sleep?: SleepQuery
   /** May a probe leave `model` out when none is known? */
   readonly modelOptional: boolean
   /** Does `GET /v1/models` list models that are not in memory? Then none is chosen from many. */

@@ -20,6 +20,7 @@ export const vllmMetal: Quirks = {
   details: [],
   // Of the two only vLLM's own has counters.
   work: vllm.work,
+  ...(vllm.sleep === undefined ? {} : { sleep: vllm.sleep }),
   quietIntervalMs: 0,
   neverProbe: () => false,
   // PyPI server: 503 {"detail":"Model not loaded"}.

@@ -1,5 +1,5 @@
 import { ROUTE_NAMES } from '../core/route-name.ts'
-import { engineError, namesUnknownModel } from './engine-error.ts'
+import { engineError, isRecord, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
 import { workOfCounter } from './work.ts'
 
@@ -26,6 +26,9 @@ export const vllm: Quirks = {
     before: false,
     read: (body) => workOfCounter(body, 'vllm:inter_token_latency_seconds_count'),
   },
+  // Only where it can be put to sleep by HTTP (`VLLM_SERVER_DEV_MODE=1`). It then takes requests and
+  // generates nothing. A wedged core does not answer this.
+  sleep: { path: '/is_sleeping', read: isSleeping },
   quietIntervalMs: 0,
   neverProbe: () => false,
   // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling,
@@ -35,4 +38,9 @@ export const vllm: Quirks = {
   // 404 NotFoundError "The model `x` does not exist."; a missing route is {"detail":"Not Found"}.
   isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
   isFailure: () => false,
+}
+
+function isSleeping(body: unknown): boolean | null {
+  const told = isRecord(body) ? body['is_sleeping'] : undefined
+  return typeof told === 'boolean' ? told : null
 }

@@ -91,3 +91,23 @@ export async function watchWork(round: Round, signal: AbortSignal): Promise<void
     if ((await watcher.look(queryLimitMs, signal)) === 'unknown') return
   }
 }
+
+/** Does the engine say that it sleeps? Asked without waking it. */
+export async function sleeps(round: Round, signal = round.signal): Promise<boolean> {
+  const { wire, target, clock, queryLimitMs, quirks } = round
+  if (quirks.sleep === undefined) return false
+  const { path, read } = quirks.sleep
+  const fetched = await wire.get({ target, path, limitMs: queryLimitMs, clock, signal })
+  return fetched.kind === 'answer' && fetched.status === 200 && read(fetched.body) === true
+}
+
+/** Asks while a probe is silent, until `signal`: calls `onAsleep` once it sleeps. */
+export async function watchSleep(
+  round: Round,
+  signal: AbortSignal,
+  onAsleep: () => void,
+): Promise<void> {
+  if (round.quirks.sleep === undefined) return
+  await sleep(round.clock, SECOND_LOOK_MS, signal)
+  if (!signal.aborted && (await sleeps(round, signal)) && !signal.aborted) onAsleep()
+}

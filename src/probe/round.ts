@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ProbeChoice } from './choose-model.ts'
 import { generate, type Generated, isRefusedKind, reasonOf } from './generate.ts'
 import type { Listing } from './listing.ts'
-import { untilRoom, watchWork } from './room.ts'
+import { sleeps, untilRoom, watchSleep, watchWork } from './room.ts'
 import type { fetchJson, runProbe } from './run.ts'
 import { ofBreak, ofStatus } from './verdict.ts'
 import type { Target } from './wire.ts'
@@ -28,6 +28,8 @@ export interface Memory {
   readonly cannotTell: boolean
   /** How the probe had to be put to be accepted. */
   readonly form: ProbeForm
+  /** It said last that it sleeps: it is asked that before anything else. */
+  readonly asleep: boolean
   /** A probe was given up there, and nothing has answered since: it may still stand in a queue. */
   readonly owed: boolean
 }
@@ -38,6 +40,7 @@ export const NO_MEMORY: Memory = {
   cannotTell: false,
   owed: false,
   form: USUAL_FORM,
+  asleep: false,
 }
 
 /** One round of probing one upstream. */
@@ -90,6 +93,7 @@ type Told =
  * the wire does not.
  */
 export async function runRound(round: Round, was: Memory): Promise<RoundResult> {
+  if (was.asleep && (await sleeps(round))) return { outcome: ASLEEP, memory: was, model: null }
   const told = await askLoaded(round, was)
   if (told.kind === 'decides') return { outcome: told.outcome, memory: was, model: null }
   // In parallel with the generation: a silent list must not delay the probe that tells a wedge.
@@ -121,21 +125,32 @@ export async function runRound(round: Round, was: Memory): Promise<RoundResult> 
   }
   const owed = outcome.kind === 'timeout' || (outcome.kind === 'inconclusive' && was.owed)
   const form = outcome.kind === 'pass' ? asked.form : was.form
-  const kept = { ...memory, owed, form, kind: kindAfter(outcome, asked.kind, was) }
+  const asleep = reasonOf(outcome) === 'sleeping'
+  const kept = { ...memory, owed, form, asleep, kind: kindAfter(outcome, asked.kind, was) }
   return { outcome, memory: kept, model: asked.model }
 }
 
 /** A generation, and a look now and then at what else the engine does while it is silent. */
 async function watched(round: Round, memory: Memory, model: string | null): Promise<Generated> {
   const ending = new AbortController()
+  const leaving = new AbortController()
+  const signal = AbortSignal.any([round.signal, leaving.signal])
   const watch = watchWork(round, ending.signal)
+  const sleepWatch = watchSleep(round, ending.signal, () => leaving.abort())
   try {
-    return await generate(round, memory, model)
+    const found = await generate({ ...round, signal }, memory, model)
+    if (leaving.signal.aborted && !round.signal.aborted) return { ...found, outcome: ASLEEP }
+    // One that is put to sleep may also answer with an error.
+    const failed = found.outcome.kind === 'fail' && found.outcome.reason === 'http_5xx'
+    return failed && (await sleeps(round)) ? { ...found, outcome: ASLEEP } : found
   } finally {
     ending.abort()
     await watch
+    await sleepWatch
   }
 }
+
+const ASLEEP: ProbeOutcome = { kind: 'fail', reason: 'sleeping', detail: 'is_sleeping' }
 
 function choiceOf(round: Round, told: Told, was: Memory): ProbeChoice {
   return chooseModel({

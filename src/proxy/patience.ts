@@ -60,7 +60,7 @@ export function patienceLost(
   const { upstream, epoch } = lease
   const found = table.entries.find(({ spec }) => spec.name === upstream)
   const entry = found?.epoch === epoch ? found : null
-  const wedged = entry?.reason === 'wedged'
+  const wedged = entry?.reason === 'wedged' || entry?.reason === 'sleeping'
   const gone = entry !== null && GONE.includes(entry.reason)
   const proofAt = entry === null ? null : lastProofAt(entry.facts)
   const dead = stillMs !== null && proofAt !== null && proofAt - (nowMs - stillMs) >= DEAD_MS

@@ -16,6 +16,7 @@ const OUTCOMES: Readonly<Record<Outcome, true>> = {
   cold: true,
   inconclusive: true,
   loading: true,
+  sleeping: true,
   refused: true,
   unreachable: true,
   http_5xx: true,

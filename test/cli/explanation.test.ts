@@ -201,6 +201,10 @@ t.test('explain() lists the known names for one that nobody knows', async (t) =>
   )
   const silent = told(worldOf([{}, { model: 'm' }]).pass('b'), 'm')
   t.match(silent.text, /-  a: [^]*No candidate: it has not told its models yet\./)
+  const gone = worldOf([{}, { model: 'm' }]).pass('b')
+  const outcome = { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' } as const
+  gone.tell('a', { type: 'probe_ended', at: gone.now, outcome })
+  t.match(told(gone, 'm').text, /-  a: [^]*No candidate: it is ejected: refused\./)
 })
 
 t.test('explain() follows GENGATE_MODELS, in its order', async (t) => {

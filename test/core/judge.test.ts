@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { FlightItem } from '../../src/core/evidence.ts'
-import { nextTable } from '../../src/core/table.ts'
+import { hintOf } from '../../src/core/explain.ts'
+import { nextTable, servesOf } from '../../src/core/table.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
 // Goal: the verdict on one upstream follows from evidence and time alone.
@@ -285,4 +286,17 @@ t.test('judge() takes progress for the answer to a probe that ended without one'
   const outcome = { kind: 'busy', detail: 'http_503' } as const
   world.tell('a', { type: 'probe_ended', at: 1_000, outcome })
   t.equal(world.at(1_500).progress('a').at(3_600).reason('a'), 'ok')
+})
+
+t.test('one that sleeps is cold, serves nobody, and says how it is woken', async (t) => {
+  const world = new World(tableConfig({ specs: [spec({})] }))
+  world.tell('a', { type: 'probe_sent', at: world.now })
+  world.at(world.now + 60_000)
+  t.equal(world.reason('a'), 'wedged')
+  const outcome = { kind: 'fail', reason: 'sleeping', detail: 'is_sleeping' } as const
+  world.tell('a', { type: 'probe_ended', at: world.now, outcome })
+  t.equal(world.reason('a'), 'sleeping', 'also where it was taken for wedged')
+  const entry = world.entry('a')
+  t.equal(servesOf(entry), 'no')
+  t.match(hintOf(entry, world.now), /wake_up/)
 })

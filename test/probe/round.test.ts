@@ -242,3 +242,29 @@ t.test(
     t.strictSame(it.told, [['old'], ['new']])
   },
 )
+
+t.test('runRound(): a vLLM that sleeps is asked so, and not to generate again', async (t) => {
+  const it = new Bench('vllm', 'm')
+  let asleep = true
+  it.wire.answer = (path) =>
+    path === '/is_sleeping'
+      ? { kind: 'answer', status: 200, body: { is_sleeping: asleep } }
+      : models('m')
+  it.wire.play = () => 'hang'
+  t.match(await it.round(2_000), { kind: 'fail', reason: 'sleeping' })
+  t.equal(it.wire.inFlight, 0, 'nothing is left in its queue')
+  t.match(await it.round(2_000), { kind: 'fail', reason: 'sleeping' })
+  t.equal(it.wire.probes.length, 1)
+  asleep = false
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  t.equal((await it.round()).kind, 'pass')
+  t.equal(it.wire.gets.filter(({ path }) => path === '/is_sleeping').length, 3)
+})
+
+t.test('runRound(): a vLLM that cannot tell whether it sleeps is wedged as ever', async (t) => {
+  const it = new Bench('vllm', 'm')
+  it.wire.answer = (path) =>
+    path === '/is_sleeping' ? { kind: 'answer', status: 404, body: '' } : models('m')
+  it.wire.play = () => 'hang'
+  t.equal((await it.round()).kind, 'timeout')
+})
