@@ -27,8 +27,8 @@ const FIRM: readonly (ChoiceWhy | null)[] = ['configured', 'only', 'engine']
 
 /** The one model that stands for this upstream, so that a request for it may go to any other member
  *  of `default`; null: it has several and none stands out. */
-export function chosenModel(entry: Entry, work?: Work): string | null {
-  const { model, why } = choiceOf(entry, work)
+export function chosenModel(entry: Entry): string | null {
+  const { model, why } = choiceOf(entry)
   return FIRM.includes(why) ? model : null
 }
 
@@ -57,7 +57,8 @@ export function membersFor(
     return listingMember(entry, wanted) ?? []
   })
   if (isNameless(wanted)) return members
-  const standsFor = table.entries.some((entry) => isChosen(entry, wanted, work))
+  // The only embedding model of an upstream stands for no other: vectors of two models do not compare.
+  const standsFor = table.entries.some((entry) => isChosen(entry, wanted))
   if (!standsFor) return members.length > 0 ? members : null
   // A name that stands for its upstream may go to any other that stands for `default`.
   return table.entries.flatMap(
@@ -132,8 +133,8 @@ export function lists({ spec, facts }: Entry, name: string): boolean {
 }
 
 /** Is this name the one that stands for the upstream? */
-export function isChosen(entry: Entry, name: string, work?: Work): boolean {
-  const model = chosenModel(entry, work)
+export function isChosen(entry: Entry, name: string): boolean {
+  const model = chosenModel(entry)
   return model !== null && sameModel(entry.spec.engine, model, name)
 }
 

@@ -74,6 +74,8 @@ export function patienceLost(
   const silentMs = nowMs - (item.contentAt ?? item.sentAt)
   // More than what was asked and what it has shown can explain; a client that takes nothing explains it, too.
   const stuck = wedged && work === 'generation'
+  // An engine whose chat hangs may still embed, and loads the model for that first.
+  const other = work !== null && work !== 'generation'
   const lost =
     (gone || (wedged && !stuck)) &&
     stillMs !== null &&
@@ -88,6 +90,9 @@ export function patienceLost(
   }
   const unloaded = entry !== null && isLoadOver(entry.facts, item, silentMs)
   const leaves =
-    wedged || lost || unloaded || mayAbandon(table, upstream, { request: asked, item, nowMs })
+    (wedged && !other) ||
+    lost ||
+    unloaded ||
+    mayAbandon(table, upstream, { request: asked, item, nowMs })
   return leaves ? stalled(upstream, silentMs) : null
 }

@@ -269,3 +269,21 @@ t.test(
     )
   },
 )
+
+t.test('the name of an embedding model goes only where it is listed', async (t) => {
+  const specs = [spec({ engine: 'ollama' }), spec({ name: 'b', engine: 'llamacpp' })]
+  const world = new World(tableConfig({ specs }))
+    .tell('a', { type: 'models', at: 0, models: OLLAMA })
+    .tell('a', { type: 'loaded', at: 0, names: ['llama3.2:latest'] })
+    .tell('b', { type: 'models', at: 0, models: [model('gemma')] })
+    .pass('a')
+    .pass('b')
+  const went = decide(world.table, ask('nomic-embed-text', { work: 'embedding' }), idle)
+  t.match(went, { kind: 'forward', entry: { spec: { name: 'a' } }, serves: 'on_demand' })
+  const left = { work: 'embedding', tried: ['a'] } as const
+  t.equal(
+    to(world, 'nomic-embed-text', left),
+    'exhausted',
+    'vectors of another model do not compare',
+  )
+})

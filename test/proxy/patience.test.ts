@@ -36,6 +36,20 @@ t.test('patienceLost() gives up an attempt without content at a proven wedge', a
   t.match(ending, { kind: 'failed', why: 'ours', code: 'upstream_stalled' })
 })
 
+t.test('patienceLost() waits for an embedding at an upstream whose chat is wedged', async (t) => {
+  const world = wedged()
+  const embeds = (sentAt: number, cold: boolean) => ({
+    lease: lease(world, { sentAt, cold }),
+    committed: false,
+    replay: true,
+    request: () => ({ ...request(), work: 'embedding' as const }),
+    stillMs: 0,
+  })
+  t.equal(patienceLost(world.table, embeds(7_800, false), 8_000), null)
+  t.equal(patienceLost(world.table, embeds(0, true), 12_000), null, 'its model is loaded first')
+  t.match(patienceLost(world.table, embeds(0, false), 60_000), { code: 'upstream_stalled' })
+})
+
 t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t) => {
   const world = wedged()
   const at = (contentAt: number) =>
