@@ -9,13 +9,24 @@ import { type Entry, isEmpty, type RoutingTable, servesOf, shownReason, stateOf 
 const SEVERAL = 'Several models are listed; name one, or set GENGATE_<NAME>_MODEL.'
 const NOTHING_LOADED =
   'No model is in memory, and it loads none when a request asks for it. Load one in the engine.'
+const UNPROBED =
+  'Nobody probes it (GENGATE_<NAME>_PROBE=passive): it serves when no other can, until it has generated.'
 const EMPTY = 'It lists no model. Add one to it.'
 
 /** What the reason of an upstream means and what to do, with its own variable names. Pure. */
 export function hintOf(entry: Entry, nowMs: number): string {
   const reason = shownReason(entry)
-  const own = processHint(entry, reason, nowMs) ?? coldHint(entry, reason)
-  return (own ?? REASONS[reason].hint).replaceAll('<NAME>', entry.spec.name.toUpperCase())
+  const own =
+    processHint(entry, reason, nowMs) ?? coldHint(entry, reason) ?? unprobedHint(entry, reason)
+  const embeds = servesOf(entry) === 'no' && servesOf(entry, 'embedding') === 'first'
+  const hint = `${own ?? REASONS[reason].hint}${embeds ? ' It still serves embeddings.' : ''}`
+  return hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
+}
+
+/** What waits for no probe, since none is sent; null: that is not so. */
+function unprobedHint({ spec }: Entry, reason: Reason): string | null {
+  const waits = reason === 'not_probed_yet' || reason === 'stale'
+  return waits && spec.probe !== 'active' ? UNPROBED : null
 }
 
 /** What is known beyond the reason; null: nothing. */

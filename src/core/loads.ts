@@ -5,6 +5,8 @@ import type { Facts } from './facts.ts'
 export interface Load {
   readonly since: number
   readonly at: number
+  /** When a request that waited for one got its first content; null: none has. */
+  readonly endedAt: number | null
 }
 
 /** Loads that are remembered. Models of one upstream differ in size, so their longest counts. */
@@ -49,11 +51,15 @@ export function awaitsLoad({ failure }: Pick<Facts, 'failure'>, item: FlightItem
 
 /** The load that is under way, or was last, after a look at what is in flight. Pure. */
 export function loadAfter(was: Loading, flight: Flight, at: number): Load | null {
-  const oldest = flight.items.find((item) => awaitsLoad(was, item))
+  const endedAt = was.load?.endedAt ?? null
+  // Those that were sent before it ended stand in the queue of a model that is loaded.
+  const loads = (item: FlightItem): boolean =>
+    awaitsLoad(was, item) && (endedAt === null || item.sentAt > endedAt)
+  const oldest = flight.items.find(loads)
   if (oldest === undefined) return was.load
   // Requests that come one after the other must not make one frozen load look like many.
-  const goes = was.load !== null && was.flight.items.some((item) => awaitsLoad(was, item))
-  return { since: goes && was.load !== null ? was.load.since : oldest.sentAt, at }
+  const goes = was.load !== null && was.flight.items.some(loads)
+  return { since: goes && was.load !== null ? was.load.since : oldest.sentAt, at, endedAt }
 }
 
 /** Did what began at `since` wait while a model was loaded? Then it tells nothing of one in memory. */
@@ -65,7 +71,7 @@ export function isHeldUp({ load }: Pick<Facts, 'load'>, since: number): boolean 
 export function afterLoad(was: Facts, sentAt: number, at: number): Facts {
   const coldLoadsMs = [...was.coldLoadsMs, at - sentAt].slice(-LOADS_MAX)
   // Something was loaded: whatever else is, begins now.
-  const load = was.load === null ? null : { ...was.load, since: at }
+  const load = { since: at, at: was.load?.at ?? sentAt, endedAt: at }
   return { ...was, coldLoadsMs, load, loadFailedAt: null }
 }
 

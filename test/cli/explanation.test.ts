@@ -230,6 +230,13 @@ t.test('explain() follows GENGATE_MODELS, in its order', async (t) => {
   t.match(told(world, 'large').document, { decision: 'unknown_model', known: ['small'] })
 })
 
+const LISTED = [...['m1', 'm3'].map(plainModel), { ...plainModel('x'), work: 'embedding' as const }]
+const OUTCOMES = {
+  cold: { kind: 'cold' },
+  busy: { kind: 'busy', detail: 'http_429' },
+  embeds: { kind: 'embeds', latencyMs: 9 },
+} as const
+
 const anySpec = fc.record({
   model: fc.constantFrom(null, 'm1', 'm2'),
   intent: fc.constantFrom('enabled' as const, 'draining' as const, 'disabled' as const),
@@ -239,7 +246,21 @@ const anySpec = fc.record({
 })
 const anyHappening = fc.record({
   name: fc.constantFrom('a', 'b', 'c'),
-  what: fc.constantFrom('pass', 'refused', 'cold', 'busy', 'lists', 'lists_none', 'live', 'wait'),
+  what: fc.constantFrom(
+    'pass',
+    'refused',
+    'refused_live',
+    'cold',
+    'busy',
+    'embeds',
+    'embedded',
+    'reranked',
+    'rerank_failed',
+    'lists',
+    'lists_none',
+    'live',
+    'wait',
+  ),
 })
 
 holds(
@@ -253,8 +274,9 @@ holds(
       grouped: fc.boolean(),
       loads: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2)),
       model: fc.constantFrom(null, '', 'default', 'm1', 'm3', 'x'),
+      work: fc.constantFrom(undefined, null, 'embedding' as const, 'rerank' as const),
     }),
-    (specs, happenings, { routing, grouped, loads, model }) => {
+    (specs, happenings, { routing, grouped, loads, model, work }) => {
       const members = [
         { upstream: 'c', model: 'm3' },
         { upstream: 'a', model: 'm1' },
@@ -265,22 +287,26 @@ holds(
         const at = world.now
         if (what === 'pass') world.pass(name)
         else if (what === 'refused') fail(world, name)
+        else if (what === 'refused_live')
+          world.tell(name, { type: 'live_failure', at, failure: 'refused' })
+        else if (what === 'embedded')
+          world.tell(name, { type: 'work_done', at, work: 'embedding', tookMs: 9 })
+        else if (what === 'reranked')
+          world.tell(name, { type: 'work_done', at, work: 'rerank', tookMs: 9 })
+        else if (what === 'rerank_failed')
+          world.tell(name, { type: 'work_failed', at, work: 'rerank' })
         else if (what === 'wait') world.at(at + 1_500)
         else if (what === 'lists') {
-          world.tell(name, { type: 'models', at, models: ['m1', 'm3'].map(plainModel) })
+          world.tell(name, { type: 'models', at, models: LISTED })
         } else if (what === 'lists_none') world.tell(name, { type: 'models', at, models: [] })
         else if (what === 'live')
           world.tell(name, { type: 'live_failure', at, failure: 'http_5xx' })
         else {
-          const outcome =
-            what === 'cold'
-              ? ({ kind: 'cold' } as const)
-              : ({ kind: 'busy', detail: 'http_429' } as const)
-          world.tell(name, { type: 'probe_ended', at, outcome })
+          world.tell(name, { type: 'probe_ended', at, outcome: OUTCOMES[what] })
         }
       }
       const inFlight = (name: string): number => loads['abc'.indexOf(name)] ?? 0
-      const request = { model, tried: [] }
+      const request = { model, tried: [], work }
       const there = decide(world.table, request, inFlight, world.now)
       const table = tableOf(travelled(world, inFlight))
       const here = decide(table, request, inFlight, WALL + world.now)

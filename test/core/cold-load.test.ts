@@ -88,6 +88,18 @@ t.test('what waits while another model is loaded teaches nothing either', async 
   t.strictSame([latenciesMs, ttfts], [[50], []])
 })
 
+t.test('what queued for a load that is over excuses no wedge', async (t) => {
+  const world = cold(new World()).pass('b').active()
+  const waits = [1, 2, 3].map((sentAt) => item({ sentAt, cold: true }))
+  for (let ms = 0; ms <= 3_000; ms += 200) flying(world.at(ms), ...waits).pass('b')
+  world.tell('a', { type: 'first_content', at: 3_000, ttftMs: 2_999, bytes: 200, cold: true })
+  world.progress('a').at(3_400).sent('a')
+  const streams = item({ sentAt: 1, contentAt: 3_000, cold: true })
+  for (let ms = 3_400; ms <= 12_000; ms += 200)
+    flying(world.at(ms), streams, ...waits.slice(1)).pass('b')
+  t.not(world.reason('a'), 'ok')
+})
+
 t.test('a load that was asked for after suspicion arose excuses no wedge', async (t) => {
   const world = new World().pass('a').pass('b').active().at(1_000).sent('a')
   for (let ms = 2_200; ms <= 10_000; ms += 200) {

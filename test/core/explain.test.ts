@@ -2,6 +2,7 @@ import t from 'tap'
 import { durationText, hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
+import { spec as specOf, tableConfig, World } from '../support/world.ts'
 
 const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec => ({
   name,
@@ -75,4 +76,16 @@ t.test('retryAfterMs() is about the next probe, and a number when there is none'
     },
   })
   t.equal(retryAfterMs(failed, 1_000), 5_000, 'five seconds while nobody is active')
+})
+
+t.test('hintOf() promises no probe where none is sent', async (t) => {
+  const world = new World(tableConfig({ specs: [specOf({ probe: 'passive' })] }))
+  t.match(hintOf(world.entry('a'), 0), 'Nobody probes it (GENGATE_A_PROBE=passive)')
+})
+
+t.test('hintOf() says that a wedged node still serves embeddings', async (t) => {
+  const world = new World().pass('a').sent('a').at(8_000)
+  t.match(hintOf(world.entry('a'), 8_000), /Restart the engine\.$/)
+  world.tell('a', { type: 'work_done', at: 8_000, work: 'embedding', tookMs: 9 })
+  t.match(hintOf(world.entry('a'), 8_000), 'Restart the engine. It still serves embeddings.')
 })
