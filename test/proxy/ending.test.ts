@@ -56,6 +56,8 @@ t.test('evidenceOf() teaches what each ending is worth', async (t) => {
     failure: 'invalid_response',
   })
   t.equal(evidenceOf(stalled('a', 5), what), null, 'our own decision is no evidence')
+  t.match(evidenceOf(stalled('a', 5), { ...what, cold: true }), { type: 'load_failed' })
+  t.match(evidenceOf({ kind: 'finished' }, { ...what, cold: true }), { cold: true })
 })
 
 t.test(

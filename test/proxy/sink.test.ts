@@ -6,7 +6,7 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 
 // Goal: which tokens count as progress: those of a stream that delivers, never the first of one.
 
-function setup() {
+function setup(cold = false) {
   const clock = new VirtualClock()
   const told: { type: string; at: number }[] = []
   const events: string[] = []
@@ -17,6 +17,7 @@ function setup() {
     streamed: true,
     contentAt: null,
     maxTokens: null,
+    cold,
   })
   const deps = {
     clock,
@@ -76,4 +77,10 @@ t.test('content() counts a slow stream once it has delivered for a while', async
   await clock.advance(2_000)
   sink.content(1)
   t.match(told.at(-1), { type: 'progress', gapMs: 2_000 })
+})
+
+t.test('content() tells a first content after a load from one of a model in memory', async (t) => {
+  const { told, sink } = setup(true)
+  sink.content(1)
+  t.match(told[0], { type: 'first_content', cold: true })
 })
