@@ -31,6 +31,8 @@ export class Decoding {
   readonly #to: DecodingTo
   #stream: Transform | null = null
   #ended: (() => void) | null = null
+  /** Has all of it come out? Encoders mark their end; what follows it is padding. */
+  #out = false
   #closed = false
 
   constructor(coding: Coding, to: DecodingTo) {
@@ -40,6 +42,7 @@ export class Decoding {
 
   /** Answers false when no more is to be written before `drained`. */
   write(bytes: Buffer): boolean {
+    if (this.#out) return true
     this.#stream ??= this.#open(bytes)
     return this.#stream.write(bytes)
   }
@@ -47,7 +50,7 @@ export class Decoding {
   /** Calls `done` when all that was written has come out. `cut`: it may end in the middle. */
   end(done: () => void, cut: boolean): void {
     const stream = this.#stream
-    if (stream === null) return done()
+    if (stream === null || this.#out) return done()
     this.#ended = cut ? done : null
     stream.once('end', () => {
       if (!this.#closed) done()
@@ -72,8 +75,13 @@ export class Decoding {
     stream.on('drain', () => {
       if (!this.#closed) this.#to.drained()
     })
+    // It takes no more by then, and says so to nobody.
+    stream.on('end', () => {
+      this.#out = true
+      if (!this.#closed) this.#to.drained()
+    })
     stream.on('error', () => {
-      if (this.#closed) return
+      if (this.#closed || this.#out) return
       if (this.#ended === null) this.#to.broken(`Its Content-Encoding, ${this.#coding}, is broken.`)
       else this.#ended()
     })

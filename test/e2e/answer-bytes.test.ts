@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import {
@@ -202,6 +202,26 @@ t.test('a coding that nobody can read is a 502 that names it', async (t) => {
   const { error } = (await answer.json()) as { error: { code: string; message: string } }
   t.equal(error.code, 'upstream_protocol_error')
   t.match(error.message, /gzip, br/)
+})
+
+t.test('what follows the end of a coding does not keep a client waiting', async (t) => {
+  const padding = '\0'.repeat(200_000)
+  for (const [coding, code] of [
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+  ] as const) {
+    const { gate } = await gateOver(t, (socket) => {
+      const body = Buffer.concat([code(answerOf('a')), Buffer.from(padding)])
+      const type = `content-type: application/json\r\ncontent-encoding: ${coding}`
+      socket.write(`HTTP/1.1 200 OK\r\n${type}\r\ncontent-length: ${body.length}\r\n\r\n`)
+      socket.write(body)
+    })
+    const answer = await chat(gate)
+    t.equal(answer.status, 200, coding)
+    t.match(await answer.text(), /"content":"a"/)
+    t.equal(await inFlight(gate), 0)
+  }
 })
 
 t.test('what nobody judges keeps its coding', async (t) => {
