@@ -67,9 +67,11 @@ export function showsServable({ upstreams }: GateStatus): boolean {
 }
 
 /** The same of one upstream. Pure. */
-export function isServable({ eligible, state, cold, probe, process }: UpstreamStatus): boolean {
+export function isServable(upstream: UpstreamStatus): boolean {
+  const { eligible, state, cold, probe, process } = upstream
   if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
-  if (state === 'cold') return cold === 'on_demand'
+  const empty = upstream.loadsNothing || (upstream.modelsListed && upstream.models.length === 0)
+  if (state === 'cold') return cold === 'on_demand' && !empty
   return state === 'unknown' && probe === 'passive'
 }
 

@@ -25,7 +25,7 @@ export const UPSTREAM_FIELDS = {
     group: 'One upstream',
     type: anyText,
     derived: 'discovered',
-    doc: 'The model to use, by the name that the upstream knows. Discovered where exactly one is served.',
+    doc: 'The model that a request without one means there, by the name that the upstream knows. Unset: the only one that generates, what the engine itself takes, the one in memory, the last that generated, the smallest, the first.',
   },
   API_KEY: {
     group: 'One upstream',

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { plainModel } from '../../src/core/listed-model.ts'
 import { readinessOf } from '../../src/operator/readiness.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
@@ -64,3 +65,25 @@ t.test('readinessOf() lists each check for people', async (t) => {
     /^\[-\]gate draining/,
   )
 })
+
+t.test(
+  'readinessOf() is 200 for a name that can be loaded, and not for a default of none',
+  async (t) => {
+    const world = new World(tableConfig({ specs: [spec({ engine: 'ollama' })] }))
+    const models = [
+      { ...plainModel('e'), work: 'embedding' as const },
+      { ...plainModel('c'), local: false },
+    ]
+    world
+      .tell('a', { type: 'models', at: 0, models })
+      .tell('a', { type: 'loaded', at: 0, names: [] })
+    world.tell('a', { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } })
+    const ask = (model: string | null) =>
+      readinessOf(world.table, { ...any, model }, context).status
+    t.equal(ask(null), 200)
+    t.equal(ask('e'), 200)
+    t.equal(ask('default'), 404)
+    world.tell('a', { type: 'models', at: 0, models: [] })
+    t.equal(ask(null), 503, 'nothing can be loaded')
+  },
+)

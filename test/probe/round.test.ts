@@ -268,3 +268,31 @@ t.test('runRound(): a vLLM that cannot tell whether it sleeps is wedged as ever'
   it.wire.play = () => 'hang'
   t.equal((await it.round()).kind, 'timeout')
 })
+
+t.test(
+  'runRound(): an embedding model in memory is not asked in place of a chat model',
+  async (t) => {
+    const it = new Bench('ollama')
+    it.wire.answer = (path) =>
+      path === '/api/ps' ? loaded('nomic-embed-text', 'chat') : models('nomic-embed-text', 'chat')
+    t.equal((await it.round()).kind, 'pass')
+    t.strictSame(it.asked, ['chat'], 'what routing would ask for')
+    t.strictSame(
+      it.loaded,
+      [['nomic-embed-text', 'chat']],
+      'and the table learns what is in memory',
+    )
+  },
+)
+
+t.test(
+  'runRound(): a server of several models that is gone is noticed without a generation',
+  async (t) => {
+    const it = new Bench('openai')
+    it.wire.answer = () => models('a', 'b')
+    t.strictSame(await it.round(), { kind: 'cold' })
+    it.wire.answer = () => ({ kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' })
+    t.match(await it.round(), { kind: 'fail', reason: 'refused' })
+    t.equal(it.wire.probes.length, 0)
+  },
+)
