@@ -70,7 +70,12 @@ export function decide(
   const members = membersOf(table, request)
   if (members === null) {
     // While nobody has answered yet, nobody can have listed the name.
-    if (isStarting(table.entries)) return { kind: 'hold', starting: true }
+    const untold = (entry: Entry): boolean =>
+      isYetToTell(entry) && servesOf(entry, request.work) !== 'no'
+    const open = table.config.models === null && table.entries.some(untold)
+    if (open || isStarting(table.entries)) {
+      return { kind: 'hold', starting: true }
+    }
     return { kind: 'unknown_model', known: knownModels(table, () => true) }
   }
   if (members.length === 0 && needsName(table, request.model)) {

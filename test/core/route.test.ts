@@ -231,3 +231,16 @@ t.test('a configured name is written as the operator wrote it', async (t) => {
   t.equal(to(decide(w.table, ask('gemma'), idle)), 'a:gemma:latest')
   t.equal(to(decide(w.table, ask('fast'), idle)), 'a:gemma:latest')
 })
+
+t.test('decide() holds a name while a cold upstream has yet to tell its models', async (t) => {
+  const world = new World(tableConfig({ specs: [spec({ engine: 'ollama' })] }))
+  world.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } })
+  const asks = () => decide(world.table, { model: 'm', tried: [] }, () => 0)
+  t.strictSame(asks(), { kind: 'hold', starting: true })
+  world.tell('a', { type: 'models', at: 0, models: [plainModel('m')] })
+  t.match(asks(), { kind: 'forward', serves: 'on_demand' })
+  t.match(
+    decide(world.table, { model: 'x', tried: [] }, () => 0),
+    { kind: 'unknown_model' },
+  )
+})
