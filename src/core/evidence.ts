@@ -11,10 +11,19 @@ export interface FlightItem {
   readonly streamed: boolean
   /** When content last came; null while it waits for its first. */
   readonly contentAt: number | null
+  /** When its engine last told that it is further with the prompt; absent: never. No proof of
+   *  generation, but no silence either. */
+  readonly workedAt?: number
   /** Does it wait for its model to be loaded, as far as we know? Absent: no. */
   readonly cold?: boolean | undefined
   /** `max_tokens` of the request where it names one. */
   readonly maxTokens: number | null
+}
+
+/** Since when a request is silent: its last content, else the last word on its prompt, else its
+ *  sending. Pure. */
+export function quietSince({ contentAt, workedAt, sentAt }: FlightItem): number {
+  return contentAt ?? workedAt ?? sentAt
 }
 
 /** What the data plane has in flight at one upstream. Only generations say how generation gets on. */

@@ -17,7 +17,10 @@ const EMPTY = 'It lists no model. Add one to it.'
 export function hintOf(entry: Entry, nowMs: number): string {
   const reason = shownReason(entry)
   const own =
-    processHint(entry, reason, nowMs) ?? coldHint(entry, reason) ?? unprobedHint(entry, reason)
+    processHint(entry, reason, nowMs) ??
+    readingHint(entry, reason, nowMs) ??
+    coldHint(entry, reason) ??
+    unprobedHint(entry, reason)
   const embeds = servesOf(entry) === 'no' && servesOf(entry, 'embedding') === 'first'
   const hint = `${own ?? REASONS[reason].hint}${embeds ? ' It still serves embeddings.' : ''}`
   return hint.replaceAll('<NAME>', entry.spec.name.toUpperCase())
@@ -27,6 +30,20 @@ export function hintOf(entry: Entry, nowMs: number): string {
 function unprobedHint({ spec }: Entry, reason: Reason): string | null {
   const waits = reason === 'not_probed_yet' || reason === 'stale'
   return waits && spec.probe !== 'active' ? UNPROBED : null
+}
+
+/** How old the last word on a prompt may be, ms: engines send one every few seconds at most. */
+const READING_MS = 15_000
+const READING =
+  'It works on a long prompt, as its keep-alives tell, and what came later waits behind that.'
+
+/** Nothing comes, but a prompt is being read; null: none is. */
+function readingHint({ facts }: Entry, reason: Reason, nowMs: number): string | null {
+  if (reason !== 'probe_missed' && reason !== 'silent') return null
+  const reads = facts.flight.items.some(
+    ({ contentAt, workedAt = -Infinity }) => contentAt === null && nowMs - workedAt < READING_MS,
+  )
+  return reads ? READING : null
 }
 
 /** What is known beyond the reason; null: nothing. */

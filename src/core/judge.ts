@@ -1,4 +1,4 @@
-import type { FlightItem } from './evidence.ts'
+import { type FlightItem, quietSince } from './evidence.ts'
 import { type Facts, isUsed, lastProofAt } from './facts.ts'
 import type { OtherWork, Work } from './listed-model.ts'
 import { backoffMs } from './backoff.ts'
@@ -152,7 +152,10 @@ function overdueProbe(facts: Facts, ctx: JudgeContext): Judgement | null {
   const deadline = moving ? gapBudgetMs(policy, facts) : probeDeadlineMs(policy, facts)
   // What loads a model makes no token; what was asked for after suspicion arose excuses nothing.
   const loads = facts.load !== null && facts.load.since <= heardAt + deadline
-  const base = Math.max(heardAt, loads ? loadExcusesUntil(facts) : never)
+  // A prompt that is being read holds up what stands behind it.
+  const read = facts.flight.items.filter(({ sentAt }) => sentAt <= heardAt + deadline)
+  const readAt = Math.max(never, ...read.map(({ workedAt }) => workedAt ?? never))
+  const base = Math.max(heardAt, readAt, loads ? loadExcusesUntil(facts) : never)
   const suspectAt = base + deadline
   if (nowMs < suspectAt) return { reason: 'ok', wakeAt: suspectAt }
   const patience = ejectAfterMs(policy, facts) * (ctx.allSilent ? 2 : 1)
@@ -178,7 +181,7 @@ function excusedUntil(facts: Facts, suspectAt: number, ctx: JudgeContext): numbe
       item.contentAt === null && !awaitsLoad(facts, item)
         ? waitBudgetMs(ctx.policy, facts, item.bytes) + unary
         : silenceBudgetMs(facts, item, ctx)
-    until = Math.max(until, (item.contentAt ?? item.sentAt) + budget)
+    until = Math.max(until, quietSince(item) + budget)
   }
   return until
 }
@@ -195,9 +198,7 @@ function silentRequests(facts: Facts, ctx: JudgeContext): Judgement | null {
   let silentAt = Infinity
   for (const item of [newest, ...items]) {
     if (item !== newest && item.contentAt === null) continue
-    const since = awaitsLoad(facts, item)
-      ? item.sentAt
-      : Math.max(item.contentAt ?? item.sentAt, moved)
+    const since = awaitsLoad(facts, item) ? item.sentAt : Math.max(quietSince(item), moved)
     silentAt = Math.min(silentAt, since + silentAfterMs(facts, item, ctx))
   }
   return ctx.nowMs < silentAt

@@ -1,4 +1,4 @@
-import type { FlightItem } from './evidence.ts'
+import { type FlightItem, quietSince } from './evidence.ts'
 import { silenceBudgetMs } from './judge.ts'
 import type { Work } from './listed-model.ts'
 import { awaitsLoad } from './loads.ts'
@@ -178,7 +178,8 @@ export function mayAbandon(
   )
   if (!eligible) return false
   return (
-    nowMs - item.sentAt > silenceBudgetMs(entry.facts, item, contextOf(table, nowMs), request.work)
+    nowMs - quietSince({ ...item, contentAt: null }) >
+    silenceBudgetMs(entry.facts, item, contextOf(table, nowMs), request.work)
   )
 }
 

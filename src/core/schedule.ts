@@ -1,3 +1,4 @@
+import { quietSince } from './evidence.ts'
 import { type Facts, lastProofAt } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
 import { isUnproven } from './process.ts'
@@ -54,7 +55,7 @@ function wantedAt({ facts }: Entry, provenUntil: number): number {
   }
   const { newest } = facts.flight
   if (newest !== null) {
-    const silentSince = Math.max(newest.contentAt ?? newest.sentAt, facts.progressAt ?? 0)
+    const silentSince = Math.max(quietSince(newest), facts.progressAt ?? 0)
     const asked = facts.endedAt !== null && facts.endedAt > silentSince + NUDGE_MS
     const delivering = facts.flight.items.some((item) => item.contentAt !== null)
     const nudgeAt = silentSince + NUDGE_MS

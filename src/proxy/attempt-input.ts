@@ -24,6 +24,8 @@ export interface AttemptSink {
   write(chunk: Buffer): boolean
   /** Content events were read just now. */
   content(events: number): void
+  /** The engine goes on with the prompt; absent: nobody wants to know. */
+  works?(): void
 }
 
 export interface AttemptInput {

@@ -208,6 +208,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return this.#errorBody.length > ERROR_BODY_MAX && streams && this.#passAsItComes()
     }
     const step = this.#reader.push(chunk)
+    if (step.works === true) this.#sink.works?.()
     const full = this.#deliver(step.out, step.content)
     if (step.failure !== null) this.#endByFailure(step.failure)
     else if (this.#reader.complete()) this.#finish()

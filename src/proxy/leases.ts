@@ -10,6 +10,8 @@ export interface Lease {
   readonly work: Work | null
   /** Content came at `atMs`; the item is replaced, so that snapshots stay as they were. */
   contentAt(atMs: number): void
+  /** Its engine is further with the prompt. */
+  workedAt(atMs: number): void
   /** We stop reading, since its client takes nothing: nobody can tell how its upstream gets on. */
   pause(atMs: number): void
   /** We read on: what follows counts from now. */
@@ -46,6 +48,7 @@ class Held implements Lease {
   readonly #freed: ReadonlySet<() => void>
   readonly #item: FlightItem
   #contentAt: number | null
+  #workedAt: number | null = null
   #pausedAt: number | null = null
   #pausedMs = 0
 
@@ -71,7 +74,14 @@ class Held implements Lease {
   /** A plain value that stays as it is. */
   get item(): FlightItem {
     const contentAt = this.#contentAt
+    if (contentAt === null && this.#workedAt !== null) {
+      return { ...this.#item, workedAt: this.#workedAt }
+    }
     return this.#item.contentAt === contentAt ? this.#item : { ...this.#item, contentAt }
+  }
+
+  workedAt(atMs: number): void {
+    this.#workedAt = atMs
   }
 
   contentAt(atMs: number): void {

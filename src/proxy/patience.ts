@@ -1,3 +1,4 @@
+import { quietSince } from '../core/evidence.ts'
 import { lastProofAt } from '../core/facts.ts'
 import { silenceBudgetMs } from '../core/judge.ts'
 import { isLoadOver } from '../core/loads.ts'
@@ -71,7 +72,7 @@ export function patienceLost(
   const { item } = lease
   const asked = request()
   const { work = 'generation' } = asked
-  const silentMs = nowMs - (item.contentAt ?? item.sentAt)
+  const silentMs = nowMs - quietSince(item)
   // More than what was asked and what it has shown can explain; a client that takes nothing explains it, too.
   const stuck = wedged && work === 'generation'
   // An engine whose chat hangs may still embed, and loads the model for that first.

@@ -10,6 +10,8 @@ export interface Step {
   /** Content events that were read, whether they go out now or not. */
   readonly content: number
   readonly failure: Failure | null
+  /** Was the engine seen to go on with the prompt? */
+  readonly works?: boolean
 }
 
 export interface Failure {

@@ -64,6 +64,11 @@ export class ClientSink implements AttemptSink {
     this.#attempt?.resume()
   }
 
+  works(): void {
+    const { deps, lease } = this.#in
+    lease.workedAt(deps.clock.nowMs())
+  }
+
   content(events: number): void {
     const { deps, lease } = this.#in
     const at = deps.clock.nowMs()

@@ -24,6 +24,9 @@ const TRUNCATED: Failure = {
   message: 'The stream ended without a finish_reason for every choice.',
 }
 
+/** mlx-lm 0.32: tokens of the prompt that are done, and all of them. */
+const KEEPALIVE = /^:\s*keep-?alive (\d{1,9})\/\d{1,9}\s*$/
+
 interface Read {
   readonly verdict: EventVerdict
   readonly failure: Failure | null
@@ -42,6 +45,8 @@ export class StreamReader implements AnswerReader {
   readonly #held = new Gather()
   #committed = false
   #signed = false
+  /** Of the prompt, in whatever the engine counts. */
+  #promptRead = -1
   /** The event that is passing by, as it is too large to be held. */
   #large: LargeEvent | null = null
   #named = false
@@ -54,6 +59,7 @@ export class StreamReader implements AnswerReader {
   push(chunk: Buffer): Step {
     const out: Buffer[] = []
     let content = 0
+    let works = false
     for (const event of this.#splitter.push(chunk)) {
       // What follows the end of an answer is no part of it, not even an error.
       if (this.complete()) break
@@ -64,9 +70,10 @@ export class StreamReader implements AnswerReader {
       else if (hasContent(verdict)) content++
       if (failure !== null) return { out, content, failure }
       if (large === null) this.#hand(event, verdict, out)
+      if (!this.#committed && this.#isFurther(event)) works = true
     }
     if (this.#large !== null || this.#splitter.overflow) content += this.#passBy(out)
-    if (this.#held.length <= HELD_BYTES_MAX) return { out, content, failure: null }
+    if (this.#held.length <= HELD_BYTES_MAX) return { out, content, failure: null, works }
     const message = 'It sent a megabyte of events without content.'
     return { out, content, failure: { code: 'upstream_protocol_error', message } }
   }
@@ -91,6 +98,15 @@ export class StreamReader implements AnswerReader {
     // A stream of responses has no `[DONE]`: its last event is its end.
     const { done, reasoned, proper } = this.#end
     return (done || (reasoned && this.#options.api === 'responses')) && proper
+  }
+
+  /** Is it a comment that tells of more of the prompt than the one before (mlx-lm)? */
+  #isFurther(event: Buffer): boolean {
+    if (event[0] !== 0x3a) return false
+    const read = Number(KEEPALIVE.exec(event.toString('latin1'))?.[1] ?? -1)
+    const further = read > this.#promptRead
+    if (further) this.#promptRead = read
+    return further
   }
 
   /** What an event is; the cheap look suffices for most of them once content flows. */

@@ -300,3 +300,24 @@ t.test('one that sleeps is cold, serves nobody, and says how it is woken', async
   t.equal(servesOf(entry), 'no')
   t.match(hintOf(entry, world.now), /wake_up/)
 })
+
+t.test('a prompt that is read, as its keep-alives tell, is no silence and no wedge', async (t) => {
+  const world = new World(tableConfig({ specs: [spec({ engine: 'mlx' })] })).pass('a')
+  const sentAt = world.now
+  world.tell('a', { type: 'probe_sent', at: world.now })
+  const tell = (workedAt?: number): void => {
+    const one = item({ sentAt, ...(workedAt === undefined ? {} : { workedAt }) })
+    world.tell('a', { type: 'flight', at: world.now, flight: flight(one) })
+  }
+  for (let s = 0; s < 120; s += 2) {
+    world.at(sentAt + s * 1_000)
+    tell(world.now)
+    t.not(world.reason('a'), 'wedged')
+    t.notMatch(hintOf(world.entry('a'), world.now), /nothing moves/)
+  }
+  for (let s = 0; s < 120; s += 2) {
+    world.at(world.now + 2_000)
+    tell(sentAt + 118_000)
+  }
+  t.equal(world.reason('a'), 'wedged', 'but only while they rise')
+})

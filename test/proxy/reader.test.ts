@@ -175,3 +175,13 @@ t.test('BodyReader commits beyond a megabyte and streams on', async (t) => {
   t.equal(text(reader.push(Buffer.from('z'))), 'z')
   t.equal(reader.end().failure, null)
 })
+
+t.test('StreamReader tells that a prompt is read on, before the first content only', async (t) => {
+  const reader = stream()
+  t.notOk(push(reader, ': keep-alive\n\n').works)
+  t.ok(push(reader, ': keepalive 512/4096\n\n').works)
+  t.notOk(push(reader, ': keepalive 512/4096\n\n').works, 'not again')
+  t.ok(push(reader, ': keepalive 1024/4096\n\n').works)
+  push(reader, token('a'))
+  t.notOk(push(reader, ': keepalive 4096/4096\n\n').works)
+})
