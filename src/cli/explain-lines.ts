@@ -1,10 +1,8 @@
 import { durationText } from '../core/explain.ts'
+import { knownText } from '../core/models.ts'
 import { parseIso } from '../runtime/clock.ts'
 import { type Candidate, type Explanation, isServed } from './explanation.ts'
 import type { UpstreamStatus } from './gate-status.ts'
-
-/** Names that a line lists at most; the JSON has all. An engine may list hundreds. */
-const NAMES_MAX = 20
 
 /** The explanation for people: the decision, then every upstream with what speaks against it.
  *  Pure. */
@@ -69,9 +67,9 @@ function decisionLines({ model, decision, candidates, known }: Explanation): str
           : `${what} finds nothing to serve it: held for GENGATE_HOLD_MS at most, then 503.`,
       ]
     case 'unknown_model':
-      return [`${what} gets 404: no upstream knows the model.`, knownLine(known)]
+      return [`${what} gets 404: no upstream knows the model.`, knownText(known)]
     case 'model_required':
-      return [`${what} gets 400: no upstream has a model that it could mean.`, knownLine(known)]
+      return [`${what} gets 400: no upstream has a model that it could mean.`, knownText(known)]
     case 'draining':
       return [`${what} is refused: this gate shuts down.`]
   }
@@ -80,12 +78,6 @@ function decisionLines({ model, decision, candidates, known }: Explanation): str
 function takenText({ mappedTo, upstream }: Candidate): string {
   const name = mappedTo === null ? 'the model name as it is' : `"${mappedTo}" as the model`
   return `Taken, with ${name}; ${upstream.inFlight} in flight.`
-}
-
-function knownLine(known: readonly string[]): string {
-  if (known.length === 0) return 'None is known yet.'
-  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
-  return `Known: ${known.slice(0, NAMES_MAX).join(', ')}${more}.`
 }
 
 function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number): string {

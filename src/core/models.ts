@@ -143,6 +143,16 @@ export function isYetToTell({ spec, facts }: Entry): boolean {
   return spec.intent === 'enabled' && spec.model === null && facts.models === null
 }
 
+/** Names that a message lists at most; an engine may list hundreds. */
+const NAMES_MAX = 20
+
+/** What a client is told of the names that are known. Pure. */
+export function knownText(known: readonly string[]): string {
+  if (known.length === 0) return 'None is known yet.'
+  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
+  return `Known: ${known.slice(0, NAMES_MAX).join(', ')}${more}.`
+}
+
 /** Every name that a request may use at the upstreams that `accepts` lets through, sorted as
  *  `/v1/models` lists them: `default` where it means something, then members, then discovered names. */
 export function knownModels(table: RoutingTable, accepts: (entry: Entry) => boolean): string[] {

@@ -4,6 +4,7 @@ import {
   DEFAULT_MODEL,
   isChosen,
   knownModels,
+  knownText,
   lists,
   type Member,
   membersFor,
@@ -19,9 +20,6 @@ export interface ModelsContext {
   /** Start of this process on the wall clock, ms: the one honest `created` a gate has. */
   readonly startedWallMs: number
 }
-
-/** Names that a message lists at most; an engine may list hundreds. */
-const NAMES_MAX = 20
 
 /** As OpenAI has it, and whatever else the engine says of its model. */
 interface ModelObject {
@@ -49,12 +47,9 @@ export function modelAnswer(table: RoutingTable, id: string, context: ModelsCont
     knownModels(table, accepts).includes(id) || isAnotherName(table, id, accepts)
   if (isKnown(isServing)) return json(modelObject(table, id, context), context)
   if (isKnown(() => true) || isStarting(table.entries)) return unservable(table, context)
-  const known = knownModels(table, () => true)
-  const names = known.slice(0, NAMES_MAX).join(', ')
-  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
   return errorAnswer('model_not_found', {
     requestId: context.requestId,
-    detail: known.length === 0 ? 'None is known yet.' : `Known: ${names}${more}.`,
+    detail: knownText(knownModels(table, () => true)),
     param: 'model',
   })
 }

@@ -1,7 +1,7 @@
 import { endRuleOf } from '../core/answer-end.ts'
 import { isUntold } from '../core/model-choice.ts'
 import { sameModel } from '../core/model-name.ts'
-import { knownModels } from '../core/models.ts'
+import { knownModels, knownText } from '../core/models.ts'
 import { workOf } from '../core/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
 import type { RoutingTable } from '../core/table.ts'
@@ -92,19 +92,19 @@ export function routeRequest({ scan, lane, only }: Asked, tried: readonly string
   }
 }
 
-/** Names that a message lists at most; an engine may list hundreds. */
-const NAMES_MAX = 20
-
-/** What a request is told that names no model where none could be meant. Pure. */
-export function namesText(table: RoutingTable, known: readonly string[]): string {
-  const more = known.length > NAMES_MAX ? ` and ${known.length - NAMES_MAX} more` : ''
-  const names = known.length === 0 ? 'None is listed' : known.slice(0, NAMES_MAX).join(', ')
+/** What a request is told whose model nobody has, or that names none where none could be meant: code,
+ *  detail and the member that is at fault. Pure. */
+export function noModel(
+  table: RoutingTable,
+  { kind, known }: Extract<RouteDecision, { kind: 'unknown_model' | 'model_required' }>,
+): readonly [ErrorCode, string, string] {
+  if (kind === 'unknown_model') return ['model_not_found', knownText(known), 'model']
   const settings = table.entries.flatMap(({ spec }) =>
     spec.intent === 'enabled' && spec.model === null
       ? [`GENGATE_${spec.name.toUpperCase()}_MODEL`]
       : [],
   )
-  return `${known.length === 0 ? '' : 'Known: '}${names}${more}. To choose one: ${settings.join(' or ')}.`
+  return [kind, `${knownText(known)} To choose one: ${settings.join(' or ')}.`, 'model']
 }
 
 /** What a request is told that `no_route` meets: code, detail and the member that is at fault. Pure. */

@@ -12,7 +12,7 @@ import {
   follows,
   type Forward,
   isRenewed,
-  namesText,
+  noModel,
   noRoute,
   routeRequest,
   type Running,
@@ -103,9 +103,8 @@ export class Exchange {
           else await this.#hold(start)
           break
         case 'unknown_model':
-          return this.#fail('model_not_found', `Known: ${next.known.join(', ')}.`, 'model')
         case 'model_required':
-          return this.#fail(next.kind, namesText(store.current, next.known), 'model')
+          return this.#fail(...noModel(store.current, next))
         case 'no_route':
           return this.#fail(...noRoute(store.current, this.#asked))
         case 'exhausted':

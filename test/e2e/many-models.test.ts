@@ -128,6 +128,7 @@ t.test(
     const fake = await fakeLmStudio(t, ['qwen', 'gemma'], { jit: false })
     const gate = await gateOver(t, fake, 'lmstudio')
     t.match(await ask(gate, null, false), /^400 .*model_required/)
+    t.match(await ask(gate, 'gemma', false), /^404 .*None is known yet/)
     t.equal(fake.generations.length, 0, 'nobody asked it for what it cannot do')
     fake.options.loaded = ['gemma']
     const other = await gateOver(t, fake, 'lmstudio')
@@ -135,3 +136,11 @@ t.test(
     t.equal(sentTo(fake), 'gemma')
   },
 )
+
+t.test('an unknown name among hundreds is told some of them, and how many more', async (t) => {
+  const names = Array.from({ length: 300 }, (_, index) => `m${index}`)
+  const fake = await fakeOllama(t, names)
+  const gate = await gateOver(t, fake, 'ollama')
+  const answer = await ask(gate, 'nobody-has-it', false)
+  t.match(answer, /Known: default, m0, .* m18 and 281 more\./)
+})
