@@ -1,7 +1,8 @@
 import type { Facts } from '../core/facts.ts'
-import type { ListedModel, Work } from '../core/listed-model.ts'
+import { type ListedModel, plainModel, type Work } from '../core/listed-model.ts'
 import { type Choice, choiceOf } from '../core/model-choice.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
+import { workOfName } from '../engines/model-list.ts'
 import type { Quirks } from '../engines/quirks.ts'
 
 /** What is known when a model is chosen. */
@@ -45,7 +46,9 @@ function choose(known: ModelKnowledge): ProbeChoice {
   if (known.silent) return { kind: 'probe', model: configured ?? known.lastLoaded }
   const { swaps } = known
   const spec = { engine: quirks.kind, model: configured, cold: 'on_demand', swaps } as const
-  const at = { spec, facts: { ...facts, models: listed, loaded } }
+  // A list that is silent must not make an embedding model stand for a chat model.
+  const guessed = loaded?.map((id) => ({ ...plainModel(id), work: workOfName(id) })) ?? null
+  const at = { spec, facts: { ...facts, models: listed ?? guessed, loaded } }
   const { why, model, loads } = choiceFor((work) => choiceOf(at, work))
   if (loads && configured !== null && loaded === null) return { kind: 'probe', model }
   if (loads) return { kind: loaded === null ? 'undecided' : 'cold' }

@@ -296,3 +296,10 @@ t.test(
     t.equal(it.wire.probes.length, 0)
   },
 )
+
+t.test('runRound(): a silent list makes no embedding model stand for a chat model', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = (path) => (path === '/api/ps' ? loaded('nomic-embed-text', 'chat') : 'hang')
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['chat'])
+})
