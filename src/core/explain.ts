@@ -79,7 +79,9 @@ function whyNotFor(table: RoutingTable, entry: Entry, request: RouteRequest): st
     if (servesOf(entry) === 'no') return null
     return isNameless(request.model)
       ? 'no model that a request without a name could mean'
-      : 'does not list this model'
+      : entry.facts.models === null
+        ? 'has not told its models yet'
+        : 'does not list this model'
   }
   if (member.means === null || servesFor(member) !== 'no' || !isRefusedLoad(entry)) return null
   return `${member.means} is not in memory, and GENGATE_${name.toUpperCase()}_COLD is never`

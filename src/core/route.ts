@@ -11,7 +11,7 @@ import {
   membersFor,
   membersForExact,
 } from './models.ts'
-import type { Serves } from './reason.ts'
+import type { Serves, State } from './reason.ts'
 import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
 
@@ -69,13 +69,8 @@ export function decide(
 ): RouteDecision {
   const members = membersOf(table, request)
   if (members === null) {
-    // While nobody has answered yet, nobody can have listed the name.
-    const untold = (entry: Entry): boolean =>
-      isYetToTell(entry) && servesOf(entry, request.work) !== 'no'
-    const open = table.config.models === null && table.entries.some(untold)
-    if (open || isStarting(table.entries)) {
-      return { kind: 'hold', starting: true }
-    }
+    const yet = yetToList(table)
+    if (yet.length > 0) return { kind: 'hold', starting: yet.some(isUpUntold) }
     return { kind: 'unknown_model', known: knownModels(table, () => true) }
   }
   if (members.length === 0 && needsName(table, request.model)) {
@@ -130,6 +125,26 @@ export function servesFor(
   }
   if (serves === 'no' || entry.spec.cold === 'never') return 'no'
   return serves === 'first' ? 'on_demand' : serves
+}
+
+/**
+ * Upstreams that may list a name which nobody knows now: those that are up and have told no list yet; all
+ * that may come, if no name is known at all, since a 404 is no answer while an engine starts. None where
+ * `GENGATE_MODELS` says what there is. Pure.
+ */
+export function yetToList({ config, entries }: RoutingTable): readonly Entry[] {
+  if (config.models !== null) return []
+  const enabled = entries.filter(({ spec }) => spec.intent === 'enabled')
+  const up = enabled.filter(isUpUntold)
+  const named = enabled.some(({ spec, facts }) => spec.model !== null || facts.models !== null)
+  return named || up.length > 0 ? up : enabled
+}
+
+/** One that serves has had its time. */
+const UP: readonly State[] = ['unknown', 'starting', 'cold', 'suspect']
+
+function isUpUntold(entry: Entry): boolean {
+  return entry.facts.models === null && UP.includes(stateOf(entry))
 }
 
 /** Have all told their models, and none that a request without a name could mean? */

@@ -10,7 +10,7 @@ import {
   membersFor,
   membersForExact,
 } from '../core/models.ts'
-import { isServable, isStarting } from '../core/route.ts'
+import { isServable, isStarting, yetToList } from '../core/route.ts'
 import { type Entry, type RoutingTable, servesOf } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 
@@ -46,7 +46,7 @@ export function modelAnswer(table: RoutingTable, id: string, context: ModelsCont
   const isKnown = (accepts: (entry: Entry) => boolean): boolean =>
     knownModels(table, accepts).includes(id) || isAnotherName(table, id, accepts)
   if (isKnown(isServing)) return json(modelObject(table, id, context), context)
-  if (isKnown(() => true) || isStarting(table.entries)) return unservable(table, context)
+  if (isKnown(() => true) || yetToList(table).length > 0) return unservable(table, context)
   return errorAnswer('model_not_found', {
     requestId: context.requestId,
     detail: knownText(knownModels(table, () => true)),

@@ -115,6 +115,45 @@ t.test('decide() knows an unknown model also while one upstream is down', async 
   t.equal(to(decide(w.table, ask('nope'), idle)), 'unknown_model')
 })
 
+const fails = (w: World, name: string, reason: 'refused' | 'loading'): World =>
+  w.sent(name).tell(name, {
+    type: 'probe_ended',
+    at: 0,
+    outcome: { kind: 'fail', reason, detail: '' },
+  })
+
+t.test(
+  'decide() holds a name while the upstream that may list it has not told its models',
+  async (t) => {
+    const w = fails(world(), 'b', 'refused')
+    t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
+    w.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } })
+    t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
+    models(w, 'a', 'x')
+    t.equal(to(decide(w.table, ask('x'), idle)), 'a:=')
+    t.equal(to(decide(w.table, ask('nope'), idle)), 'unknown_model')
+  },
+)
+
+t.test('decide() knows no unknown model before any engine has told its models', async (t) => {
+  const w = fails(fails(world(), 'a', 'refused'), 'b', 'refused')
+  t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: false })
+})
+
+t.test('decide() holds a name while an engine that is loading may have it', async (t) => {
+  const w = fails(world().pass('a'), 'b', 'loading')
+  models(w, 'a', 'y')
+  t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
+})
+
+t.test(
+  'decide() refuses what GENGATE_MODELS does not name before anybody has answered',
+  async (t) => {
+    const groups = [{ public: 'fast', members: [{ upstream: 'a', model: 'm' }] }]
+    t.equal(to(decide(world({ models: groups }).table, ask('x'), idle)), 'unknown_model')
+  },
+)
+
 t.test('decide() holds for a known model whose upstream is out', async (t) => {
   const w = world().pass('a').pass('b')
   models(w, 'a', 'x')

@@ -122,7 +122,7 @@ t.test('a public name has the fields of the model behind it', async (t) => {
 })
 
 t.test('modelAnswer() takes a name that the engine takes for one that it lists', async (t) => {
-  const two = world().pass('a')
+  const two = world().pass('a').pass('b')
   two.tell('a', { type: 'models', at: 0, models: ['gemma:latest', 'qwen3:8b'].map(plainModel) })
   t.match(JSON.parse(modelAnswer(two.table, 'gemma', context).body), { id: 'gemma' })
   t.equal(modelAnswer(two.table, 'gemma:2b', context).status, 404)
