@@ -128,6 +128,7 @@ export function shorten(output: string): string {
     .filter((line) => line !== '' && !DULL_HEADER.test(line))
     .map((line) =>
       line
+        .trimEnd()
         .replaceAll(/"(id|system_fingerprint)":"(chatcmpl|cmpl|fp|b)[\w-]*"/g, '"$1":"…"')
         .replaceAll(/"created":\d+/g, '"created":…')
         .replaceAll(/(-?\d+\.\d+),(?:-?\d+(?:\.\d+)?(?:e-?\d+)?,){8,}[^\]]*\]/g, '$1, …]'),

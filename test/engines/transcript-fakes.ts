@@ -35,7 +35,7 @@ const FAKES: readonly Fake[] = [
     named: 'qwen3-8b',
     other: 'gemma-3',
     embeds: 'nomic-embed',
-    equal: null,
+    equal: 'Qwen3-8B:2',
   },
   {
     title: 'llama-swap',
@@ -81,7 +81,7 @@ export async function fakesSection(
   scribe.say('## LM Studio, llama-swap, KoboldCpp and LocalAI, faked')
   scribe.say(
     'Not the engines themselves: servers that list, load, evict and refuse as they do ' +
-      '(`test/support/fake-engines.ts`), one after another behind `npm start`.',
+      '(`test/support/fake-engines.ts`), one after another behind `npm start`, asked by the same curl commands.',
   )
   const rows = new Map<string, (string | null)[]>()
   for (const fake of FAKES) {
@@ -132,6 +132,10 @@ async function one(
     never: /"error"/,
   })
   await ask('a name, unary', chat(port, { model: named }), {
+    wants: /"finish_reason"/,
+    never: /"error"/,
+  })
+  await ask('a name that it takes as equal', fake.equal && chat(port, { model: fake.equal }), {
     wants: /"finish_reason"/,
     never: /"error"/,
   })
