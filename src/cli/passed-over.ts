@@ -76,7 +76,7 @@ const TELLS_NOTHING: readonly string[] = ['ejected', 'misconfigured', 'starting'
 
 /** Why an upstream is no candidate for this model. Pure. */
 export function whyNoCandidate(
-  { name, models, modelsListed, reason, state }: UpstreamStatus,
+  { name, models, modelsListed, reason, state, cold, loaded }: UpstreamStatus,
   model: string | null,
   { groups }: GateStatus,
 ): string {
@@ -86,6 +86,10 @@ export function whyNoCandidate(
   if (!modelsListed) return 'it has not told its models yet'
   if (models.length === 0) return 'it lists no model'
   if (!isNameless(model)) return 'it does not list the model'
-  const choose = `set GENGATE_${name.toUpperCase()}_MODEL to one that it lists`
+  const setting = `GENGATE_${name.toUpperCase()}`
+  const choose =
+    cold === 'never' && loaded !== null
+      ? `none that fits is in memory, and ${setting}_COLD is never`
+      : `set ${setting}_MODEL to one that it lists`
   return `it has no model that such a request could mean: ${choose}`
 }

@@ -11,7 +11,9 @@ const NOTHING_LOADED =
   'No model is in memory, and it loads none when a request asks for it. Load one in the engine.'
 const UNPROBED =
   'Nobody probes it (GENGATE_<NAME>_PROBE=passive): it serves when no other can, until it has generated.'
-const EMPTY = 'It lists no model. Add one to it.'
+const EMPTY = 'It lists no model. Load one in the engine, or add one to it.'
+const NEVER =
+  'No model that may be asked for is in memory, and GENGATE_<NAME>_COLD is never: no request loads one. Load it in the engine, or set on_demand.'
 
 /** What the reason of an upstream means and what to do, with its own variable names. Pure. */
 export function hintOf(entry: Entry, nowMs: number): string {
@@ -48,9 +50,11 @@ function readingHint({ facts }: Entry, reason: Reason, nowMs: number): string | 
 
 /** What is known beyond the reason; null: nothing. */
 function coldHint(entry: Entry, reason: Reason): string | null {
+  const asked = reason === 'model_not_found' && entry.spec.model === null
+  if (isEmpty(entry) && (asked || reason === 'model_not_loaded')) return EMPTY
   if (reason !== 'model_not_loaded') return null
-  if (isEmpty(entry)) return EMPTY
   if (entry.facts.loadsNothing) return NOTHING_LOADED
+  if (entry.spec.cold === 'never') return NEVER
   return isUntold(entry) ? SEVERAL : null
 }
 

@@ -330,7 +330,10 @@ t.test('explain() says which model a request without one means, and why', async 
   const none = told(world, null)
   t.match(none.text, 'A request without a model means m2: it is in memory.')
   t.match(none.text, '"m2" as the model')
-  t.match(none.text, /-  b: [^]*No candidate: it has no model that such a request could mean/)
+  t.match(
+    none.text,
+    /-  b: [^]*No candidate: it has no model that such a request could mean: none that fits/,
+  )
   const cold = told(world, 'm1')
   t.match(cold.document, { upstream: 'a', tier: 'cold', candidates: [{ means: 'm1' }, {}] })
   t.match(cold.text, 'Not taken: m1 is not in memory, and GENGATE_B_COLD is never.')

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { plainModel } from '../../src/core/listed-model.ts'
 import { durationText, hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
@@ -76,6 +77,19 @@ t.test('retryAfterMs() is about the next probe, and a number when there is none'
     },
   })
   t.equal(retryAfterMs(failed, 1_000), 5_000, 'five seconds while nobody is active')
+})
+
+t.test('hintOf() promises no load and no name where there is none', async (t) => {
+  const cold = { kind: 'cold' } as const
+  const never = new World(tableConfig({ specs: [spec('a', { engine: 'ollama', cold: 'never' })] }))
+  never.tell('a', { type: 'models', at: 0, models: [plainModel('x'), plainModel('y')] })
+  never.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: cold })
+  t.match(hintOf(never.entry('a'), 0), 'GENGATE_A_COLD is never: no request loads one')
+  const empty = new World(tableConfig({ specs: [spec('a', { engine: 'openai' })] }))
+  empty.tell('a', { type: 'models', at: 0, models: [] })
+  const unknown = { kind: 'fail', reason: 'model_not_found', detail: '' } as const
+  empty.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: unknown })
+  t.match(hintOf(empty.entry('a'), 0), 'It lists no model.')
 })
 
 t.test('hintOf() promises no probe where none is sent', async (t) => {
