@@ -73,10 +73,10 @@ function isMapped({ model, entry }: Forward, { scan }: Asked): boolean {
   return model !== null && !sameModel(entry.spec.engine, model, wrote)
 }
 
-/** Has the upstream of this lease another epoch by now? */
-export function isRenewed({ store }: Pick<ProxyDeps, 'store'>, lease: Lease): boolean {
+/** Is the upstream of this lease gone, or another server by now? */
+export function isReplaced({ store }: Pick<ProxyDeps, 'store'>, lease: Lease): boolean {
   const found = store.current.entries.find(({ spec }) => spec.name === lease.upstream)
-  return found !== undefined && found.epoch !== lease.epoch
+  return found?.epoch !== lease.epoch
 }
 
 /** What routing needs to know of this request. */

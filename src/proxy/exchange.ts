@@ -11,7 +11,7 @@ import {
   begin,
   follows,
   type Forward,
-  isRenewed,
+  isReplaced,
   noModel,
   noRoute,
   routeRequest,
@@ -173,9 +173,9 @@ export class Exchange {
       case 'failed':
         if (ending.sent) this.#sent++
         this.#spent = this.#sent
-        // Nothing was sent and the table knows: it may be asked again when it is back. And what has its
-        // name now may be another server.
-        if (ending.why === 'refused' || isRenewed(this.#deps, lease)) this.#tried.pop()
+        // Nothing was sent and the table knows: it may be asked again when it is back. And one that was
+        // taken out has not had its turn: others may be about to take its place.
+        if (ending.why === 'refused' || isReplaced(this.#deps, lease)) this.#tried.pop()
         return ending
     }
   }

@@ -137,3 +137,18 @@ t.test('a request that waits at an upstream which is taken out moves on', async 
   t.match(end.comments.join('\n'), 'upstream=b')
   t.ok((await running).done, 'what has begun goes on')
 })
+
+t.test('a request that waits at an upstream which is replaced waits for the new one', async (t) => {
+  const [a, b] = [
+    await fakeUpstream(t, { models: ['m'] }),
+    await fakeUpstream(t, { models: ['m'] }),
+  ]
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  await gate.untilReason('a', 'ok')
+  a.freeze()
+  b.options.ttftMs = 500
+  const answer = post(`${gate.url}/v1/chat/completions`, chatBody({ model: 'm', user: 'waits' }))
+  await gate.until(() => a.generations.some(({ body }) => body.includes('waits')))
+  gate.reload({ GENGATE_UPSTREAMS: `b=${b.url}` })
+  t.match((await answer).headers.get('x-gengate-upstream'), 'b')
+})
