@@ -13,13 +13,14 @@ export function explainLines(explanation: Explanation, wallMs: number): string[]
     ...candidates.flatMap((candidate, index) => [
       ...(index === 0 ? [''] : []),
       `${index + 1}. ${headOf(candidate.upstream, wallMs)}`,
-      ...(candidate.upstream.hint === '' ? [] : [`   ${candidate.upstream.hint}`]),
+      ...notesOf(candidate.upstream),
       ...(candidate.meaning === null ? [] : [`   ${candidate.meaning}`]),
       `   ${candidate.why === null ? takenText(candidate) : `Not taken: ${candidate.why}.`}`,
     ]),
     ...others.flatMap(({ upstream, why }, index) => [
       ...(index === 0 ? [''] : []),
       `-  ${headOf(upstream, wallMs)}`,
+      ...saidOf(upstream),
       `   No candidate: ${why}.`,
     ]),
   ]
@@ -80,6 +81,15 @@ function takenText({ mappedTo, upstream }: Candidate): string {
   return `Taken, with ${name}; ${upstream.inFlight} in flight.`
 }
 
+/** What its reason means, and the engine's own words where it has said any to a probe. */
+function notesOf(upstream: UpstreamStatus): string[] {
+  return [...(upstream.hint === '' ? [] : [`   ${upstream.hint}`]), ...saidOf(upstream)]
+}
+
+function saidOf({ said }: UpstreamStatus): string[] {
+  return said === null ? [] : [`   It said to a probe: ${said}`]
+}
+
 function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number): string {
   const sinceMs = since === null ? Number.NaN : parseIso(since)
   const lasted = Number.isNaN(sinceMs) ? '' : ` for ${durationText(wallMs - sinceMs)}`
@@ -87,7 +97,7 @@ function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number):
 }
 
 function rowOf(upstream: UpstreamStatus): Record<string, unknown> {
-  const { name, url, state, reason, since, hint, inFlight, maxConcurrency } = upstream
+  const { name, url, state, reason, since, hint, said, inFlight, maxConcurrency } = upstream
   return {
     upstream: name,
     url,
@@ -95,6 +105,7 @@ function rowOf(upstream: UpstreamStatus): Record<string, unknown> {
     reason,
     since,
     hint,
+    said,
     in_flight: inFlight,
     max_concurrency: maxConcurrency,
   }

@@ -25,6 +25,8 @@ export interface UpstreamStatus {
   /** ISO time, or null. */
   readonly since: string | null
   readonly hint: string
+  /** What the engine said to a probe; null: nothing, or an older gate. */
+  readonly said: string | null
   /** Has it ever generated? */
   readonly proven: boolean
   /** How it stands to work other than generation, and the kinds that it has done before. */
@@ -112,6 +114,7 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
     reason: textOf(row, 'reason') ?? 'not_probed_yet',
     since: textOf(row, 'since'),
     hint: textOf(row, 'hint') ?? '',
+    said: textOf(row, 'said'),
     works: { embedding: workOf(row, 'embedding'), rerank: workOf(row, 'rerank') },
     done: WORKS.filter((work) => isDone(row, work)),
     halfOpen: row['half_open'] === true,

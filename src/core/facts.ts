@@ -4,10 +4,9 @@ import type { ListedModel, OtherWork } from './listed-model.ts'
 import { type Proven, provenBy } from './model-choice.ts'
 import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
 import type { ProbeOutcome } from './outcome.ts'
-import { afterLive, afterNothingLoaded } from './live-facts.ts'
+import { afterLive, afterNothingLoaded, failedAt, type StandingFailure } from './live-facts.ts'
 import { afterFirstProbe, afterTurn, provesProcess } from './process-facts.ts'
 import { isUnproven, type OwnedProcess } from './process.ts'
-import type { EvidenceReason } from './reason.ts'
 
 /** After this much time without a client request nobody counts as active (Envoy's
  *  `no_traffic_interval` is the same minute). */
@@ -47,7 +46,7 @@ export interface Facts {
   /** Last refusal for load, by probe or live request. */
   readonly busyAt: number | null
   /** A proven failure; stands until something disproves it. */
-  readonly failure: { readonly reason: EvidenceReason; readonly at: number } | null
+  readonly failure: StandingFailure | null
   /** Live failures that ejected it, one after the other with no answer between. */
   readonly failuresInRow: number
   /** A live failure that no probe has looked at yet. */
@@ -295,7 +294,7 @@ function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number
       }
     case 'fail':
       if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }
-      return { ...now, silentFrom: null, failure: { reason: outcome.reason, at } }
+      return { ...now, silentFrom: null, failure: failedAt(outcome, at) }
     case 'cold':
       if (outcome.loadsNothing === true) return { ...afterNothingLoaded(now, at), silentFrom: null }
       return { ...now, silentFrom: null, failure: { reason: 'model_not_loaded', at } }

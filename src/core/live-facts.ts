@@ -1,8 +1,24 @@
 import type { Evidence } from './evidence.ts'
 import type { Facts, WorkFacts } from './facts.ts'
 import type { OtherWork } from './listed-model.ts'
+import type { ProbeOutcome } from './outcome.ts'
 import { isUnproven } from './process.ts'
 import type { EvidenceReason } from './reason.ts'
+
+/** A proven failure, and what the engine said of it to a probe. */
+export interface StandingFailure {
+  readonly reason: EvidenceReason
+  readonly at: number
+  readonly said?: string
+}
+
+/** The failure that a probe proves. Pure. */
+export function failedAt(
+  { reason, said }: Extract<ProbeOutcome, { kind: 'fail' }>,
+  at: number,
+): StandingFailure {
+  return said === undefined ? { reason, at } : { reason, at, said }
+}
 
 type Live = Extract<
   Evidence,

@@ -17,8 +17,14 @@ export type ProbeOutcome =
   | { readonly kind: 'embeds'; readonly latencyMs: number }
   /** The limit passed without an answer; the connection was given up. */
   | { readonly kind: 'timeout'; readonly limitMs: number }
-  /** Proof of the contrary; `reason` says what, `detail` the status or code (never a body). */
-  | { readonly kind: 'fail'; readonly reason: FailReason; readonly detail: string }
+  /** Proof of the contrary; `reason` says what, `detail` the status or code. `said`: the engine's own
+   *  sentence, one line without our key; it answers our own question, so nothing of a client is in it. */
+  | {
+      readonly kind: 'fail'
+      readonly reason: FailReason
+      readonly detail: string
+      readonly said?: string
+    }
   /** A refusal for load (429, busy 503): neither failure nor proof of life (engines-here fact 2). */
   | { readonly kind: 'busy'; readonly detail: string }
   /** The engine says that its model is not in memory. `loadsNothing`: it said so when it was asked to

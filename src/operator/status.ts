@@ -58,6 +58,8 @@ export interface UpstreamDocument {
   /** ISO times. */
   readonly since: string
   readonly hint: string
+  /** What the engine said went wrong, in answer to the last probe; null: nothing. */
+  readonly said: string | null
   readonly last_generation_at: string | null
   /** How it stands to work other than generation, by its own proof. */
   readonly works: Readonly<Record<OtherWork, WorkVerdict>>
@@ -205,6 +207,7 @@ function upstreamOf(table: RoutingTable, entry: Entry, context: StatusContext): 
     reason: shownReason(entry),
     since: isoTime(wallMs - (nowMs - entry.since)),
     hint: hintOf(entry, nowMs),
+    said: entry.facts.failure?.said ?? null,
     last_generation_at: iso(lastProofAt(facts)),
     works: entry.works,
     last_done_at: {

@@ -93,6 +93,21 @@ type Told =
  * the wire does not.
  */
 export async function runRound(round: Round, was: Memory): Promise<RoundResult> {
+  const result = await askedRound(round, was)
+  return { ...result, outcome: withoutKey(result.outcome, round.target.apiKey) }
+}
+
+/** Longest sentence of an engine that is kept, UTF-16 units: enough to act on. */
+const SAID_MAX = 200
+
+/** Engines repeat a key that they refuse. Half of one that was clipped would stay. */
+function withoutKey(outcome: ProbeOutcome, key: string | null): ProbeOutcome {
+  if (outcome.kind !== 'fail' || outcome.said === undefined) return outcome
+  const said = key === null ? outcome.said : outcome.said.replaceAll(key, '(our key)')
+  return { ...outcome, said: said.slice(0, SAID_MAX) }
+}
+
+async function askedRound(round: Round, was: Memory): Promise<RoundResult> {
   if (was.asleep && (await sleeps(round))) return { outcome: ASLEEP, memory: was, model: null }
   const told = await askLoaded(round, was)
   if (told.kind === 'decides') return { outcome: told.outcome, memory: was, model: null }

@@ -1,5 +1,10 @@
 import type { FailReason, ProbeOutcome } from '../core/outcome.ts'
-import { namesLoading, namesNothingLoaded } from '../engines/engine-error.ts'
+import {
+  type EngineError,
+  engineError,
+  namesLoading,
+  namesNothingLoaded,
+} from '../core/answer-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import { endRuleOf } from '../core/answer-end.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
@@ -57,13 +62,27 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
       const { said = null, why } = judged
       // The status that it should have had.
       if (said?.status != null) return ofStatus(said.status, { error: said.object }, quirks)
-      return fail('invalid_response', why)
+      return { ...fail('invalid_response', why), ...sentenceOf(said) }
     }
   }
 }
 
 /** What a status other than 2xx means; `body` is the parsed body, undefined when it is no JSON. */
 export function ofStatus(status: number, body: unknown, quirks: Quirks): ProbeOutcome {
+  const outcome = meaningOf(status, body, quirks)
+  return outcome.kind === 'fail' ? { ...outcome, ...sentenceOf(engineError(body)) } : outcome
+}
+
+/** Read of a sentence, UTF-16 units; it is clipped once our key is out of it. */
+const SAID_MAX = 2_000
+
+/** What the engine says went wrong, on one line; nothing where it has no words. */
+function sentenceOf(error: EngineError | null): { readonly said?: string } {
+  const said = (error?.message ?? '').replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()
+  return said === '' ? {} : { said: said.slice(0, SAID_MAX) }
+}
+
+function meaningOf(status: number, body: unknown, quirks: Quirks): ProbeOutcome {
   const detail = `http_${status}`
   if (status < 500 && namesNothingLoaded(body)) return { kind: 'cold', loadsNothing: true }
   if (status === 409 && namesLoading(body)) return fail('loading', detail)
@@ -103,6 +122,9 @@ function isSuccess(status: number): boolean {
   return status >= 200 && status < 300
 }
 
-function fail(reason: FailReason, detail: string): ProbeOutcome {
+function fail(
+  reason: FailReason,
+  detail: string,
+): Extract<ProbeOutcome, { readonly kind: 'fail' }> {
   return { kind: 'fail', reason, detail }
 }

@@ -349,3 +349,16 @@ t.test('explain() says that a request has to name a model', async (t) => {
   t.match(lines[0], 'gets 400: no upstream has a model that it could mean.')
   t.match(document, { served: false, decision: 'model_required', known: ['e'] })
 })
+
+t.test('explain says what the engine said to a probe, and drops it when it is over', async (t) => {
+  const world = worldOf([{ name: 'a' }, { name: 'b' }])
+  const outcome = { kind: 'fail', reason: 'bad_request', detail: 'http_400' } as const
+  world.sent('a')
+  const said = { ...outcome, said: 'no chat template' }
+  world.tell('a', { type: 'probe_ended', at: world.now, outcome: said })
+  const lines = () =>
+    explainLines(explain(travelled(world), null, WALL + world.now), WALL + world.now).join('\n')
+  t.match(lines(), 'It said to a probe: no chat template')
+  world.pass('a')
+  t.notMatch(lines(), 'no chat template')
+})

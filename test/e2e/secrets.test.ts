@@ -93,16 +93,30 @@ t.test('requests that the gate refuses leave no trace of what they held', async 
   await isClean(t, 'refused')
 })
 
+/** What an engine repeats of a request stands in its answer to that request. A probe holds nothing but
+ *  our key. */
+const PROBED_ERROR = { error: { message: `the key ${UP_KEY} is not known` } }
+function live(status: number, body: unknown, headers: Record<string, string> = {}): void {
+  upstream.status(status, body, headers)
+  for (const path of [CHAT, '/v1/completions', '/v1/embeddings']) {
+    upstream.handlers.set(path, (req, res) => {
+      const probed = req.headers['user-agent'] === 'gengate-probe'
+      const text = JSON.stringify(probed && status >= 400 ? PROBED_ERROR : body)
+      res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text)
+    })
+  }
+}
+
 const SECRET_ERROR = { error: { message: 'canary-response-0040 of canary-response-0041' } }
 const STORIES: Record<string, () => void> = {
   'an answer': () => upstream.ok(),
-  'a 500': () => upstream.status(500, SECRET_ERROR),
-  'a 400': () => upstream.status(400, SECRET_ERROR),
-  'a 401 that repeats the key': () => upstream.status(401, { error: `bad key ${UP_KEY}` }),
-  'a 404 that repeats the prompt': () => upstream.status(404, SECRET_ERROR),
-  'a 503': () => upstream.status(503, SECRET_ERROR, { 'x-canary': 'canary-header-0042' }),
+  'a 500': () => live(500, SECRET_ERROR),
+  'a 400': () => live(400, SECRET_ERROR),
+  'a 401 that repeats the key': () => live(401, { error: `bad key ${UP_KEY}` }),
+  'a 404 that repeats the prompt': () => live(404, SECRET_ERROR),
+  'a 503': () => live(503, SECRET_ERROR, { 'x-canary': 'canary-header-0042' }),
   'no JSON': () => upstream.status(200, 'canary-response-0043'),
-  'an error object': () => upstream.status(200, SECRET_ERROR),
+  'an error object': () => live(200, SECRET_ERROR),
   'a head with canaries': () =>
     upstream.status(302, 'x', { location: 'http://canary-user-0044:canary-0045@x/' }),
   'a cut': () => upstream.cutAfter(1, 'reset'),
@@ -116,6 +130,7 @@ for (const [name, script] of Object.entries(STORIES)) {
       t.notMatch(answer, /canary-(client|upstream)-key/, 'no key comes back')
     }
     await isClean(t, name)
+    upstream.handlers.clear()
     upstream.ok()
     await gate.untilReason('a', 'ok', 'ok_by_traffic')
   })

@@ -52,6 +52,7 @@ t.test('statusOf() shows the frozen document', async (t) => {
     reason: 'ok',
     since: new Date(WALL + 1_000).toISOString(),
     hint: 'A probe generated a token.',
+    said: null,
     last_generation_at: new Date(WALL + 1_000).toISOString(),
     works: { embedding: 'unproven', rerank: 'unproven' },
     last_done_at: { embedding: null, rerank: null },

@@ -13,6 +13,7 @@ import { FakeWire } from './fake-wire.ts'
 
 /** Rounds about one server, with what is remembered between them. */
 export class Bench {
+  readonly apiKey = 'sesame-key-1'
   readonly clock = new VirtualClock()
   readonly wire = new FakeWire()
   readonly told: (readonly string[])[] = []
@@ -37,7 +38,7 @@ export class Bench {
   /** One round, given as much virtual time as it wants. */
   async round(withinMs = 40_000): Promise<RoundResult['outcome']> {
     const round: Round = {
-      target: { url: 'http://127.0.0.1:1', apiKey: null, connectTimeoutMs: 1_000 },
+      target: { url: 'http://127.0.0.1:1', apiKey: this.apiKey, connectTimeoutMs: 1_000 },
       quirks: quirksOf(this.#engine),
       model: this.#model,
       swaps: 'auto',

@@ -91,7 +91,8 @@ t.test('runRound(): a llama.cpp that says it is loading is not asked to generate
   const it = new Bench('llamacpp')
   const body = { error: { message: 'Loading model', type: 'unavailable_error', code: 503 } }
   it.wire.answer = () => ({ kind: 'answer', status: 503, body })
-  t.strictSame(await it.round(), { kind: 'fail', reason: 'loading', detail: 'http_503' })
+  const said = 'Loading model'
+  t.strictSame(await it.round(), { kind: 'fail', reason: 'loading', detail: 'http_503', said })
   t.equal(it.wire.probes.length, 0)
 })
 
@@ -303,3 +304,15 @@ t.test('runRound(): a silent list makes no embedding model stand for a chat mode
   t.equal((await it.round()).kind, 'pass')
   t.strictSame(it.asked, ['chat'])
 })
+
+t.test(
+  'runRound(): an engine that repeats our key is quoted without it, not even half',
+  async (t) => {
+    const it = new Bench('ollama')
+    const body = { error: { message: `${'x'.repeat(195)} ${it.apiKey} is wrong` } }
+    it.wire.answer = () => ({ kind: 'answer', status: 401, body })
+    const outcome = await it.round()
+    t.match(outcome, { kind: 'fail', reason: 'unauthorized' })
+    t.notMatch(JSON.stringify(outcome), it.apiKey.slice(0, 3))
+  },
+)

@@ -118,16 +118,19 @@ t.test('verdict() on statuses: the table of the rules', async (t) => {
   t.equal(legacyProbeReason(judge(answer(500, 'x'))), 'http_500')
 })
 
-t.test('verdict() never carries a piece of the body', async (t) => {
+t.test('verdict() carries one sentence of a refusal, and of the body nothing else', async (t) => {
   for (const status of [200, 302, 400, 401, 404, 429, 500, 503]) {
-    const outcome = judge(answer(status, { error: { message: 'SECRET model not found' } }))
+    const error = { message: 'model not found', param: 'SECRET' }
+    const outcome = judge(answer(status, { error, more: 'SECRET' }))
     t.notMatch(JSON.stringify(outcome), 'SECRET')
+    t.notMatch(outcomeLabel(outcome), 'not found')
   }
 })
 
 t.test('verdict(): mlx-lm answers 404 to every exception, which is no missing route', async (t) => {
   const outcome = judge(answer(404, { error: 'generation thread died' }), { engine: 'mlx' })
-  t.strictSame(outcome, { kind: 'fail', reason: 'http_5xx', detail: 'http_404' })
+  const said = 'generation thread died'
+  t.strictSame(outcome, { kind: 'fail', reason: 'http_5xx', detail: 'http_404', said })
 })
 
 t.test('verdict(): 400 for an unknown model of a llama.cpp router', async (t) => {
@@ -171,4 +174,12 @@ t.test('verdict(): a refusal that breaks in its body is still a refusal', async 
   const cut = { kind: 'broken', code: 'ECONNRESET', phase: 'body' } as const
   t.equal(outcomeLabel(judge({ ...cut, status: 500 })), 'http_5xx')
   t.equal(outcomeLabel(judge({ ...cut, status: 200 })), 'truncated')
+})
+
+t.test('verdict() keeps the engine’s own sentence on one line, and no more of it', async (t) => {
+  const said = (body: unknown) => judge(answer(400, body))
+  t.match(said({ error: { message: 'no chat\n template' } }), { said: 'no chat template' })
+  t.match(said({ error: { message: 'x'.repeat(9_000) } }), { said: 'x'.repeat(2_000) })
+  t.notOk('said' in said({ error: { code: 7 } }))
+  t.notOk('said' in judge(answer(503, { error: { message: 'busy' } })))
 })

@@ -103,7 +103,7 @@ const numbers = fc.oneof(
   fc.constantFrom('-0', '0', '1e400', '-1E-5', '1E5', '12345678901234567890', '0.10', '1e+2'),
 )
 const KEYS =
-  'model stream n max_tokens max_completion_tokens previous_response_id previous_response_ids messages Model mode \u017ftream max_to\u212aens N models __proto__'
+  'model stream n max_tokens max_completion_tokens previous_response_id previous_response_id previous_response_id previous_response_ids messages Model mode \u017ftream max_to\u212aens N models __proto__'
 const keys = fc
   .tuple(fc.constantFrom(...KEYS.split(' '), ''), fc.oneof(fc.constant(0), fc.nat(255)))
   // A key of one letter stays plain: JSON.parse itself reads `"\u006e"` as a backslash where an
