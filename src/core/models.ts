@@ -75,7 +75,9 @@ export function membersForExact(table: RoutingTable, wanted: string | null): Mem
   if (wanted !== null && wanted !== '') {
     if (groups !== null) return membersFor(table, wanted)
     const members = table.entries.flatMap((entry) => listingMember(entry, wanted) ?? [])
-    return members.length > 0 ? members : null
+    if (members.length > 0) return members
+    // Whoever gets it reads that word as it likes; nobody here lists it.
+    if (!isNameless(wanted)) return null
   }
   const names = groups?.flatMap(({ members }) => members.map(({ upstream }) => upstream))
   const ordered = names ?? table.entries.map(({ spec }) => spec.name)

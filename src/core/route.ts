@@ -70,7 +70,7 @@ export function decide(
   const members = membersOf(table, request)
   if (members === null) {
     const yet = yetToList(table)
-    if (yet.length > 0) return { kind: 'hold', starting: yet.some(isUpUntold) }
+    if (yet.length > 0) return { kind: 'hold', starting: yet.some(isAboutToList) }
     return { kind: 'unknown_model', known: knownModels(table, () => true) }
   }
   if (members.length === 0 && needsName(table, request.model)) {
@@ -135,16 +135,22 @@ export function servesFor(
 export function yetToList({ config, entries }: RoutingTable): readonly Entry[] {
   if (config.models !== null) return []
   const enabled = entries.filter(({ spec }) => spec.intent === 'enabled')
-  const up = enabled.filter(isUpUntold)
+  const up = enabled.filter((entry) => isAboutToList(entry) || isUntoldAs(entry, LOADING))
   const named = enabled.some(({ spec, facts }) => spec.model !== null || facts.models !== null)
   return named || up.length > 0 ? up : enabled
 }
 
 /** One that serves has had its time. */
-const UP: readonly State[] = ['unknown', 'starting', 'cold', 'suspect']
+const SOON: readonly State[] = ['unknown', 'cold', 'suspect']
+/** It may take minutes. */
+const LOADING: readonly State[] = ['starting']
 
-function isUpUntold(entry: Entry): boolean {
-  return entry.facts.models === null && UP.includes(stateOf(entry))
+function isAboutToList(entry: Entry): boolean {
+  return isUntoldAs(entry, SOON)
+}
+
+function isUntoldAs(entry: Entry, states: readonly State[]): boolean {
+  return entry.facts.models === null && states.includes(stateOf(entry))
 }
 
 /** Have all told their models, and none that a request without a name could mean? */

@@ -134,7 +134,9 @@ t.test('a request without a name where no model could be meant is told to name o
   })
   t.equal(to(world, 'gpt-oss:120b-cloud'), '= on_demand', 'by name it may be asked for')
   t.equal(to(world, null, { work: 'embedding' }), 'nomic-embed-text:latest on_demand')
-  t.equal(to(world, null, { exact: true }), '= first', 'an upload has no place for a name')
+  for (const name of [null, '', 'default']) {
+    t.equal(to(world, name, { exact: true }), '= first', 'an upload has no place for a name')
+  }
 })
 
 t.test('under COLD=never only what is in memory is meant, and served', async (t) => {
@@ -233,7 +235,7 @@ t.test('an Ollama without any model is not ready', async (t) => {
   const world = worldOf('ollama', { models: [], loaded: [] })
   world.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } })
   t.notOk(isServable(world.table))
-  t.match(reasonsText(world.table, 0), 'It lists no model. Add one to it.')
+  t.match(reasonsText(world.table, 0), 'It lists no model. Load one')
   t.equal(to(world, null), 'model_required')
 })
 

@@ -143,7 +143,7 @@ t.test('decide() knows no unknown model before any engine has told its models', 
 t.test('decide() holds a name while an engine that is loading may have it', async (t) => {
   const w = fails(world().pass('a'), 'b', 'loading')
   models(w, 'a', 'y')
-  t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
+  t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: false })
 })
 
 t.test(
