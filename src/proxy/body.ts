@@ -16,7 +16,7 @@ export interface BodyLimits {
   /** The body holds so many bytes of memory from now on. Null, or why it cannot. */
   readonly resize: (bytes: number) => ErrorCode | null
   /** Gets what ends the reading when others need the room; null when the body is whole. */
-  readonly held: { evict: ((code: ErrorCode) => void) | null }
+  readonly held: { evict: ((code: ErrorCode) => void) | null; reserved?: number }
   /** Asked at each piece: is that enough, so that the rest stays in the request? Absent: all is read. */
   readonly enough?: (piece: Buffer, read: number) => boolean
 }

@@ -11,12 +11,16 @@ const WINDOW_MS = 2_000
 export class HeldBody {
   /** The address that it comes from. */
   readonly from: string
+  /** Of the room. */
   bytes = 0
+  /** Kept for what is still to come of it: it holds so much at least. */
+  reserved = 0
   /** Ends its reading; null: it does not arrive any more, and cannot be ended. */
   evict: ((code: ErrorCode) => void) | null = null
   #rate = Number.POSITIVE_INFINITY
   #markAt: number
   #markBytes = 0
+  #arrived = 0
 
   constructor(from: string, nowMs: number) {
     this.from = from
@@ -26,15 +30,16 @@ export class HeldBody {
   /** Bytes a millisecond of late; infinite in the first moments. */
   rate(nowMs: number): number {
     const ms = nowMs - this.#markAt
-    return ms < WINDOW_MS ? this.#rate : (this.bytes - this.#markBytes) / ms
+    return ms < WINDOW_MS ? this.#rate : (this.#arrived - this.#markBytes) / ms
   }
 
-  /** To be called at each change of `bytes`, after it. */
-  mark(nowMs: number): void {
+  /** So many bytes have come. */
+  mark(arrived: number, nowMs: number): void {
+    this.#arrived = arrived
     if (nowMs - this.#markAt < WINDOW_MS) return
     this.#rate = this.rate(nowMs)
     this.#markAt = nowMs
-    this.#markBytes = this.bytes
+    this.#markBytes = arrived
   }
 }
 
@@ -62,13 +67,14 @@ export class Buffered {
    *  one body. */
   resize(held: HeldBody, bytes: number, maxBytes: number): ErrorCode | null {
     const nowMs = this.#nowMs()
-    while (this.#bytes + bytes - held.bytes > BODIES_MAX * maxBytes) {
-      const code = this.#makeRoom(held, bytes, nowMs)
+    const room = Math.max(bytes, held.reserved)
+    while (this.#bytes + room - held.bytes > BODIES_MAX * maxBytes) {
+      const code = this.#makeRoom(held, room, nowMs)
       if (code !== null) return code
     }
-    this.#bytes += bytes - held.bytes
-    held.bytes = bytes
-    held.mark(nowMs)
+    this.#bytes += room - held.bytes
+    held.bytes = room
+    held.mark(bytes, nowMs)
     return null
   }
 

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import type { ErrorCode } from '../errors/catalogue.ts'
 import { type BodyLimits, type BodyResult, readBody } from './body.ts'
 import { type FormFault, type FormModel, FormScan } from './form.ts'
 
@@ -32,24 +31,30 @@ export async function readForm(
 ): Promise<FormResult> {
   const declared = Number(request.headers['content-length'] ?? Number.NaN)
   const scan = new FormScan(boundary)
-  let reserved: number | null = null
+  let fits: boolean | null = null
   const enough = (piece: Buffer, read: number): boolean => {
     scan.push(piece)
     if (scan.fault !== null || scan.model !== null || scan.ended) return true
     if (read < LOOK_BYTES || scan.within) return false
-    reserved ??= declared <= limits.maxBytes && limits.resize(declared) === null ? declared : 0
-    return reserved === 0
+    fits ??= declared <= limits.maxBytes && reserve(limits, declared, read)
+    return !fits
   }
-  const resize = (bytes: number): ErrorCode | null => limits.resize(Math.max(bytes, reserved ?? 0))
   const read = await readBody(request, {
     ...limits,
     maxBytes: Number.POSITIVE_INFINITY,
-    resize,
     enough,
   })
   if (!read.ok) return read
   if (scan.fault !== null) return { ok: false, fault: scan.fault }
   return { ok: true, form: { bytes: read.bytes, whole: read.whole, scan } }
+}
+
+/** Keeps room for all of it; false: there is none. */
+function reserve({ held, resize }: BodyLimits, bytes: number, read: number): boolean {
+  held.reserved = bytes
+  if (resize(read) === null) return true
+  held.reserved = 0
+  return false
 }
 
 /** Did it go on before a model showed, if it names one at all? Pure. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Buffered } from '../../src/proxy/buffered.ts'
+import { Buffered, type HeldBody } from '../../src/proxy/buffered.ts'
 import { Spending } from '../../src/proxy/spending.ts'
 
 /** A room for four bodies of 100 kB, and those who are in it. */
@@ -49,6 +49,26 @@ t.test('four slow senders do not lock others out: the slowest has to go', async 
   t.equal(slow[1]?.resize(100_000), null)
   t.equal(slow[2]?.resize(100_000), null, 'the others go on')
   t.strictSame(gone, ['slow4 request_timeout'])
+})
+
+t.test('a form for which all of its room is kept is slow only if it comes slowly', async (t) => {
+  let now = 0
+  const gone: number[] = []
+  const buffered = new Buffered(() => now)
+  const resize = (held: HeldBody, bytes: number) => buffered.resize(held, bytes, 1_000_000)
+  const forms = [0, 1, 2, 3].map((i) => {
+    const held = buffered.begin('a')
+    held.evict = () => gone.push(i)
+    held.reserved = 1_000_000
+    t.equal(resize(held, 64_000), null)
+    return held
+  })
+  // Three come fast, one trickles.
+  for (const [i, held] of forms.entries()) resize(held, 64_000 + (i === 2 ? 10 : 200_000))
+  now = 2_000
+  for (const [i, held] of forms.entries()) resize(held, 64_000 + (i === 2 ? 20 : 400_000))
+  t.equal(resize(buffered.begin('b'), 500_000), null)
+  t.strictSame(gone, [2], 'who trickles has to go, and not the first')
 })
 
 t.test('who is slow itself when there is no room is told so', async (t) => {
