@@ -67,9 +67,12 @@ export function patienceLost(
   const dead = stillMs !== null && proofAt !== null && proofAt - (nowMs - stillMs) >= DEAD_MS
   // Thousands of streams are looked at every 200 ms, and this is what comes of most looks.
   if (committed && !wedged && !gone && !dead) return null
-  // Nobody watches over it there any more. What has begun to answer goes on.
-  if (entry === null) return committed || !replay ? null : removed(upstream)
   const { item } = lease
+  // Nobody watches over it there any more. What has begun to answer goes on, and what may be about to.
+  if (entry === null) {
+    const waits = nowMs - quietSince(item) <= table.config.health.detectWithinMs
+    return committed || !replay || waits ? null : removed(upstream)
+  }
   const asked = request()
   const { work = 'generation' } = asked
   const silentMs = nowMs - quietSince(item)

@@ -70,6 +70,18 @@ t.test('patienceLost() cuts only the silent streams of a proven wedge', async (t
   t.equal(patienceLost(world.table, unread, 8_000), null, 'this one we do not read')
 })
 
+t.test(
+  'patienceLost() leaves an upstream that was taken out once it has had its time',
+  async (t) => {
+    const world = new World().pass('a').pass('b')
+    const old = { ...lease(world), epoch: -1 }
+    const waiting = { lease: old, committed: false, replay: true, request, stillMs: 0 }
+    t.equal(patienceLost(world.table, waiting, 4_000), null, 'it may be about to answer')
+    t.match(patienceLost(world.table, waiting, 4_001), { code: 'no_eligible_upstream' })
+    t.equal(patienceLost(world.table, { ...waiting, replay: false }, 99_999), null)
+  },
+)
+
 t.test('patienceLost() never judges by a verdict about another server', async (t) => {
   const world = wedged()
   const old = { ...lease(world), epoch: -1 }
