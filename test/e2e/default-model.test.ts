@@ -119,7 +119,8 @@ t.test('a gate behind a gate needs no model chosen', async (t) => {
 t.test('a request that waits at an upstream which is taken out moves on', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const b = await fakeUpstream(t, { models: ['m'] })
-  const both = { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, GENGATE_COMMIT_DEADLINE_MS: '100' }
+  const quick = { GENGATE_COMMIT_DEADLINE_MS: '100', GENGATE_DETECT_WITHIN_MS: '1000' }
+  const both = { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, ...quick }
   const gate = await startGate(t, both)
   await gate.untilReason('a', 'ok')
   await gate.untilReason('b', 'ok')
@@ -131,7 +132,7 @@ t.test('a request that waits at an upstream which is taken out moves on', async 
   a.options.ttftMs = 60_000
   const waits = await post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
   t.equal(waits.headers.get('x-gengate-upstream'), 'pending', 'with comments going out')
-  gate.reload({ GENGATE_UPSTREAMS: `b=${b.url}` })
+  gate.reload({ GENGATE_UPSTREAMS: `b=${b.url}`, GENGATE_DETECT_WITHIN_MS: '1000' })
   const end = await readStream(waits)
   t.ok(end.done)
   t.match(end.comments.join('\n'), 'upstream=b')
@@ -149,6 +150,6 @@ t.test('a request that waits at an upstream which is replaced waits for the new 
   b.options.ttftMs = 500
   const answer = post(`${gate.url}/v1/chat/completions`, chatBody({ model: 'm', user: 'waits' }))
   await gate.until(() => a.generations.some(({ body }) => body.includes('waits')))
-  gate.reload({ GENGATE_UPSTREAMS: `b=${b.url}` })
+  gate.reload({ GENGATE_UPSTREAMS: `b=${b.url}`, GENGATE_DETECT_WITHIN_MS: '1000' })
   t.match((await answer).headers.get('x-gengate-upstream'), 'b')
 })
