@@ -18,6 +18,7 @@ import {
   failedByTransport,
   type HeldAnswer,
   UNREAD,
+  withoutBody,
   withOneType,
   withType,
 } from './ending.ts'
@@ -84,9 +85,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   /** The client can take more. */
   resume(): void {
     // After the end the connection may carry the answer of somebody else.
-    if (this.#ended) return
-    if (this.#decoding === null) this.#controller?.resume()
-    else this.#decoding.resume()
+    if (!this.#ended) (this.#decoding ?? this.#controller)?.resume()
   }
 
   /** May the same request be sent again? What nobody judges may only where HTTP says so. */
@@ -258,18 +257,21 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (whole) return this.#endByAnswer(answer, 'clean')
     const failed = failedByAnswer(this.#input, answer)
     // Half a body is nothing to pass on: it would look whole.
-    if (failed !== null) return this.#end({ ...failed, answer: null }, 'broken')
-    const message = `It answered ${head.status}, and its body broke off.`
-    this.#endByFailure({ code: 'upstream_truncated', message })
+    if (failed !== null) return this.#end(withoutBody(failed, head), 'broken')
+    this.#truncated(`It answered ${head.status}, and its body broke off.`)
   }
 
   #endByAnswer(answer: HeldAnswer, how: 'clean' | 'broken'): void {
-    const failed = failedByAnswer(this.#input, answer)
-    this.#end(failed ?? { kind: 'passed', status: answer.status, answer }, how)
+    const passed = { kind: 'passed', status: answer.status, answer } as const
+    this.#end(failedByAnswer(this.#input, answer) ?? passed, how)
   }
 
   #invalid(message: string): void {
     this.#endByFailure({ code: 'upstream_protocol_error', message })
+  }
+
+  #truncated(message: string): void {
+    this.#endByFailure({ code: 'upstream_truncated', message })
   }
 
   #endByFailure({ code, message, mistake = null }: Failure): void {
@@ -283,8 +285,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
    *  be asked. It proves nothing against this one. */
   #endByBug(error: unknown): void {
     this.#input.onBug(error)
-    const { code, detail } = UNREAD
-    this.#end(this.#committed ? { kind: 'cut', code, detail } : UNREAD, 'broken')
+    this.#end(this.#committed ? { ...UNREAD, kind: 'cut' } : UNREAD, 'broken')
   }
 
   #onError(error: unknown): void {
@@ -295,8 +296,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     }
     if (this.#head === null) return this.#end(failedByTransport(error), 'broken')
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
-    const message = `The connection broke (${codeOf(error)}).`
-    this.#endByFailure({ code: 'upstream_truncated', message })
+    this.#truncated(`The connection broke (${codeOf(error)}).`)
   }
 
   /** All of the answer is there. */

@@ -5,6 +5,7 @@ import { objectOf } from '../core/answer-read.ts'
 import type { Work } from '../core/listed-model.ts'
 import type { RouteDecision } from '../core/route.ts'
 import { mayRefuseUs, type StatusAction, statusAction } from '../core/status.ts'
+import { toOpenAiBody } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Mistake } from './frame.ts'
 import { CODE_OF_TRANSPORT, codeOf, transportFailure } from '../errors/transport.ts'
@@ -211,6 +212,14 @@ export function answerOfMistake(head: AnswerHead, { status, body }: Mistake): He
     ...(statusAction(status, { mapped: false }) === 'busy' ? {} : { 'x-should-retry': 'false' }),
   }
   return { status, headers, body }
+}
+
+/** A failure whose answer never came whole. That an engine is full, and when to come back, its head has
+ *  said. Pure. */
+export function withoutBody(failed: Failed, head: AnswerHead): Failed {
+  if (failed.why !== 'busy') return { ...failed, answer: null }
+  const body = Buffer.from(JSON.stringify(toOpenAiBody(failed.code, failed.detail)))
+  return { ...failed, answer: answerOfMistake(head, { status: head.status, body }) }
 }
 
 /** An answer whose content is none, before anything of it reached the client. Pure. */

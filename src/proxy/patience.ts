@@ -1,5 +1,5 @@
 import { quietSince } from '../core/evidence.ts'
-import { lastProofAt } from '../core/facts.ts'
+import { lastProofAt, NO_FACTS } from '../core/facts.ts'
 import { silenceBudgetMs } from '../core/judge.ts'
 import { isLoadOver } from '../core/loads.ts'
 import type { EvidenceReason } from '../core/reason.ts'
@@ -68,14 +68,16 @@ export function patienceLost(
   // Thousands of streams are looked at every 200 ms, and this is what comes of most looks.
   if (committed && !wedged && !gone && !dead) return null
   const { item } = lease
-  // Nobody watches over it there any more. What has begun to answer goes on, and what may be about to.
-  if (entry === null) {
-    const waits = nowMs - quietSince(item) <= table.config.health.detectWithinMs
-    return committed || !replay || waits ? null : removed(upstream)
-  }
   const asked = request()
   const { work = 'generation' } = asked
   const silentMs = nowMs - quietSince(item)
+  // Nobody watches over it there any more. What has begun to answer goes on, and what may be about to.
+  if (entry === null) {
+    const ctx = contextOf(table, nowMs)
+    const sizedMs = silenceBudgetMs(NO_FACTS, item, ctx, work)
+    const waits = silentMs <= Math.max(sizedMs, ctx.policy.detectWithinMs)
+    return committed || !replay || waits ? null : removed(upstream)
+  }
   // More than what was asked and what it has shown can explain; a client that takes nothing explains it, too.
   const stuck = wedged && work === 'generation'
   // An engine whose chat hangs may still embed, and loads the model for that first.
@@ -92,7 +94,7 @@ export function patienceLost(
     const detail = `${upstream} has been silent for ${Math.round(silentMs)} ms.`
     return { kind: 'cut', code: 'upstream_stalled', detail }
   }
-  const unloaded = entry !== null && isLoadOver(entry.facts, item, silentMs)
+  const unloaded = isLoadOver(entry.facts, item, silentMs)
   const leaves =
     (wedged && !other) ||
     lost ||

@@ -131,7 +131,6 @@ t.test('two different Content-Types are a whole 502, never an empty 200', async 
 for (const [name, answer] of [
   ['400', fixture('answer-400-cut-short')],
   ['500', json('{"error":{"message":"boom"}}', { status: '500 Oops', length: 500 })],
-  ['503', json('{"error":{"message":"busy"}}', { status: '503 Busy', length: 500 })],
   ['404 that is about a model', json('{"model":1}', { status: '404 No', length: 500 })],
 ] as const) {
   t.test(`a ${name} whose body breaks off is a whole error of the gate's own`, async (t) => {
@@ -139,6 +138,18 @@ for (const [name, answer] of [
     const seen = await chat(gate)
     t.equal(seen.status, 502)
     t.match(await seen.json(), { error: { code: /^upstream_/ } })
+  })
+}
+
+for (const status of ['429 Too Many Requests', '503 Busy']) {
+  t.test(`a ${status} whose body breaks off keeps its status and Retry-After`, async (t) => {
+    const lines = ['retry-after: 7']
+    const answer = json('{"error":{"message":"busy"}}', { status, length: 500, lines })
+    const { gate } = await gateOver(t, (socket) => void socket.end(answer))
+    const seen = await chat(gate)
+    t.equal(seen.status, Number(status.slice(0, 3)))
+    t.equal(seen.headers.get('retry-after'), '7')
+    t.match(await seen.json(), { error: { code: 'upstream_error' } })
   })
 }
 

@@ -78,6 +78,9 @@ t.test(
     const waiting = { lease: old, committed: false, replay: true, request, stillMs: 0 }
     t.equal(patienceLost(world.table, waiting, 4_000), null, 'it may be about to answer')
     t.match(patienceLost(world.table, waiting, 4_001), { code: 'no_eligible_upstream' })
+    const long = { ...waiting, lease: { ...lease(world, { bytes: 4_000 }), epoch: -1 } }
+    t.equal(patienceLost(world.table, long, 9_000), null, 'a long prompt explains it')
+    t.not(patienceLost(world.table, long, 11_000), null)
     t.equal(patienceLost(world.table, { ...waiting, replay: false }, 99_999), null)
   },
 )
