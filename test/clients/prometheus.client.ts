@@ -129,6 +129,13 @@ async function traffic({ a, b, chat, gate }: World): Promise<void> {
   assert.equal((await post(chat, chatBody())).headers.get('x-gengate-upstream'), 'b')
   a.ok()
   await gate.untilReason('a', 'ok', 'ok_by_traffic')
+  // A connection that is used again dies at once: the request goes out on a fresh one.
+  await (await post(chat, chatBody())).text()
+  a.handlers.set('/v1/chat/completions', (req) => {
+    a.handlers.clear()
+    req.socket.destroy()
+  })
+  assert.equal((await post(chat, chatBody())).headers.get('x-gengate-upstream'), 'a')
   // Fails after it.
   a.cutAfter(2, 'reset')
   assert.equal((await readStream(await post(chat, chatBody({ stream: true })))).broken, true)
