@@ -13,7 +13,7 @@ import { BodyReader } from './body-reader.ts'
 import { type AnswerReader, RawReader } from './reader.ts'
 import { StreamReader } from './stream-reader.ts'
 import { type Form, renamed } from './form-body.ts'
-import { detached, type FormStart, free } from './upload.ts'
+import { detached, type FormStart, freeBody } from './upload.ts'
 import { withModel } from './rewrite.ts'
 import { wrapAsEvents } from './wrap.ts'
 
@@ -99,7 +99,7 @@ export function attemptInput(
     headers: sentHeaders(asked, pool, start),
     body: upload === null ? body : (flushed) => detached(upload, flushed, start),
     bodySent: () => {
-      if (body !== null && body !== asked.body) free(body)
+      if (body !== null && body !== asked.body) freeBody(body)
       asked.bodySent()
     },
     judged: lane.api !== null,

@@ -10,7 +10,7 @@ import { allowOf, laneOf, LANES } from './lanes.ts'
 import { readByLane, type Refusal } from './lane-body.ts'
 import type { ScannedBody } from './scan.ts'
 import { responseIdOf } from './sticky.ts'
-import { free, watchUpload } from './upload.ts'
+import { freeBody, watchUpload } from './upload.ts'
 import { Watch } from './watch.ts'
 
 /** What the server has read of a request before it hands it over. */
@@ -109,7 +109,7 @@ export class Proxy {
         headers,
         body,
         bodySent: () => {
-          if (free(body)) buffered.give(held)
+          if (freeBody(body)) buffered.give(held)
         },
         upload,
         scan,

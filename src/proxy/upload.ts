@@ -78,9 +78,15 @@ export function detached(
   return request.pipe(body)
 }
 
+/** Frees the memory of a body that will not be sent again; false: it has not. What is smaller than what
+ *  Node reads at once counts for little in the room, and freeing it costs 4 µs. */
+export function freeBody(body: Buffer): boolean {
+  return body.length >= CHUNK_BYTES && free(body)
+}
+
 /** Frees the memory of a chunk that has it for itself; false: it does not. The chunk is empty
  *  afterwards. */
-export function free(chunk: Buffer): boolean {
+function free(chunk: Buffer): boolean {
   const { buffer } = chunk
   const { byteLength } = chunk
   const owns = byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
