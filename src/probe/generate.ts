@@ -57,10 +57,10 @@ export async function generate(
 }
 
 function ask(
-  { quirks, target, maxTokens, limitMs, clock, signal, wire, onSent }: Round,
+  { quirks, endRule, target, maxTokens, limitMs, clock, signal, wire, onSent }: Round,
   wish: Pick<ProbeCall, 'kind' | 'model' | 'form' | 'onRefusal'>,
 ): Promise<ProbeOutcome> {
-  return wire.probe({ target, quirks, maxTokens, limitMs, clock, signal, onSent, ...wish })
+  return wire.probe({ target, quirks, endRule, maxTokens, limitMs, clock, signal, onSent, ...wish })
 }
 
 function reformed(form: ProbeForm, outcome: ProbeOutcome, said: string): ProbeForm | null {

@@ -1,4 +1,5 @@
 import { backoffMs } from '../core/backoff.ts'
+import { endRuleOf } from '../core/answer-end.ts'
 import type { Evidence } from '../core/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import { outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
@@ -166,6 +167,7 @@ export class ProbeLoop {
     return {
       target: this.#target(entry),
       quirks: quirksOf(entry.spec.engine),
+      endRule: endRuleOf(entry.spec, entry.facts),
       model: entry.spec.model,
       swaps: entry.spec.swaps,
       proven: entry.facts.proven,

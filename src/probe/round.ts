@@ -2,6 +2,7 @@ import type { Proven } from '../core/model-choice.ts'
 import type { ProbeOutcome } from '../core/outcome.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
 import { type ProbeForm, USUAL_FORM } from '../engines/probe-request.ts'
+import type { EndRule } from '../core/answer-end.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ProbeChoice } from './choose-model.ts'
@@ -47,6 +48,8 @@ export const NO_MEMORY: Memory = {
 export interface Round {
   readonly target: Target
   readonly quirks: Quirks
+  /** What ends its streams; absent: what its kind alone says. */
+  readonly endRule?: EndRule
   /** The operator's choice of model; null: discovered. */
   readonly model: string | null
   /** May a plain upstream swap models? */

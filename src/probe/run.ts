@@ -1,5 +1,6 @@
 import type { ProbeOutcome } from '../core/outcome.ts'
 import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
+import type { EndRule } from '../core/answer-end.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { parseJson } from './answer-body.ts'
@@ -16,6 +17,8 @@ export interface ProbeCall {
   readonly maxTokens: number
   /** Absent: the usual one. */
   readonly form?: ProbeForm
+  /** What ends its streams, should it stream; absent: what its kind alone says. */
+  readonly endRule?: EndRule | undefined
   /** The connection is given up after this, ms. */
   readonly limitMs: number
   readonly clock: Clock
@@ -54,7 +57,7 @@ const GRACE_MS = 250
  * bug in the judging is `inconclusive`, since it says nothing about the upstream.
  */
 export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
-  const { clock, limitMs, target, kind, quirks } = call
+  const { clock, limitMs, target, kind, quirks, endRule } = call
   try {
     const { path, body } = probeRequest(call)
     let sentAt = clock.nowMs()
@@ -67,7 +70,7 @@ export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
     if (answer.kind === 'answer' && (answer.status < 200 || answer.status > 299)) {
       call.onRefusal?.(answer.status, parseJson(new TextDecoder().decode(answer.body)))
     }
-    return verdict(answer, { kind, quirks, latencyMs: clock.nowMs() - sentAt })
+    return verdict(answer, { kind, quirks, endRule, latencyMs: clock.nowMs() - sentAt })
   } catch {
     return { kind: 'inconclusive', detail: 'bug' }
   }

@@ -6,7 +6,7 @@ import {
   namesNothingLoaded,
 } from '../core/answer-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
-import { endRuleOf } from '../core/answer-end.ts'
+import { type EndRule, endRuleOf } from '../core/answer-end.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
 
@@ -14,6 +14,8 @@ import type { Phase, WireAnswer } from './wire.ts'
 export interface VerdictContext {
   readonly kind: ProbeKind
   readonly quirks: Quirks
+  /** What ends its streams; absent: what its kind alone says. */
+  readonly endRule?: EndRule | undefined
   /** From sending to the end of the answer. */
   readonly latencyMs: number
 }
@@ -50,7 +52,8 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
     return ofStatus(status, parseJson(new TextDecoder().decode(body)), context.quirks)
   }
   const { kind, quirks } = context
-  const endRule = endRuleOf({ streamEnd: 'auto', engine: quirks.kind }, { streamEnd: null })
+  const auto = { streamEnd: 'auto', engine: quirks.kind } as const
+  const endRule = context.endRule ?? endRuleOf(auto, { streamEnd: null })
   const judged = judgeBody({ kind, contentType, endRule }, body)
   switch (judged.kind) {
     case 'generated':

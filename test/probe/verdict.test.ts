@@ -183,3 +183,13 @@ t.test('verdict() keeps the engine’s own sentence on one line, and no more of 
   t.notOk('said' in said({ error: { code: 7 } }))
   t.notOk('said' in judge(answer(503, { error: { message: 'busy' } })))
 })
+
+t.test('verdict() ends a stream by the rule that holds for the traffic there', async (t) => {
+  const event = { choices: [{ index: 0, delta: { content: 'OK' } }] }
+  const body = `data: ${JSON.stringify(event)}\n\ndata: [DONE]\n\n`
+  const streamed = answer(200, body, 'text/event-stream')
+  const by = (endRule: 'done' | 'finish_reason') =>
+    verdict(streamed, { kind: 'chat', quirks: quirksOf('vllm'), endRule, latencyMs: 7 }).kind
+  t.equal(by('finish_reason'), 'fail')
+  t.equal(by('done'), 'pass')
+})
