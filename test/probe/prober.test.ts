@@ -187,3 +187,12 @@ scene(
     t.equal(it.reason(), 'ok')
   },
 )
+
+scene(
+  'Prober judges by what the operator said ends the streams there',
+  [spec({ streamEnd: 'done' })],
+  async (t, it) => {
+    await it.clock.advance(20)
+    t.equal(it.wire.probes.at(-1)?.endRule, 'done')
+  },
+)
