@@ -1,5 +1,5 @@
 import type { ConfigResult } from './config/config.ts'
-import type { ProcessStatus } from './core/process.ts'
+import type { ProcessStatus } from './core/owned/process.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { Random } from './runtime/random.ts'
 import type { TableStore } from './state/table-store.ts'

@@ -3,7 +3,7 @@ import type { Config } from './config/config.ts'
 import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
 import { type GuardPolicy, guardPolicy } from './proxy/guards.ts'
-import type { Target } from './proxy/pools.ts'
+import type { Target } from './proxy/upstream/pools.ts'
 import type { Plan } from './supervisor/plan.ts'
 
 /** What routing and health take from the configuration. The embedded engine, where it runs, is the

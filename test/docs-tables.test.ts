@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { REASONS } from '../src/core/reason.ts'
+import { REASONS } from '../src/core/health/reason.ts'
 import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
-import { FILE_HEADERS, REQUEST_ALLOWED } from '../src/proxy/headers.ts'
+import { FILE_HEADERS, REQUEST_ALLOWED } from '../src/proxy/upstream/headers.ts'
 import { METRICS, type MetricSpec } from '../src/telemetry/metric-table.ts'
 
 // Goal: docs and tables say the same, both ways. Method: read the Markdown tables and compare rows.

@@ -1,5 +1,5 @@
-import { legacyProbeReason, type ProbeOutcome } from '../core/outcome.ts'
-import { REASONS, type Reason } from '../core/reason.ts'
+import { legacyProbeReason, type ProbeOutcome } from '../core/health/outcome.ts'
+import { REASONS, type Reason } from '../core/health/reason.ts'
 import { isReason } from './gate-status.ts'
 
 /** One upstream as `diag` shows it. */

@@ -1,5 +1,5 @@
 import { durationText } from '../core/explain.ts'
-import { knownText } from '../core/models.ts'
+import { knownText } from '../core/model/models.ts'
 import { parseIso } from '../runtime/clock.ts'
 import { type Candidate, type Explanation, isServed } from './explanation.ts'
 import type { UpstreamStatus } from './gate-status.ts'

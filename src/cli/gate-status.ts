@@ -1,5 +1,5 @@
-import { type ListedModel, type OtherWork, plainModel } from '../core/listed-model.ts'
-import { REASONS, type Reason } from '../core/reason.ts'
+import { type ListedModel, type OtherWork, plainModel } from '../core/model/listed-model.ts'
+import { REASONS, type Reason } from '../core/health/reason.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import {
   type ColdPolicy,
@@ -9,7 +9,7 @@ import {
   type ProbeMode,
   type SwapPolicy,
 } from '../core/upstream.ts'
-import type { WorkVerdict } from '../core/works.ts'
+import type { WorkVerdict } from '../core/health/works.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { type EngineStatus, parseProcess } from './process-status.ts'
 

@@ -1,6 +1,6 @@
-import { NO_FACTS, type WorkFacts } from '../core/facts.ts'
-import type { OtherWork } from '../core/listed-model.ts'
-import type { EvidenceReason } from '../core/reason.ts'
+import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
+import type { OtherWork } from '../core/model/listed-model.ts'
+import type { EvidenceReason } from '../core/health/reason.ts'
 import {
   emptyTable,
   type Entry,

@@ -1,4 +1,4 @@
-import { isNameless } from '../core/models.ts'
+import { isNameless } from '../core/model/models.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 
 /** In which turn an upstream serves (design D5); `suspect` has the unproven that nobody probes,

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { idsOf } from '../core/listed-model.ts'
+import { idsOf } from '../core/model/listed-model.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,6 +1,6 @@
 import { isoTime } from '../runtime/clock.ts'
-import { legacyProbeReason, outcomeLabel, type ProbeOutcome } from '../core/outcome.ts'
-import { REASONS } from '../core/reason.ts'
+import { legacyProbeReason, outcomeLabel, type ProbeOutcome } from '../core/health/outcome.ts'
+import { REASONS } from '../core/health/reason.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { type GateRefusal, refusalText } from './gate-refusal.ts'
 

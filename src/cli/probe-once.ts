@@ -1,4 +1,4 @@
-import { generates } from '../core/listed-model.ts'
+import { generates } from '../core/model/listed-model.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { type OnceCall, probeOnce as once } from '../probe/once.ts'
 import { fetchJson, runProbe } from '../probe/run.ts'

@@ -1,4 +1,4 @@
-import { choiceOf, choiceText } from '../core/model-choice.ts'
+import { choiceOf, choiceText } from '../core/model/model-choice.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'

@@ -1,5 +1,5 @@
-import type { HealthPolicy } from '../core/policy.ts'
-import type { StartSettings } from '../core/start-settings.ts'
+import type { HealthPolicy } from '../core/health/policy.ts'
+import type { StartSettings } from '../core/owned/start-settings.ts'
 import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { CommandLine } from './command-line.ts'

@@ -1,4 +1,4 @@
-import type { StartSettings } from '../core/start-settings.ts'
+import type { StartSettings } from '../core/owned/start-settings.ts'
 import { readApiKeys, refuseOpenBind } from './access.ts'
 import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
 import { refuseOwnListener, refuseTwins } from './conflicts.ts'

@@ -1,5 +1,5 @@
 import type { EventVerdict } from './answer-tables.ts'
-import type { Facts } from './facts.ts'
+import type { Facts } from './health/facts.ts'
 import type { EngineKind, UpstreamSpec } from './upstream.ts'
 
 /**

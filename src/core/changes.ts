@@ -1,7 +1,7 @@
 import type { GateEvent } from './event.ts'
-import { lastProofAt } from './facts.ts'
-import { choiceOf, choiceText } from './model-choice.ts'
-import { REASONS, type Reason } from './reason.ts'
+import { lastProofAt } from './health/facts.ts'
+import { choiceOf, choiceText } from './model/model-choice.ts'
+import { REASONS, type Reason } from './health/reason.ts'
 import { decide } from './route.ts'
 import { type Entry, type RoutingTable, shownReason } from './table.ts'
 

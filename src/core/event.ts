@@ -1,5 +1,5 @@
-import type { EndCause, ProcessStep } from './process.ts'
-import type { Reason } from './reason.ts'
+import type { EndCause, ProcessStep } from './owned/process.ts'
+import type { Reason } from './health/reason.ts'
 
 /** How an exchange ended. A closed set: it is a metric label and a log field. */
 export type Ending =

@@ -1,8 +1,8 @@
-import { type FlightItem, quietSince } from './evidence.ts'
-import { silenceBudgetMs } from './judge.ts'
-import type { Work } from './listed-model.ts'
-import { awaitsLoad } from './loads.ts'
-import { isInMemory, swapsModels } from './model-choice.ts'
+import { type FlightItem, quietSince } from './health/evidence.ts'
+import { silenceBudgetMs } from './health/judge.ts'
+import type { Work } from './model/listed-model.ts'
+import { awaitsLoad } from './health/loads.ts'
+import { isInMemory, swapsModels } from './model/model-choice.ts'
 import {
   isNameless,
   isYetToTell,
@@ -10,8 +10,8 @@ import {
   type Member,
   membersFor,
   membersForExact,
-} from './models.ts'
-import type { Serves, State } from './reason.ts'
+} from './model/models.ts'
+import type { Serves, State } from './health/reason.ts'
 import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
 

@@ -32,7 +32,7 @@ export type StreamEnd = 'auto' | 'finish_reason' | 'done'
 
 /**
  * One LLM server we may forward to, as the operator configured it. Plain values and no secret, so
- * it can be part of the routing table; keys live with the connections (`proxy/pools.ts`).
+ * it can be part of the routing table; keys live with the connections (`proxy/upstream/pools.ts`).
  */
 export interface UpstreamSpec {
   /** `[a-z][a-z0-9_]*`, unique. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { childEnv } from '../core/child-env.ts'
+import { childEnv } from '../core/owned/child-env.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { failureOfExitCode, failureText } from './failure.ts'
 import { type ChildMessage, type ChildOptions, readMessage } from './message.ts'

@@ -1,4 +1,4 @@
-import type { ListedModel } from '../core/listed-model.ts'
+import type { ListedModel } from '../core/model/listed-model.ts'
 import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import type { Quirks } from './quirks.ts'

@@ -1,5 +1,5 @@
-import { type ListedModel, plainModel } from '../core/listed-model.ts'
-import { listedAs } from '../core/model-name.ts'
+import { type ListedModel, plainModel } from '../core/model/listed-model.ts'
+import { listedAs } from '../core/model/model-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { isRecord } from './engine-error.ts'
 

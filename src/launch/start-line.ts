@@ -1,4 +1,4 @@
-import type { StartSettings } from '../core/start-settings.ts'
+import type { StartSettings } from '../core/owned/start-settings.ts'
 
 /** The engines that `gengate run` starts, by the names of their upstreams. */
 export const RUNNABLE = ['vllm_cpu', 'vllm_metal', 'ollama', 'llamacpp'] as const

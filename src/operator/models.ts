@@ -1,5 +1,5 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { listedAs } from '../core/model-name.ts'
+import { listedAs } from '../core/model/model-name.ts'
 import {
   DEFAULT_MODEL,
   isChosen,
@@ -9,7 +9,7 @@ import {
   type Member,
   membersFor,
   membersForExact,
-} from '../core/models.ts'
+} from '../core/model/models.ts'
 import { isServable, isStarting, yetToList } from '../core/route.ts'
 import { type Entry, type RoutingTable, servesOf } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'

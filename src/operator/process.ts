@@ -1,4 +1,4 @@
-import { needsStart, type ProcessStatus } from '../core/process.ts'
+import { needsStart, type ProcessStatus } from '../core/owned/process.ts'
 import type { Entry } from '../core/table.ts'
 
 /** The process of one upstream's engine, as `/gate/status` shows it. Nothing of its command line but

@@ -1,13 +1,13 @@
 import { type EndSign, endRuleOf } from '../core/answer-end.ts'
 import { hintOf } from '../core/explain.ts'
-import { lastProofAt } from '../core/facts.ts'
-import { idsOf, type ListedModel, type OtherWork } from '../core/listed-model.ts'
-import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model-choice.ts'
-import { knownModels } from '../core/models.ts'
-import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
-import type { ProcessStatus } from '../core/process.ts'
+import { lastProofAt } from '../core/health/facts.ts'
+import { idsOf, type ListedModel, type OtherWork } from '../core/model/listed-model.ts'
+import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model/model-choice.ts'
+import { knownModels } from '../core/model/models.ts'
+import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
+import type { ProcessStatus } from '../core/owned/process.ts'
 import { decide, isHalfOpen } from '../core/route.ts'
-import { intervalMs, nextProbeAt } from '../core/schedule.ts'
+import { intervalMs, nextProbeAt } from '../core/health/schedule.ts'
 import {
   contextOf,
   type Entry,
@@ -18,7 +18,7 @@ import {
   stateOf,
 } from '../core/table.ts'
 import type { ColdPolicy, ProbeMode, SwapPolicy } from '../core/upstream.ts'
-import { lastDoneAt, type WorkVerdict } from '../core/works.ts'
+import { lastDoneAt, type WorkVerdict } from '../core/health/works.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { type ProcessDocument, processOf } from './process.ts'
 

@@ -1,4 +1,4 @@
-import { nextProbeAt } from '../core/schedule.ts'
+import { nextProbeAt } from '../core/health/schedule.ts'
 import type { Entry, RoutingTable } from '../core/table.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'

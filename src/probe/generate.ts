@@ -1,6 +1,6 @@
 import { engineError } from '../core/answer-error.ts'
-import { listedAs } from '../core/model-name.ts'
-import type { ProbeOutcome } from '../core/outcome.ts'
+import { listedAs } from '../core/model/model-name.ts'
+import type { ProbeOutcome } from '../core/health/outcome.ts'
 import { formText, nextForm, type ProbeForm } from '../engines/probe-request.ts'
 import type { ProbeKind } from '../engines/quirks.ts'
 import type { ProbeCall } from './run.ts'

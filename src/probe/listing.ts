@@ -1,4 +1,4 @@
-import type { ListedModel } from '../core/listed-model.ts'
+import type { ListedModel } from '../core/model/listed-model.ts'
 import { listedModels, withDetails } from '../engines/model-list.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,5 +1,5 @@
-import { idsOf } from '../core/listed-model.ts'
-import type { ProbeOutcome } from '../core/outcome.ts'
+import { idsOf } from '../core/model/listed-model.ts'
+import type { ProbeOutcome } from '../core/health/outcome.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { quirksOf } from '../engines/index.ts'
 import type { Clock } from '../runtime/clock.ts'

@@ -1,4 +1,4 @@
-import type { ProbeOutcome } from '../core/outcome.ts'
+import type { ProbeOutcome } from '../core/health/outcome.ts'
 import { hasGrown, type Work, type WorkQuery } from '../engines/work.ts'
 import { sleep } from '../runtime/clock.ts'
 import type { Round } from './round.ts'

@@ -1,5 +1,5 @@
-import type { Proven } from '../core/model-choice.ts'
-import type { ProbeOutcome } from '../core/outcome.ts'
+import type { Proven } from '../core/model/model-choice.ts'
+import type { ProbeOutcome } from '../core/health/outcome.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
 import { type ProbeForm, USUAL_FORM } from '../engines/probe-request.ts'
 import type { EndRule } from '../core/answer-end.ts'

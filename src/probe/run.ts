@@ -1,4 +1,4 @@
-import type { ProbeOutcome } from '../core/outcome.ts'
+import type { ProbeOutcome } from '../core/health/outcome.ts'
 import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
 import type { EndRule } from '../core/answer-end.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'

@@ -1,4 +1,4 @@
-import type { FailReason, ProbeOutcome } from '../core/outcome.ts'
+import type { FailReason, ProbeOutcome } from '../core/health/outcome.ts'
 import {
   type EngineError,
   engineError,

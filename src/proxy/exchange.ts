@@ -4,9 +4,9 @@ import { reasonsText, retryAfterMs } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import { AnswerWriter } from './answer-writer.ts'
-import { answerHeaders, pendingHeaders } from './attempt-input.ts'
-import { ClientFlow, STALLED_MS } from './client-flow.ts'
+import { AnswerWriter } from './answer/answer-writer.ts'
+import { answerHeaders, pendingHeaders } from './upstream/attempt-input.ts'
+import { ClientFlow, STALLED_MS } from './answer/client-flow.ts'
 import {
   begin,
   follows,

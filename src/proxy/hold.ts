@@ -1,4 +1,4 @@
-import { needsStart } from '../core/process.ts'
+import { needsStart } from '../core/owned/process.ts'
 import type { RouteDecision } from '../core/route.ts'
 import type { Entry } from '../core/table.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'

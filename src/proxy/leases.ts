@@ -1,5 +1,5 @@
-import type { Flight, FlightItem } from '../core/evidence.ts'
-import type { OtherWork, Work } from '../core/listed-model.ts'
+import type { Flight, FlightItem } from '../core/health/evidence.ts'
+import type { OtherWork, Work } from '../core/model/listed-model.ts'
 
 /** What one exchange holds at one upstream while its attempt runs. Released exactly once. */
 export interface Lease {

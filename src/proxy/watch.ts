@@ -1,4 +1,4 @@
-import { NO_FLIGHT } from '../core/evidence.ts'
+import { NO_FLIGHT } from '../core/health/evidence.ts'
 import type { ProxyDeps } from './deps.ts'
 
 /** How often what is in flight is looked at, ms: a fraction of any deadline. */

@@ -1,4 +1,4 @@
-import type { EndCause, ProcessStatus } from '../core/process.ts'
+import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { Random } from '../runtime/random.ts'
 import { afterEnd, type History, NO_HISTORY } from './history.ts'
 

@@ -1,5 +1,5 @@
-import type { EndCause } from '../core/process.ts'
-import type { Reason } from '../core/reason.ts'
+import type { EndCause } from '../core/owned/process.ts'
+import type { Reason } from '../core/health/reason.ts'
 import type { History } from './history.ts'
 import type { Want } from './plan.ts'
 import type { Verdict } from './verdict.ts'

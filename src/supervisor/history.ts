@@ -1,5 +1,5 @@
-import { type BackoffBounds, backoffMs } from '../core/backoff.ts'
-import type { EndCause } from '../core/process.ts'
+import { type BackoffBounds, backoffMs } from '../core/health/backoff.ts'
+import type { EndCause } from '../core/owned/process.ts'
 import type { Random } from '../runtime/random.ts'
 
 /** Loading a model costs minutes of CPU, disk and memory: the wait grows to five minutes. */

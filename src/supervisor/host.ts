@@ -1,4 +1,4 @@
-import { childEnv } from '../core/child-env.ts'
+import { childEnv } from '../core/owned/child-env.ts'
 import { accepts } from '../embedded/port.ts'
 import { yieldToOthers } from '../runtime/autogroup.ts'
 import type { Clock } from '../runtime/clock.ts'

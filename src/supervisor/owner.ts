@@ -1,4 +1,4 @@
-import type { EndCause, ProcessStatus } from '../core/process.ts'
+import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
 import type { Random } from '../runtime/random.ts'
 import { Book, PLANNED } from './book.ts'

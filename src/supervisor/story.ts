@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { ProcessPhase, ProcessState, ProcessStatus } from '../core/process.ts'
+import type { ProcessPhase, ProcessState, ProcessStatus } from '../core/owned/process.ts'
 import type { Book } from './book.ts'
 import type { Action, Situation } from './decide.ts'
 import { countedAt, RESTARTS_MAX } from './history.ts'

@@ -1,5 +1,5 @@
 import type { GateEvent } from '../core/event.ts'
-import type { ProcessStatus } from '../core/process.ts'
+import type { ProcessStatus } from '../core/owned/process.ts'
 import { Owner, type OwnerDeps } from './owner.ts'
 import type { Plan } from './plan.ts'
 

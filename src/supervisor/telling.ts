@@ -1,5 +1,5 @@
 import type { GateEvent } from '../core/event.ts'
-import type { EndCause, ProcessPhase, ProcessStep } from '../core/process.ts'
+import type { EndCause, ProcessPhase, ProcessStep } from '../core/owned/process.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { TableStore } from '../state/table-store.ts'
 

@@ -1,5 +1,5 @@
-import type { ProcessPhase } from '../core/process.ts'
-import type { Reason } from '../core/reason.ts'
+import type { ProcessPhase } from '../core/owned/process.ts'
+import type { Reason } from '../core/health/reason.ts'
 import { contextOf, type RoutingTable } from '../core/table.ts'
 
 /** What the routing table says of one upstream, as far as its process is concerned. Monotonic ms. */

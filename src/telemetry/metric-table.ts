@@ -15,7 +15,7 @@ const perUpstream = ['upstream'] as const
 const FIRST_TOKEN_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320]
 /** The bounds of the OpenTelemetry GenAI conventions for time per output token, with room above. */
 const TOKEN_GAP_S = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10]
-/** Up to the limit after which a probe's connection is given up (core/policy.ts). */
+/** Up to the limit after which a probe's connection is given up (core/health/policy.ts). */
 const PROBE_S = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 30]
 
 /**

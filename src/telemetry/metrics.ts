@@ -1,6 +1,6 @@
 import { DOUBT_CAUSES, type GateEvent } from '../core/event.ts'
-import { PROCESS_STATES } from '../core/process.ts'
-import { REASONS, type State } from '../core/reason.ts'
+import { PROCESS_STATES } from '../core/owned/process.ts'
+import { REASONS, type State } from '../core/health/reason.ts'
 import { Instruments, type Reading } from './instruments.ts'
 import { labelOfOutcome, labelOfStatus, NO_UPSTREAM } from './metric-labels.ts'
 import type { MetricsView, UpstreamView } from './view.ts'

@@ -1,6 +1,6 @@
 import type { DoubtCause, GateEvent } from '../core/event.ts'
-import type { ProcessStep } from '../core/process.ts'
-import { REASONS } from '../core/reason.ts'
+import type { ProcessStep } from '../core/owned/process.ts'
+import { REASONS } from '../core/health/reason.ts'
 import { clip } from '../errors/body.ts'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const

@@ -1,7 +1,7 @@
-import { lastProofAt } from '../core/facts.ts'
-import { ejectAfterMs, probeDeadlineMs } from '../core/policy.ts'
-import type { ProcessState, ProcessStatus } from '../core/process.ts'
-import type { State } from '../core/reason.ts'
+import { lastProofAt } from '../core/health/facts.ts'
+import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
+import type { ProcessState, ProcessStatus } from '../core/owned/process.ts'
+import type { State } from '../core/health/reason.ts'
 import { type RoutingTable, stateOf } from '../core/table.ts'
 
 /** One upstream at the moment of a scrape, as a plain value. */

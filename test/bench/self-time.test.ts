@@ -10,8 +10,8 @@ const frame = (functionName: string, url = '', lineNumber = 0) => ({
 const profile: CpuProfile = {
   nodes: [
     { id: 1, callFrame: frame('(idle)') },
-    { id: 2, callFrame: frame('take', 'file:///x/src/proxy/pools.ts', 9) },
-    { id: 3, callFrame: frame('take', 'file:///x/src/proxy/pools.ts', 9) },
+    { id: 2, callFrame: frame('take', 'file:///x/src/proxy/upstream/pools.ts', 9) },
+    { id: 3, callFrame: frame('take', 'file:///x/src/proxy/upstream/pools.ts', 9) },
     {
       id: 4,
       callFrame: frame('dispatch', 'file:///x/node_modules/undici/lib/dispatcher/client.js'),

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { diagLines, diagReason, generationReason, reasonsOf } from '../../src/cli/diag-lines.ts'
-import type { ProbeOutcome } from '../../src/core/outcome.ts'
-import { REASONS } from '../../src/core/reason.ts'
+import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import { REASONS } from '../../src/core/health/reason.ts'
 
 t.test('diagLines() prints exactly the lines that scripts read', async (t) => {
   const lines = diagLines({

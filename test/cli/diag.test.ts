@@ -2,7 +2,7 @@ import t from 'tap'
 import { diag } from '../../src/cli/diag.ts'
 import type { ProbeOnce } from '../../src/cli/probe.ts'
 import { targetOfGate } from '../../src/cli/probe-targets.ts'
-import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
 import { configOf, recordedIo } from './recorded-io.ts'
 import { jsonServer, type Reply } from './json-server.ts'
 

@@ -1,4 +1,4 @@
-import { plainModel } from '../../src/core/listed-model.ts'
+import { plainModel } from '../../src/core/model/listed-model.ts'
 import fc from 'fast-check'
 import t from 'tap'
 import { explain, isServed } from '../../src/cli/explanation.ts'

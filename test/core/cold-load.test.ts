@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { FlightItem } from '../../src/core/evidence.ts'
+import type { FlightItem } from '../../src/core/health/evidence.ts'
 import { mayAbandon } from '../../src/core/route.ts'
 import { patienceLost } from '../../src/proxy/patience.ts'
 import { World } from '../support/world.ts'

@@ -59,7 +59,7 @@ async function withSecond(t: Test, play: RawUpstream['play'], env: Record<string
   return { a: up, b, gate }
 }
 
-// Fails without: dropping a connection whose request was not all sent (`give` of proxy/pools.ts).
+// Fails without: dropping a connection whose request was not all sent (`give` of proxy/upstream/pools.ts).
 t.test('F40 an early 413 reaches the client, and its connection is not used again', async (t) => {
   const { up, gate } = await overRaw(t, (socket) => void socket.write(json()))
   up.onHead = (socket, head) => {
@@ -104,7 +104,7 @@ for (const [name, bytes] of Object.entries(NO_HTTP)) {
   })
 }
 
-// Fails without: room for some of them (HINTS_MAX of proxy/attempt.ts, at 0).
+// Fails without: room for some of them (HINTS_MAX of proxy/upstream/attempt.ts, at 0).
 t.test('F41 informational answers before the answer are passed over', async (t) => {
   const hints = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'.repeat(20)
   const { gate } = await overRaw(t, (socket) => void socket.write(hints + json()))
@@ -116,7 +116,7 @@ t.test('F41 informational answers before the answer are passed over', async (t) 
   }
 })
 
-// Fails without: their limit (HINTS_MAX of proxy/attempt.ts).
+// Fails without: their limit (HINTS_MAX of proxy/upstream/attempt.ts).
 t.test('F41 a flood of informational answers is one 502', async (t) => {
   const flood = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(100)
   const { up, gate } = await overRaw(t, (socket) => {
@@ -138,7 +138,7 @@ t.test('F41 a status of 999 is one 502', async (t) => {
   t.match(await answer.json(), { error: { code: 'upstream_protocol_error' } })
 })
 
-// Fails without: looking at what is left over at the end (`end` of proxy/stream-reader.ts).
+// Fails without: looking at what is left over at the end (`end` of proxy/answer/stream-reader.ts).
 for (const tail of ['data: [DO', 'data: {"choices":[],"usage":{"tot']) {
   t.test(`F11 EOF-framed and cut in its last event: ${tail}`, async (t) => {
     const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n'
@@ -177,7 +177,7 @@ async function slowly(socket: Socket, pieces: readonly string[], gapMs: number):
   }
 }
 
-// Fails without: counting content events alone as progress (`push` of proxy/stream-reader.ts).
+// Fails without: counting content events alone as progress (`push` of proxy/answer/stream-reader.ts).
 t.test('F42 a trickle of bytes is no progress, a trickle of events is', async (t) => {
   // An event that never becomes whole, a byte at a time.
   const bytes = Array.from({ length: 400 }, () => chunk('x'))
@@ -198,7 +198,7 @@ t.test('F42 a trickle of bytes is no progress, a trickle of events is', async (t
   t.equal(slow.text, 't0 t1 t2 t3 t4 t5 ')
 })
 
-// Fails without: the comments of a pending answer (`#keepAlive` of proxy/answer-writer.ts).
+// Fails without: the comments of a pending answer (`#keepAlive` of proxy/answer/answer-writer.ts).
 t.test('F43 comments alone: the only upstream is waited for, ours keep the client', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const gate = await startGate(t, {
@@ -223,7 +223,7 @@ t.test('F43 comments alone: the only upstream is waited for, ours keep the clien
   t.equal(a.generations.filter((one) => one.body.includes('"hi"')).length, 1, 'asked for once')
 })
 
-// Fails without: taking a broken connection for a cut (the end of `#onError`, proxy/attempt.ts).
+// Fails without: taking a broken connection for a cut (the end of `#onError`, proxy/upstream/attempt.ts).
 t.test('a Content-Length that is too long is a cut, before and after the commit', async (t) => {
   const small = answerOf('short')
   const lie: RawUpstream['play'] = (socket) =>
@@ -239,7 +239,7 @@ t.test('a Content-Length that is too long is a cut, before and after the commit'
   await t.rejects(answer.text(), 'and never ends properly')
 })
 
-// Fails without: judging the held body (proxy/body-reader.ts).
+// Fails without: judging the held body (proxy/answer/body-reader.ts).
 t.test('a Content-Length that is too short never gives half an answer', async (t) => {
   const body = answerOf('a text that is longer than its length says')
   const play: RawUpstream['play'] = (socket) =>

@@ -16,7 +16,7 @@ const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const RAW_ENV = { GENGATE_A_PROBE: 'off', GENGATE_A_MODEL: 'm' }
 
-// Fails without: pausing the upstream for a slow client (`controller.pause` in proxy/attempt.ts).
+// Fails without: pausing the upstream for a slow client (`controller.pause` in proxy/upstream/attempt.ts).
 t.test('F34 readers that do not read: others are served, memory is bounded', async (t) => {
   const READERS = 50
   const big = chunk(event('x'.repeat(60_000)))
@@ -202,7 +202,7 @@ t.test(
   },
 )
 
-// Fails without: giving a body's memory back at the commit (`bodySent` of proxy/attempt.ts).
+// Fails without: giving a body's memory back at the commit (`bodySent` of proxy/upstream/attempt.ts).
 t.test('F32 bodies whose streams have begun leave their room to others', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const gate = await startGate(t, {
@@ -228,7 +228,7 @@ t.test('F32 bodies whose streams have begun leave their room to others', async (
   for (const { body } of running) await body?.cancel()
 })
 
-// Fails without: the slowest going first (proxy/buffered.ts).
+// Fails without: the slowest going first (proxy/request/buffered.ts).
 t.test('F32 four slow senders get 408, and who needs the room is served', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const clock = leapingClock()
@@ -249,7 +249,7 @@ t.test('F32 four slow senders get 408, and who needs the room is served', async 
   for (const client of slow) client.destroy()
 })
 
-// Fails without: the bound over all bodies (proxy/buffered.ts), and its `give` in proxy/handler.ts.
+// Fails without: the bound over all bodies (proxy/request/buffered.ts), and its `give` in proxy/handler.ts.
 t.test('F32 bodies that fill their room together: 503, and room again when they end', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const gate = await startGate(t, {

@@ -59,7 +59,7 @@ t.test('F07 a half-open upstream: its streams end as errors, new requests move o
   await gate.untilReason('a', 'ok', 'ok_by_traffic')
 })
 
-// Fails without: holding a JSON answer to its end (HELD_BYTES_MAX = 0 in proxy/reader.ts).
+// Fails without: holding a JSON answer to its end (HELD_BYTES_MAX = 0 in proxy/answer/reader.ts).
 for (const how of ['reset', 'fin', 'chunked-end', 'eof-framed'] as const satisfies Cut[]) {
   t.test(`F12 ${how} inside a unary body is answered by the other, or is one 502`, async (t) => {
     const a = await fakeUpstream(t, { models: ['m'], tokens: 50 })
@@ -108,7 +108,7 @@ async function overRaw(t: Test, play: Parameters<typeof rawUpstream>[1]) {
   return { up, gate }
 }
 
-// Fails without: the replay of a reused connection (`#onError` of proxy/attempt.ts).
+// Fails without: the replay of a reused connection (`#onError` of proxy/upstream/attempt.ts).
 t.test('F38 the race with an upstream that closes an idle connection is never seen', async (t) => {
   let request = 0
   const { up, gate } = await overRaw(t, (socket) => {
@@ -126,7 +126,7 @@ t.test('F38 the race with an upstream that closes an idle connection is never se
   t.ok(up.requests.length > 10, 'and some were sent twice')
 })
 
-// Fails without: asking whether anything was received (`heard` in `#onError`, proxy/attempt.ts).
+// Fails without: asking whether anything was received (`heard` in `#onError`, proxy/upstream/attempt.ts).
 t.test('F38 a reused connection that breaks within its answer is not tried again', async (t) => {
   let request = 0
   const { up, gate } = await overRaw(t, (socket) => {
@@ -138,7 +138,7 @@ t.test('F38 a reused connection that breaks within its answer is not tried again
   t.equal(up.requests.length, 2, 'it had begun to answer')
 })
 
-// Fails without: counting a request as sent once its replay fails (`#onError`, proxy/attempt.ts).
+// Fails without: counting a request as sent once its replay fails (`#onError`, proxy/upstream/attempt.ts).
 t.test('F38 a replay that is refused does not let a third upstream see the request', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const proxy = await chaosProxy(t, a.port)

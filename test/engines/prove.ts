@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, type TestContext, test } from 'node:test'
-import type { Reason } from '../../src/core/reason.ts'
+import type { Reason } from '../../src/core/health/reason.ts'
 import { teardownOf } from '../clients/stage.ts'
 import { chatBody, post, readStream, type StreamEnd } from '../support/ask.ts'
 import { runCli } from '../support/run-cli.ts'

@@ -1,5 +1,5 @@
 import type { GateEvent } from '../../src/core/event.ts'
-import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
 import type { TableConfig } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import type { Prober as ProberType } from '../../src/probe/prober.ts'

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { replaceModel, withModel } from '../../src/proxy/rewrite.ts'
-import { scanBody } from '../../src/proxy/scan.ts'
+import { replaceModel, withModel } from '../../src/proxy/request/rewrite.ts'
+import { scanBody } from '../../src/proxy/request/scan.ts'
 import { holds } from '../support/property.ts'
 
 const words = fc.oneof(

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type ScanResult, scanBody } from '../../src/proxy/scan.ts'
-import { Walk } from '../../src/proxy/scan-walk.ts'
+import { type ScanResult, scanBody } from '../../src/proxy/request/scan.ts'
+import { Walk } from '../../src/proxy/request/scan-walk.ts'
 import { holds } from '../support/property.ts'
 
 const READ = 'model stream n max_tokens max_completion_tokens previous_response_id'.split(' ')

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import type { Evidence, LiveFailure } from '../../src/core/evidence.ts'
-import type { ProbeOutcome } from '../../src/core/outcome.ts'
-import { REASONS } from '../../src/core/reason.ts'
+import type { Evidence, LiveFailure } from '../../src/core/health/evidence.ts'
+import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import { REASONS } from '../../src/core/health/reason.ts'
 import { decide } from '../../src/core/route.ts'
 import {
   emptyTable,

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import type { Evidence, FlightItem, LiveFailure } from '../../src/core/evidence.ts'
+import type { Evidence, FlightItem, LiveFailure } from '../../src/core/health/evidence.ts'
 import { decide, isServable } from '../../src/core/route.ts'
 import type { RoutingTable } from '../../src/core/table.ts'
 import type { ProbeMode } from '../../src/core/upstream.ts'

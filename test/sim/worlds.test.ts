@@ -1,6 +1,6 @@
 import process from 'node:process'
 import t from 'tap'
-import { REASONS } from '../../src/core/reason.ts'
+import { REASONS } from '../../src/core/health/reason.ts'
 import { quantile } from '../support/sim-chance.ts'
 import { FAULTS_UNTIL_MS, randomWorld } from '../support/sim-random.ts'
 import type { SimWorld } from '../support/sim-world.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { PROCESS_STATES } from '../../src/core/process.ts'
-import { type Reason, REASONS } from '../../src/core/reason.ts'
+import { PROCESS_STATES } from '../../src/core/owned/process.ts'
+import { type Reason, REASONS } from '../../src/core/health/reason.ts'
 import {
   type Action,
   decide,

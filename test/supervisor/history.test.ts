@@ -1,6 +1,6 @@
 import t from 'tap'
-import { backoffMs } from '../../src/core/backoff.ts'
-import { childEnv } from '../../src/core/child-env.ts'
+import { backoffMs } from '../../src/core/health/backoff.ts'
+import { childEnv } from '../../src/core/owned/child-env.ts'
 import {
   afterEnd,
   countedAt,

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
-import type { Evidence } from '../../src/core/evidence.ts'
+import type { Evidence } from '../../src/core/health/evidence.ts'
 import { shownReason } from '../../src/core/table.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { GRACE_MS } from '../../src/supervisor/decide.ts'

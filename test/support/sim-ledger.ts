@@ -1,6 +1,6 @@
-import type { Evidence } from '../../src/core/evidence.ts'
+import type { Evidence } from '../../src/core/health/evidence.ts'
 import type { Entry } from '../../src/core/table.ts'
-import type { ProbeOutcome } from '../../src/core/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 
 /** Faults that must move traffic away while another upstream is eligible. */

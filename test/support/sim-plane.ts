@@ -1,6 +1,6 @@
-import type { FlightItem } from '../../src/core/evidence.ts'
+import type { FlightItem } from '../../src/core/health/evidence.ts'
 import { decide, mayAbandon, type RouteDecision } from '../../src/core/route.ts'
-import type { AnswerWriter } from '../../src/proxy/answer-writer.ts'
+import type { AnswerWriter } from '../../src/proxy/answer/answer-writer.ts'
 import { type ProxyDeps, report } from '../../src/proxy/deps.ts'
 import {
   type AttemptEnding,
@@ -10,7 +10,7 @@ import {
   stalled,
 } from '../../src/proxy/ending.ts'
 import type { Lease } from '../../src/proxy/leases.ts'
-import { ClientSink } from '../../src/proxy/sink.ts'
+import { ClientSink } from '../../src/proxy/answer/sink.ts'
 import type { Watch } from '../../src/proxy/watch.ts'
 import type { Engine, JobFailure, JobWish } from './sim-engine.ts'
 

@@ -1,4 +1,4 @@
-import { REASONS } from '../../src/core/reason.ts'
+import { REASONS } from '../../src/core/health/reason.ts'
 import {
   type Entry,
   nextTable,

@@ -1,4 +1,4 @@
-import type { FailReason, ProbeOutcome } from '../../src/core/outcome.ts'
+import type { FailReason, ProbeOutcome } from '../../src/core/health/outcome.ts'
 import type { Wire } from '../../src/probe/round.ts'
 import type { FetchCall, Fetched, ProbeCall } from '../../src/probe/run.ts'
 import type { Engine, JobFailure } from './sim-engine.ts'

@@ -1,5 +1,5 @@
-import type { Evidence } from '../../src/core/evidence.ts'
-import type { EvidenceReason } from '../../src/core/reason.ts'
+import type { Evidence } from '../../src/core/health/evidence.ts'
+import type { EvidenceReason } from '../../src/core/health/reason.ts'
 import {
   emptyTable,
   type Entry,

@@ -1,0 +1,197 @@
+import type { ServerResponse } from 'node:http'
+import type { AnswerApi } from '../../core/answer.ts'
+import type { ErrorCode } from '../../errors/catalogue.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { HeldAnswer } from '../ending.ts'
+import { asChunk, LAST_CHUNK } from './chunked.ts'
+import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from './frame.ts'
+
+/** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
+ *  silent for ten seconds. */
+const KEEP_ALIVE_MS = 5_000
+/** A client that does not read its last bytes within this time has its connection destroyed. */
+const FLUSH_MS_MAX = 5_000
+
+/**
+ * The client's side of one exchange. Its states go one way: nothing sent → (200 with comments) →
+ * the upstream's answer → ended. Only whole events are ever written, so an error frame always
+ * starts a line.
+ */
+export class AnswerWriter {
+  readonly #response: ServerResponse
+  readonly #clock: Clock
+  readonly #api: AnswerApi | null
+  #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
+  #answered = false
+  #bytes = 0
+  #streamed = false
+  /** What was written last that may tell a number: an error frame goes on from it. */
+  #numbered: Buffer | null = null
+  /** Are chunks framed here? */
+  #framed = false
+  #cancelKeepAlive = (): void => {}
+
+  /** `api` says what an error looks like inside a stream; null: nothing is put into it. */
+  constructor(
+    response: ServerResponse,
+    how: { readonly clock: Clock; readonly api: AnswerApi | null },
+  ) {
+    this.#response = response
+    this.#clock = how.clock
+    this.#api = how.api
+  }
+
+  /** Bytes of body written to the client. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get status(): number {
+    return this.#response.statusCode
+  }
+
+  /** Has a head been sent? */
+  get begun(): boolean {
+    return this.#state !== 'open'
+  }
+
+  /** Has an answer begun? Comments while it is awaited are none. */
+  get answered(): boolean {
+    return this.#answered
+  }
+
+  /** Has a stream begun whose upstream is still to come? */
+  get pending(): boolean {
+    return this.#state === 'pending'
+  }
+
+  get ended(): boolean {
+    return this.#state === 'ended'
+  }
+
+  /** 200 and comments while the answer is still to come (the commit deadline has passed). */
+  beginPending(headers: Record<string, string | string[]>): void {
+    if (this.#state !== 'open') return
+    this.#state = 'pending'
+    this.#streamed = true
+    this.#response.writeHead(200, headers)
+    this.#frame()
+    this.#keepAlive()
+  }
+
+  /** The head of the upstream's answer; a comment instead where the head has gone out already. */
+  commit(status: number, headers: Record<string, string | string[]>, upstream: string): void {
+    this.#cancelKeepAlive()
+    this.#answered = true
+    if (this.#state === 'pending') this.#send(Buffer.from(`: gengate upstream=${upstream}\n\n`))
+    else if (this.#state === 'open') this.#response.writeHead(status, headers)
+    this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
+    if (this.#streamed) this.#frame()
+    this.#state = 'committed'
+    // Nobody waits for content here: the head may be all that comes for long.
+    if (this.#api === null) this.#response.flushHeaders()
+  }
+
+  /** Answers false when the client is slow. */
+  write(chunk: Buffer): boolean {
+    if (this.#api === 'responses' && mayBeNumbered(chunk)) this.#numbered = chunk
+    return this.#state === 'committed' ? this.#send(chunk) : true
+  }
+
+  onDrain(listener: () => void): void {
+    this.#response.once('drain', listener)
+  }
+
+  /** A whole answer at once: an error of the gate's own, or the upstream's held one. */
+  answer(
+    status: number,
+    headers: Readonly<Record<string, string | string[]>>,
+    body: Buffer | string,
+  ): void {
+    if (this.#state !== 'open') return
+    this.#state = 'ended'
+    this.#answered = true
+    this.#bytes += Buffer.byteLength(body)
+    this.#response.writeHead(status, {
+      ...headers,
+      'content-length': String(Buffer.byteLength(body)),
+    })
+    this.#response.end(body)
+  }
+
+  /** The upstream's own error, or its frame where the head has gone out already. */
+  passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
+    if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
+    const text = answer.body.toString('utf8')
+    const frame =
+      this.#api === null
+        ? null
+        : errorFrameOf(this.#api, text, { sequence: this.#sequence, status: answer.status })
+    if (frame !== null) this.#cutWith(frame)
+    else this.cut('upstream_error', `It answered ${answer.status}.`)
+  }
+
+  /** The proper end of the upstream's answer. */
+  end(): void {
+    if (this.#state === 'ended') return
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    if (this.#framed) this.#response.end(LAST_CHUNK)
+    else this.#response.end()
+  }
+
+  /**
+   * The end of an answer that has begun and cannot be completed: one error frame for an event
+   * stream, nothing for other bodies, then the connection is destroyed. Never `[DONE]`.
+   */
+  cut(code: ErrorCode, detail: string): void {
+    if (this.#state === 'ended') return
+    if (this.#api === null) return this.destroy()
+    this.#cutWith(errorFrame(this.#api, code, detail, this.#sequence))
+  }
+
+  get #sequence(): number {
+    return this.#numbered === null ? 0 : sequenceAfter(this.#numbered)
+  }
+
+  #cutWith(frame: string): void {
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    const response = this.#response
+    if (!this.#streamed) return void response.destroy()
+    const cancel = this.#clock.after(FLUSH_MS_MAX, () => response.destroy())
+    response.once('close', cancel)
+    // Ending the socket after the flush, not the response: the last chunk stays missing, so that
+    // no client can take this for a proper end.
+    const bytes = Buffer.from(frame)
+    response.write(this.#framed ? asChunk(bytes) : bytes, () => response.socket?.destroySoon())
+  }
+
+  /** Tears the connection down without a word. */
+  destroy(): void {
+    this.#cancelKeepAlive()
+    this.#state = 'ended'
+    this.#response.destroy()
+  }
+
+  #send(chunk: Buffer): boolean {
+    // An empty chunk would be the end.
+    if (chunk.length === 0) return true
+    this.#bytes += chunk.length
+    return this.#response.write(this.#framed ? asChunk(chunk) : chunk)
+  }
+
+  /** Takes the framing of chunks over from Node, which hands four pieces to the kernel for each.
+   *  Node has announced the chunks in the head already; to an HTTP/1.0 client it has not. */
+  #frame(): void {
+    const response: ServerResponse & { chunkedEncoding?: boolean } = this.#response
+    if (!response.chunkedEncoding) return
+    response.chunkedEncoding = false
+    this.#framed = true
+  }
+
+  #keepAlive(): void {
+    this.#send(Buffer.from(': keep-alive\n\n'))
+    this.#cancelKeepAlive = this.#clock.after(KEEP_ALIVE_MS, () => this.#keepAlive())
+  }
+}

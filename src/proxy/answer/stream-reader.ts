@@ -1,0 +1,199 @@
+import { fieldsOf, objectOf } from '../../core/answer-read.ts'
+import { Gather } from '../../core/gather.ts'
+import { LargeEvent } from '../../core/answer-large.ts'
+import { StreamEnd } from '../../core/answer-end.ts'
+import { classifyEvent, type EventVerdict, screenEvent } from '../../core/answer.ts'
+import {
+  type AnswerReader,
+  type Failure,
+  HELD_BYTES_MAX,
+  type ReaderOptions,
+  type Step,
+} from './reader.ts'
+import { mistakeOf } from './frame.ts'
+import { replaceModel } from '../request/rewrite.ts'
+import { EventSplitter } from './sse.ts'
+import { MadeId } from '../sticky.ts'
+
+const decoder = new TextDecoder()
+const NOTHING: Step = { out: [], content: 0, failure: null }
+/** What is left over at a proper end goes on. */
+const LAST: EventVerdict = { kind: 'end', content: false, finished: [], open: [] }
+const TRUNCATED: Failure = {
+  code: 'upstream_truncated',
+  message: 'The stream ended without a finish_reason for every choice.',
+}
+
+/** mlx-lm 0.32: tokens of the prompt that are done, and all of them. */
+const KEEPALIVE = /^:\s*keep-?alive (\d{1,9})\/\d{1,9}\s*$/
+
+interface Read {
+  readonly verdict: EventVerdict
+  readonly failure: Failure | null
+}
+
+/**
+ * Reads an event stream. Whole events go on as soon as they are whole, byte for byte unless a
+ * model name is mapped; nothing goes on before the first content; an event that is an error goes
+ * nowhere. A stream ends properly when every choice it showed has a proper finish reason.
+ */
+export class StreamReader implements AnswerReader {
+  readonly #options: ReaderOptions
+  readonly #splitter = new EventSplitter()
+  readonly #end: StreamEnd
+  /** Whole events, before the first content. */
+  readonly #held = new Gather()
+  #committed = false
+  #signed = false
+  /** Of the prompt, in whatever the engine counts. */
+  #promptRead = -1
+  /** The event that is passing by, as it is too large to be held. */
+  #large: LargeEvent | null = null
+  #named = false
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+    this.#end = new StreamEnd(options.endRule ?? 'finish_reason')
+  }
+
+  push(chunk: Buffer): Step {
+    const out: Buffer[] = []
+    let content = 0
+    let works = false
+    for (const event of this.#splitter.push(chunk)) {
+      // What follows the end of an answer is no part of it, not even an error.
+      if (this.complete()) break
+      const large = this.#large
+      const { verdict, failure } =
+        large === null ? this.#read(event) : this.#readLarge(large, event)
+      if (large !== null) out.push(event)
+      else if (hasContent(verdict)) content++
+      if (failure !== null) return { out, content, failure }
+      if (large === null) this.#hand(event, verdict, out)
+      if (!this.#committed && this.#isFurther(event)) works = true
+    }
+    if (this.#large !== null || this.#splitter.overflow) content += this.#passBy(out)
+    if (this.#held.length <= HELD_BYTES_MAX) return { out, content, failure: null, works }
+    const message = 'It sent a megabyte of events without content.'
+    return { out, content, failure: { code: 'upstream_protocol_error', message } }
+  }
+
+  end(): Step {
+    if (this.complete()) return NOTHING
+    const rest = this.#splitter.tail()
+    const large = this.#large
+    // A last event may lack its blank line; the end of the body ends it.
+    const { verdict, failure } = large === null ? this.#read(rest) : this.#readLarge(large, rest)
+    if (failure !== null) return { ...NOTHING, failure }
+    // What is left over and is nothing of an answer was cut: half a `[DONE]`, half a usage.
+    const ragged = verdict.kind === 'neutral' && isRagged(large === null ? rest : large.end())
+    if (ragged || !this.#end.proper) return { ...NOTHING, failure: TRUNCATED }
+    const out: Buffer[] = []
+    if (large !== null) out.push(rest)
+    else if (rest.length > 0) this.#hand(rest, LAST, out)
+    return { ...NOTHING, out }
+  }
+
+  complete(): boolean {
+    // A stream of responses has no `[DONE]`: its last event is its end.
+    const { done, reasoned, proper } = this.#end
+    return (done || (reasoned && this.#options.api === 'responses')) && proper
+  }
+
+  /** Is it a comment that tells of more of the prompt than the one before (mlx-lm)? */
+  #isFurther(event: Buffer): boolean {
+    if (event[0] !== 0x3a) return false
+    const read = Number(KEEPALIVE.exec(event.toString('latin1'))?.[1] ?? -1)
+    const further = read > this.#promptRead
+    if (further) this.#promptRead = read
+    return further
+  }
+
+  /** What an event is; the cheap look suffices for most of them once content flows. */
+  #read(event: Buffer): Read {
+    const { api } = this.#options
+    // The few events after an end may be of choices that have ended.
+    const quick = this.#committed && !this.#end.reasoned ? screenEvent(api, event) : null
+    const verdict = quick ?? classifyEvent(api, event)
+    return { verdict, failure: this.#note(verdict) }
+  }
+
+  /** `rest`: the last of the event that passed by. */
+  #readLarge(large: LargeEvent, rest: Buffer): Read {
+    this.#large = null
+    large.push(rest)
+    const verdict = classifyEvent(this.#options.api, large.end())
+    return { verdict, failure: this.#note(verdict) }
+  }
+
+  #note(verdict: EventVerdict): Failure | null {
+    if (verdict.kind === 'error') {
+      const code = verdict.why === 'abort' ? 'upstream_truncated' : 'upstream_error'
+      const mistake = mistakeOf(this.#options.api, verdict.said)
+      return { code, message: verdict.message, mistake }
+    }
+    this.#end.note(verdict)
+    this.#tellSign()
+    return verdict.kind === 'done' && !this.#end.proper ? TRUNCATED : null
+  }
+
+  #tellSign(): void {
+    const { endRule, onEndSign } = this.#options
+    if (endRule !== 'learn' || this.#signed) return
+    const { sign } = this.#end
+    if (sign === null) return
+    this.#signed = true
+    onEndSign?.(sign)
+  }
+
+  /** Holds an event, or lets it go together with all that were held. */
+  #hand(event: Buffer, verdict: EventVerdict, out: Buffer[]): void {
+    const { model } = this.#options
+    const bytes = model === null ? event : replaceModel(event, model)
+    // An answer may end without a visible token; its end is then the first thing to show.
+    const shows = hasContent(verdict) || verdict.kind === 'end'
+    this.#noteId(event)
+    if (this.#committed || shows) this.#pass(bytes, out)
+    else this.#held.push(bytes)
+  }
+
+  /** The first event of a response names it. */
+  #noteId(event: Buffer): void {
+    const { api, onId } = this.#options
+    if (this.#named || api !== 'responses') return
+    const id = new MadeId('response.id').push(event)
+    if (id === null) return
+    this.#named = true
+    onId?.(id)
+  }
+
+  /** Lets what there is of a large event go on, and looks at it as it goes by. Answers how much
+   *  content is told by that. */
+  #passBy(out: Buffer[]): number {
+    const begins = this.#large === null
+    this.#large ??= new LargeEvent(this.#options.api)
+    const piece = this.#splitter.spill()
+    this.#large.push(piece)
+    const { model } = this.#options
+    this.#pass(begins && model !== null ? replaceModel(piece, model) : piece, out)
+    return begins ? 1 : 0
+  }
+
+  /** These bytes go on, after what was held. */
+  #pass(bytes: Buffer, out: Buffer[]): void {
+    this.#committed = true
+    if (this.#held.length > 0) out.push(this.#held.take())
+    out.push(bytes)
+  }
+}
+
+function hasContent(verdict: EventVerdict): boolean {
+  return verdict.kind === 'content' || (verdict.kind === 'end' && verdict.content)
+}
+
+/** Is this half an event? Blank lines, comments and whole objects may be the last of a stream. */
+function isRagged(rest: Uint8Array): boolean {
+  const text = decoder.decode(rest).trim()
+  if (text === '' || text.startsWith(':')) return false
+  return objectOf(fieldsOf(text).data) === null
+}

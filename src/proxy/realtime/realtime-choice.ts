@@ -1,0 +1,67 @@
+import { reasonsText, retryAfterMs } from '../../core/explain.ts'
+import { decide } from '../../core/route.ts'
+import type { Entry } from '../../core/table.ts'
+import { enginesWith, noRouteText } from '../../engines/index.ts'
+import { type Answer, errorAnswer } from '../../errors/answer.ts'
+import type { ErrorCode } from '../../errors/catalogue.ts'
+import type { ProxyDeps } from '../deps.ts'
+import { REALTIME_PATH } from '../guard-upgrade.ts'
+import { startFor } from '../hold.ts'
+import type { Pool } from '../upstream/pools.ts'
+
+/** The model's name comes in a frame, if at all: it cannot choose the upstream. */
+const REQUEST = { model: null, engines: enginesWith('realtime'), exact: true }
+const NO_ROUTE = noRouteText('realtime', REALTIME_PATH)
+
+/** Why a handshake gets no socket. */
+export interface Why {
+  readonly code: ErrorCode
+  /** Null: what the table says. */
+  readonly detail: string | null
+}
+
+type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock'>
+
+/** Where the next socket goes, or why it goes nowhere. A handshake is never held. */
+export function choose(
+  deps: Deps,
+  tried: readonly string[] = [],
+): { readonly entry: Entry; readonly pool: Pool } | Why {
+  const { store, leases, pools } = deps
+  const next = decide(store.current, { ...REQUEST, tried }, (name) => leases.count(name))
+  switch (next.kind) {
+    case 'forward': {
+      if (startFor(next.entry, deps) !== null) return refused('upstream_starting')
+      const pool = pools.get(next.entry.spec.name)
+      return pool === undefined ? refused('no_eligible_upstream') : { entry: next.entry, pool }
+    }
+    case 'wait_for_slot':
+      return refused('queue_full')
+    case 'hold':
+      return refused(next.starting ? 'upstream_starting' : 'no_eligible_upstream')
+    case 'no_route':
+      return refused('not_found')
+    case 'unknown_model':
+    case 'model_required':
+    case 'exhausted':
+      return refused('no_eligible_upstream')
+  }
+}
+
+/** The answer to a handshake that gets no socket now; null: it gets one. */
+export function refusalOf(deps: Deps, closing: boolean, requestId: string): Answer | null {
+  const choice = closing ? refused('gate_draining') : choose(deps)
+  return 'code' in choice ? answerOf(deps, choice, requestId) : null
+}
+
+/** The answer that says why. */
+export function answerOf(deps: Deps, { code, detail }: Why, requestId: string): Answer {
+  const table = deps.store.current
+  const nowMs = deps.clock.nowMs()
+  const told = code === 'not_found' ? NO_ROUTE : (detail ?? reasonsText(table, nowMs))
+  return errorAnswer(code, { requestId, detail: told, retryAfterMs: retryAfterMs(table, nowMs) })
+}
+
+function refused(code: ErrorCode): Why {
+  return { code, detail: null }
+}

@@ -1,0 +1,123 @@
+import { createServer, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import { AnswerWriter } from '../../../src/proxy/answer/answer-writer.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
+import type { Clock } from '../../../src/runtime/clock.ts'
+
+// Goal: what reaches a client is a whole answer, or an error that cannot be taken for one.
+// Method: a real response, read by fetch.
+
+const SSE = { 'content-type': 'text/event-stream' }
+
+async function answered(
+  t: Test,
+  write: (writer: AnswerWriter) => void,
+  clock: Clock = systemClock,
+) {
+  const server = createServer((_request, response: ServerResponse) =>
+    write(new AnswerWriter(response, { clock, api: 'chat' })),
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close().closeAllConnections())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const response = await fetch(`http://127.0.0.1:${port}/`)
+  const text = await response.text().catch(() => null)
+  return { response, text }
+}
+
+t.test('commit(), write() and end() give a proper answer', async (t) => {
+  const { response, text } = await answered(t, (writer) => {
+    writer.commit(200, SSE, 'a')
+    writer.write(Buffer.from('data: 1\n\n'))
+    writer.end()
+    writer.cut('internal_error', 'too late')
+  })
+  t.equal(response.status, 200)
+  t.equal(text, 'data: 1\n\n')
+})
+
+t.test('cut() breaks the connection after its frame', async (t) => {
+  const raw: string[] = []
+  const server = createServer((_request, response) => {
+    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
+    writer.commit(200, SSE, 'a')
+    writer.write(Buffer.from('data: 1\n\n'))
+    writer.cut('upstream_truncated', 'gone')
+    writer.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const response = await fetch(`http://127.0.0.1:${port}/`)
+  const failure = await (async () => {
+    for await (const chunk of response.body ?? []) raw.push(Buffer.from(chunk).toString())
+  })().catch((error: unknown) => error)
+  t.ok(failure instanceof Error, 'no proper end')
+  t.match(raw.join(''), /^data: 1\n\ndata: \{"error":\{.*"code":"upstream_truncated"\}\}\n\n$/)
+})
+
+t.test('cut() of anything but a stream says nothing and breaks', async (t) => {
+  const { text } = await answered(t, (writer) => {
+    writer.commit(200, { 'content-type': 'application/json' }, 'a')
+    writer.write(Buffer.from('{"half":'))
+    setTimeout(() => writer.cut('upstream_truncated', ''), 20)
+  })
+  t.equal(text, null)
+})
+
+t.test('beginPending() sends comments at its pace until something better comes', async (t) => {
+  const clock = new VirtualClock()
+  const { response, text } = await answered(
+    t,
+    (writer) => {
+      writer.beginPending({ ...SSE, 'x-gengate-upstream': 'pending' })
+      void (async () => {
+        await clock.advance(10_000)
+        writer.commit(200, SSE, 'b')
+        writer.write(Buffer.from('data: 1\n\n'))
+        writer.end()
+      })()
+    },
+    clock,
+  )
+  t.equal(response.headers.get('x-gengate-upstream'), 'pending')
+  t.equal(text, ': keep-alive\n\n'.repeat(3) + ': gengate upstream=b\n\ndata: 1\n\n')
+  t.equal(clock.pending, 0)
+})
+
+t.test("passOn() gives the upstream's own error, as a frame where the head is out", async (t) => {
+  const held = { status: 503, headers: {}, body: Buffer.from('{"error":{"message":"full"}}') }
+  const open = await answered(t, (writer) => writer.passOn(held, { 'retry-after': '7' }))
+  t.equal(open.response.status, 503)
+  t.equal(open.response.headers.get('retry-after'), '7')
+  t.equal(open.text, held.body.toString())
+})
+
+t.test('write() and cut() frame the chunks of a stream byte for byte', async (t) => {
+  const server = createServer((_request, response) => {
+    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
+    writer.commit(200, SSE, 'a')
+    writer.write(Buffer.from('data: €\n\n'))
+    t.equal(writer.write(Buffer.alloc(0)), true, 'nothing is not the end')
+    writer.write(Buffer.alloc(300, 'x'))
+    writer.end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const got = async (version: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET / HTTP/${version}\r\nhost: a\r\nconnection: close\r\n\r\n`)
+    let text = ''
+    for await (const chunk of socket) text += String(chunk)
+    return text.slice(text.indexOf('\r\n\r\n') + 4)
+  }
+  const long = 'x'.repeat(300)
+  t.equal(await got('1.1'), `b\r\ndata: €\n\n\r\n12c\r\n${long}\r\n0\r\n\r\n`)
+  t.equal(await got('1.0'), `data: €\n\n${long}`, 'HTTP/1.0 knows no chunks')
+})
