@@ -3,5 +3,5 @@ export {
   namesLoading,
   namesNothingLoaded,
   namesUnknownModel,
-} from '../core/answer-error.ts'
-export { isObject as isRecord } from '../core/answer-read.ts'
+} from '../api/engine-error.ts'
+export { isObject as isRecord } from '../api/read.ts'

@@ -1,4 +1,4 @@
-import { ROUTE_NAMES } from '../core/route-name.ts'
+import { ROUTE_NAMES } from '../api/route-name.ts'
 import { namesLoading, namesUnknownModel } from './engine-error.ts'
 import type { Quirks } from './quirks.ts'
 

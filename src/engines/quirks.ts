@@ -1,4 +1,4 @@
-import type { RouteName } from '../core/route-name.ts'
+import type { RouteName } from '../api/route-name.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import type { DetailsQuery } from './model-list.ts'
 import type { WorkQuery } from './work.ts'

@@ -1,4 +1,4 @@
-import { type EndSign, endRuleOf } from '../core/answer-end.ts'
+import { type EndSign, endRuleOf } from '../core/health/stream-end.ts'
 import { hintOf } from '../core/explain.ts'
 import { lastProofAt } from '../core/health/facts.ts'
 import { idsOf, type ListedModel, type OtherWork } from '../core/model/listed-model.ts'

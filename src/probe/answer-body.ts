@@ -1,11 +1,12 @@
-import { engineError, type EngineError } from '../core/answer-error.ts'
-import { fieldsOf, isObject, listOf, objectOf, valueOf } from '../core/answer-read.ts'
-import { CHOICE_TABLES, finishOf, isContent } from '../core/answer-tables.ts'
-import { type EndRule, StreamEnd } from '../core/answer-end.ts'
-import { classifyEvent } from '../core/answer.ts'
+import { engineError, type EngineError } from '../api/engine-error.ts'
+import { fieldsOf, isObject, listOf, objectOf, valueOf } from '../api/read.ts'
+import { CHOICE_TABLES, finishOf, isContent } from '../api/tables.ts'
+import type { EndRule } from '../core/health/stream-end.ts'
+import { StreamEnd } from '../api/stream-end.ts'
+import { classifyEvent } from '../api/answer.ts'
 import type { ProbeKind } from '../engines/quirks.ts'
 
-export { valueOf as parseJson } from '../core/answer-read.ts'
+export { valueOf as parseJson } from '../api/read.ts'
 
 /** What a 2xx body proves. */
 export type BodyVerdict =

@@ -1,4 +1,4 @@
-import { engineError } from '../core/answer-error.ts'
+import { engineError } from '../api/engine-error.ts'
 import { listedAs } from '../core/model/model-name.ts'
 import type { ProbeOutcome } from '../core/health/outcome.ts'
 import { formText, nextForm, type ProbeForm } from '../engines/probe-request.ts'

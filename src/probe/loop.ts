@@ -1,5 +1,5 @@
 import { backoffMs } from '../core/health/backoff.ts'
-import { endRuleOf } from '../core/answer-end.ts'
+import { endRuleOf } from '../core/health/stream-end.ts'
 import type { Evidence } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import { outcomeLabel, type ProbeOutcome } from '../core/health/outcome.ts'

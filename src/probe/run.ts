@@ -1,6 +1,6 @@
 import type { ProbeOutcome } from '../core/health/outcome.ts'
 import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
-import type { EndRule } from '../core/answer-end.ts'
+import type { EndRule } from '../core/health/stream-end.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { parseJson } from './answer-body.ts'

@@ -4,9 +4,9 @@ import {
   engineError,
   namesLoading,
   namesNothingLoaded,
-} from '../core/answer-error.ts'
+} from '../api/engine-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
-import { type EndRule, endRuleOf } from '../core/answer-end.ts'
+import { type EndRule, endRuleOf } from '../core/health/stream-end.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
 

@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Evidence, LiveFailure } from '../core/health/evidence.ts'
-import { namesLoading, namesNothingLoaded } from '../core/answer-error.ts'
-import { objectOf } from '../core/answer-read.ts'
+import { namesLoading, namesNothingLoaded } from '../api/engine-error.ts'
+import { objectOf } from '../api/read.ts'
 import type { Work } from '../core/model/listed-model.ts'
 import type { RouteDecision } from '../core/route.ts'
 import { mayRefuseUs, type StatusAction, statusAction } from '../core/status.ts'
 import { toOpenAiBody } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import type { Mistake } from './answer/frame.ts'
+import type { Mistake } from '../api/frame.ts'
 import { CODE_OF_TRANSPORT, codeOf, transportFailure } from '../errors/transport.ts'
 
 /** Status and headers of the upstream's answer. */

@@ -9,7 +9,7 @@ import {
   tokenEvent,
 } from '../../bench/bodies.ts'
 import { AnswerCutter, countEvents, RequestCutter } from '../../bench/wire.ts'
-import { judgeJson, screenEvent } from '../../src/core/answer.ts'
+import { judgeJson, screenEvent } from '../../src/api/answer.ts'
 
 /** The bytes in pieces of `size`. */
 function pieces(bytes: Buffer, size: number): Buffer[] {

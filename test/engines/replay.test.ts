@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { classifyEvent } from '../../src/core/answer.ts'
+import { classifyEvent } from '../../src/api/answer.ts'
 import { outcomeLabel } from '../../src/core/health/outcome.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'

@@ -1,4 +1,4 @@
-import type { EndSign } from '../answer-end.ts'
+import type { EndSign } from './stream-end.ts'
 import type { ListedModel, OtherWork } from '../model/listed-model.ts'
 import type { FailReason, ProbeOutcome } from './outcome.ts'
 import type { ProcessPhase } from '../owned/process.ts'

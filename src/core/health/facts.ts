@@ -1,4 +1,4 @@
-import type { EndSign } from '../answer-end.ts'
+import type { EndSign } from './stream-end.ts'
 import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
 import type { ListedModel, OtherWork } from '../model/listed-model.ts'
 import { type Proven, provenBy } from '../model/model-choice.ts'

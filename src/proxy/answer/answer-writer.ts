@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
-import type { AnswerApi } from '../../core/answer.ts'
+import type { AnswerApi } from '../../api/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { HeldAnswer } from '../ending.ts'
 import { asChunk, LAST_CHUNK } from './chunked.ts'
-import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from './frame.ts'
+import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../api/frame.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
  *  silent for ten seconds. */

@@ -1,5 +1,5 @@
 import { Gather } from '../../core/gather.ts'
-import { judgeJson } from '../../core/answer.ts'
+import { judgeJson } from '../../api/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import {
   type AnswerReader,
@@ -8,7 +8,7 @@ import {
   type ReaderOptions,
   type Step,
 } from './reader.ts'
-import { mistakeOf } from './frame.ts'
+import { mistakeOf } from '../../api/frame.ts'
 import { replaceModel } from '../request/rewrite.ts'
 import { MadeId } from '../sticky.ts'
 

@@ -1,7 +1,7 @@
-import type { EndRule, EndSign } from '../../core/answer-end.ts'
-import type { AnswerApi } from '../../core/answer.ts'
+import type { EndRule, EndSign } from '../../core/health/stream-end.ts'
+import type { AnswerApi } from '../../api/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
-import type { Mistake } from './frame.ts'
+import type { Mistake } from '../../api/frame.ts'
 
 /** What reading a piece of an answer came to. */
 export interface Step {

@@ -1,8 +1,8 @@
-import { fieldsOf, objectOf } from '../../core/answer-read.ts'
+import { fieldsOf, objectOf } from '../../api/read.ts'
 import { Gather } from '../../core/gather.ts'
-import { LargeEvent } from '../../core/answer-large.ts'
-import { StreamEnd } from '../../core/answer-end.ts'
-import { classifyEvent, type EventVerdict, screenEvent } from '../../core/answer.ts'
+import { LargeEvent } from '../../api/large-event.ts'
+import { StreamEnd } from '../../api/stream-end.ts'
+import { classifyEvent, type EventVerdict, screenEvent } from '../../api/answer.ts'
 import {
   type AnswerReader,
   type Failure,
@@ -10,9 +10,9 @@ import {
   type ReaderOptions,
   type Step,
 } from './reader.ts'
-import { mistakeOf } from './frame.ts'
+import { mistakeOf } from '../../api/frame.ts'
 import { replaceModel } from '../request/rewrite.ts'
-import { EventSplitter } from './sse.ts'
+import { EventSplitter } from '../../api/sse.ts'
 import { MadeId } from '../sticky.ts'
 
 const decoder = new TextDecoder()

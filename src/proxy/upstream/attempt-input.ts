@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { EndRule, EndSign } from '../../core/answer-end.ts'
+import type { EndRule, EndSign } from '../../core/health/stream-end.ts'
 import type { FlightItem } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
@@ -15,7 +15,7 @@ import { StreamReader } from '../answer/stream-reader.ts'
 import { type Form, renamed } from '../request/form-body.ts'
 import { detached, type FormStart, freeBody } from '../request/upload.ts'
 import { withModel } from '../request/rewrite.ts'
-import { wrapAsEvents } from '../answer/wrap.ts'
+import { wrapAsEvents } from '../../api/wrap.ts'
 
 /** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
 export interface AttemptSink {

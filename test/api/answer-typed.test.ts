@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/core/answer.ts'
+import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/api/answer.ts'
 
 // Goal: answers of the Responses and the Messages API, and of those without a common shape.
 

@@ -1,11 +1,11 @@
-import { failedBy, ofChoices, ofType } from './answer-event.ts'
-import { engineError } from './answer-error.ts'
-import { fieldsOf, isObject, valueOf } from './answer-read.ts'
-import type { AnswerApi, EventVerdict } from './answer-tables.ts'
+import { failedBy, ofChoices, ofType } from './event.ts'
+import { engineError } from './engine-error.ts'
+import { fieldsOf, isObject, valueOf } from './read.ts'
+import type { AnswerApi, EventVerdict } from './tables.ts'
 
-export { judgeJson, type JsonVerdict } from './answer-json.ts'
-export { screenEvent } from './answer-screen.ts'
-export type { AnswerApi, EventVerdict } from './answer-tables.ts'
+export { judgeJson, type JsonVerdict } from './json-answer.ts'
+export { screenEvent } from './screen.ts'
+export type { AnswerApi, EventVerdict } from './tables.ts'
 
 const NEUTRAL: EventVerdict = { kind: 'neutral' }
 const DONE: EventVerdict = { kind: 'done' }

@@ -1,5 +1,5 @@
-import { type EngineError, engineError, wordsOf } from './answer-error.ts'
-import { isObject, type JsonObject, listOf } from './answer-read.ts'
+import { type EngineError, engineError, wordsOf } from './engine-error.ts'
+import { isObject, type JsonObject, listOf } from './read.ts'
 import {
   CHOICE_TABLES,
   type ChoiceApi,
@@ -9,7 +9,7 @@ import {
   meaningOf,
   TYPED_TABLES,
   type TypedApi,
-} from './answer-tables.ts'
+} from './tables.ts'
 
 const NEUTRAL: EventVerdict = { kind: 'neutral' }
 const DONE: EventVerdict = { kind: 'done' }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, screenEvent } from '../../src/core/answer.ts'
+import { type AnswerApi, classifyEvent, screenEvent } from '../../src/api/answer.ts'
 import { holds } from '../support/property.ts'
 
 const keys = fc.constantFrom(

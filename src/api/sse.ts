@@ -1,4 +1,4 @@
-import { Gather } from '../../core/gather.ts'
+import { Gather } from '../core/gather.ts'
 
 const LF = 0x0a
 const CR = 0x0d

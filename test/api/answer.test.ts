@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/core/answer.ts'
+import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/api/answer.ts'
 
 const FIXTURES = new URL('../fixtures/wire-events/', import.meta.url)
 const fixture = (name: string): Buffer => readFileSync(new URL(name, FIXTURES))

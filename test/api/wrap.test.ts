@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import OpenAI from 'openai'
 import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream'
 import t, { type Test } from 'tap'
-import { StreamReader } from '../../../src/proxy/answer/stream-reader.ts'
-import { wrapAsEvents } from '../../../src/proxy/answer/wrap.ts'
+import { StreamReader } from '../../src/proxy/answer/stream-reader.ts'
+import { wrapAsEvents } from '../../src/api/wrap.ts'
 
 // Goal: a JSON answer becomes events that clients read as if the engine had streamed.
 // Method: the real client, fed by a real server; captured answers.

@@ -1,13 +1,8 @@
 import { createServer } from 'node:http'
 import OpenAI, { APIError } from 'openai'
 import t, { type Test } from 'tap'
-import { type AnswerApi, classifyEvent } from '../../../src/core/answer.ts'
-import {
-  errorFrame,
-  errorFrameOf,
-  mayBeNumbered,
-  sequenceAfter,
-} from '../../../src/proxy/answer/frame.ts'
+import { type AnswerApi, classifyEvent } from '../../src/api/answer.ts'
+import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../src/api/frame.ts'
 
 // Goal: an error that a client finds inside a stream, in the words of the API that it speaks.
 // Method: the real client, fed by a real server.

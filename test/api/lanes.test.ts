@@ -7,7 +7,7 @@ import {
   LANES,
   PASSTHROUGH,
   pathsOutside,
-} from '../../src/proxy/lanes.ts'
+} from '../../src/api/lanes.ts'
 
 t.test('laneOf() finds a row by method and canonical path', async (t) => {
   t.match(laneOf('POST', '/v1/chat/completions'), { route: 'chat', api: 'chat', replay: true })

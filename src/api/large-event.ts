@@ -1,4 +1,4 @@
-import type { AnswerApi } from './answer-tables.ts'
+import type { AnswerApi } from './tables.ts'
 
 /** Kept of one text, bytes: the 300 characters of a message that are shown, each one escaped. */
 const TEXT_MAX = 2048

@@ -1,6 +1,6 @@
-import { type EngineError, engineError, wordsOf } from './answer-error.ts'
-import { isObject, type JsonObject, listOf, valueOf } from './answer-read.ts'
-import { type AnswerApi, CHOICE_TABLES, finishOf } from './answer-tables.ts'
+import { type EngineError, engineError, wordsOf } from './engine-error.ts'
+import { isObject, type JsonObject, listOf, valueOf } from './read.ts'
+import { type AnswerApi, CHOICE_TABLES, finishOf } from './tables.ts'
 
 /** What a unary 2xx answer came to. */
 export type JsonVerdict =

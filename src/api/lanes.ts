@@ -1,5 +1,5 @@
-import type { AnswerApi } from '../core/answer.ts'
-import type { RouteName } from '../core/route-name.ts'
+import type { AnswerApi } from './answer.ts'
+import type { RouteName } from './route-name.ts'
 
 /** How one route is forwarded, as data (design D7). */
 export interface Lane {

@@ -1,13 +1,13 @@
-import type { AnswerApi } from '../../core/answer.ts'
-import { type EngineError, engineError, wordsOf } from '../../core/answer-error.ts'
-import { fieldsOf, type JsonObject, objectOf, valueOf } from '../../core/answer-read.ts'
+import type { AnswerApi } from './answer.ts'
+import { type EngineError, engineError, wordsOf } from './engine-error.ts'
+import { fieldsOf, type JsonObject, objectOf, valueOf } from './read.ts'
 import {
   anthropicTypeOf,
   anthropicTypeOfStatus,
   errorTypeOf,
   toOpenAiBody,
-} from '../../errors/body.ts'
-import type { ErrorCode } from '../../errors/catalogue.ts'
+} from '../errors/body.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
 import { EventSplitter } from './sse.ts'
 
 /**

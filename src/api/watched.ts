@@ -4,7 +4,7 @@ import {
   type Members,
   TYPED_TABLES,
   type TypedApi,
-} from './answer-tables.ts'
+} from './tables.ts'
 
 /** What the value of a key makes of an event that is only looked at. */
 export type Rule =

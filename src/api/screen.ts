@@ -1,5 +1,5 @@
-import type { AnswerApi, EventVerdict, TypedApi } from './answer-tables.ts'
-import { QUIET_NAMES, type Rule, WATCHED, type Watched } from './answer-watched.ts'
+import type { AnswerApi, EventVerdict, TypedApi } from './tables.ts'
+import { QUIET_NAMES, type Rule, WATCHED, type Watched } from './watched.ts'
 
 /** `unsure`: it may be an end, an error or anything else. */
 type Screened = 'content' | 'neutral' | 'unsure'

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from './answer-read.ts'
+import { isObject, type JsonObject } from './read.ts'
 
 /** What an engine says went wrong, whatever shape it says it in. Absent texts are empty. */
 export interface EngineError {

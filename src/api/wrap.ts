@@ -1,4 +1,4 @@
-import { isObject, type JsonObject, objectOf } from '../../core/answer-read.ts'
+import { isObject, type JsonObject, objectOf } from './read.ts'
 
 /** What every event repeats of the answer. */
 const ABOUT: readonly string[] = ['id', 'created', 'model', 'system_fingerprint', 'service_tier']

@@ -1,4 +1,4 @@
-import type { Work } from './model/listed-model.ts'
+import type { Work } from '../core/model/listed-model.ts'
 
 /** Routes that not every engine has, by what they do. The path is the lane's business. */
 export const ROUTE_NAMES = [

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, type EventVerdict } from '../../src/core/answer.ts'
-import { LargeEvent } from '../../src/core/answer-large.ts'
+import { type AnswerApi, classifyEvent, type EventVerdict } from '../../src/api/answer.ts'
+import { LargeEvent } from '../../src/api/large-event.ts'
 import { holds } from '../support/property.ts'
 
 // Goal: what is kept of an event that is too large to hold says what the event says.

@@ -1,4 +1,4 @@
-import type { EngineError } from './answer-error.ts'
+import type { EngineError } from './engine-error.ts'
 
 /** APIs whose answers are lists of choices. */
 export type ChoiceApi = 'chat' | 'completions' | 'embeddings'
