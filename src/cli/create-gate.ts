@@ -2,7 +2,7 @@ import type { AppIo } from '../app-io.ts'
 import type { Config } from '../config/config.ts'
 import { systemRandom } from '../runtime/random.ts'
 import type { CliIo } from './io.ts'
-import type { Gate } from './serve.ts'
+import type { Gate } from './commands/serve.ts'
 
 /** What the gate of `serve` is made from. */
 export interface GateParts {

@@ -1,7 +1,7 @@
 import type { Check } from './doctor-checks.ts'
 import type { GateAnswer } from './gate-client.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
-import { isServable } from './status.ts'
+import { isServable } from './commands/status.ts'
 
 /** What `doctor` says of the gate that answers where it was configured to be. `by`: its process, in
  *  words. Pure. */

@@ -1,6 +1,6 @@
 import type { CommandRow } from './completion-table.ts'
 import type { Runnable } from '../launch/start-line.ts'
-import type { Shell } from './completion-script.ts'
+import type { Shell } from './commands/completion.ts'
 
 /** Flags that every subcommand which reads the configuration takes. */
 export interface ConfigFlags {

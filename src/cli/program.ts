@@ -1,5 +1,5 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { type Shell, SHELLS } from './completion-script.ts'
+import { type Shell, SHELLS } from './commands/completion.ts'
 import { commandRows } from './completion-table.ts'
 import { EXAMPLES } from './examples.ts'
 import type { ConfigFlags, Handlers, JsonFlags, RunFlags } from './handlers.ts'

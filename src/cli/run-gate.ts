@@ -1,9 +1,9 @@
 import { originOf } from '../launch/address.ts'
 import { type ChildDeps, type RunningEngine, startEngine } from '../launch/child.ts'
 import type { StartLine } from '../launch/start-line.ts'
-import type { Gate, ServeDeps } from './serve.ts'
-import { serve } from './serve.ts'
-import { announce, tellEnd } from './run-engine.ts'
+import type { Gate, ServeDeps } from './commands/serve.ts'
+import { serve } from './commands/serve.ts'
+import { announce, tellEnd } from './commands/run.ts'
 
 /** What the pair of gate and engine needs. */
 export interface RunGateDeps extends Omit<ServeDeps, 'load' | 'endsWith'> {

@@ -6,9 +6,9 @@ import { envChanges } from '../launch/child.ts'
 import type { StartLine } from '../launch/start-line.ts'
 import { EXIT } from './io.ts'
 import type { Loaded } from './load.ts'
-import { announce, tellEnd } from './run-engine.ts'
+import { announce, tellEnd } from './commands/run.ts'
 import type { RunGateDeps } from './run-gate.ts'
-import { serve } from './serve.ts'
+import { serve } from './commands/serve.ts'
 
 /**
  * Runs the gate, and the engine as one that the gate owns: it starts it, and starts it again when it

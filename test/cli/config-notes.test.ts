@@ -1,5 +1,5 @@
 import t from 'tap'
-import { configCheck } from '../../src/cli/config-commands.ts'
+import { configCheck } from '../../src/cli/commands/config.ts'
 import { configNotes, programsOf } from '../../src/cli/config-notes.ts'
 import { configOf, recordedIo, resultOf } from './recorded-io.ts'
 

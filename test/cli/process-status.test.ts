@@ -7,7 +7,7 @@ import {
   processLine,
   tailLines,
 } from '../../src/cli/process-status.ts'
-import { showsServable } from '../../src/cli/status.ts'
+import { showsServable } from '../../src/cli/commands/status.ts'
 import { statusLines } from '../../src/cli/status-table.ts'
 import { servesOf } from '../../src/core/table.ts'
 

@@ -1,9 +1,9 @@
-import { durationText } from '../core/explain.ts'
-import { sleep } from '../runtime/clock.ts'
-import { askText } from './ask.ts'
-import { GATE_LIMIT_MS, type GatePlace, originOf } from './gate-client.ts'
-import { type CliIo, EXIT } from './io.ts'
-import { readinessLook, type ReadinessLook } from './readiness-look.ts'
+import { durationText } from '../../core/explain.ts'
+import { sleep } from '../../runtime/clock.ts'
+import { askText } from '../ask.ts'
+import { GATE_LIMIT_MS, type GatePlace, originOf } from '../gate-client.ts'
+import { type CliIo, EXIT } from '../io.ts'
+import { readinessLook, type ReadinessLook } from '../readiness-look.ts'
 
 export interface WaitOptions {
   readonly timeoutMs: number

@@ -2,10 +2,10 @@
 // Method: the command line with everything real but its process; the engines are scripts.
 import t from 'tap'
 import { join } from 'node:path'
-import { run as runLine } from '../../src/cli/run.ts'
-import { fakeEngines } from '../bin/fake-engines.ts'
-import { jsonServer } from './json-server.ts'
-import { recordedIo } from './recorded-io.ts'
+import { run as runLine } from '../../../src/cli/run.ts'
+import { fakeEngines } from '../../bin/fake-engines.ts'
+import { jsonServer } from '../json-server.ts'
+import { recordedIo } from '../recorded-io.ts'
 
 /** Runs `gengate run …`; `settings` is the env file. */
 async function run(args: readonly string[], env: Record<string, string>, settings = '') {

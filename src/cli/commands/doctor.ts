@@ -1,14 +1,14 @@
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:net'
-import type { Config } from '../config/config.ts'
-import { printIssue } from '../config/print.ts'
-import { generates, idsOf, type ListedModel } from '../core/model/listed-model.ts'
-import { engineByOwner } from '../engines/index.ts'
-import { listedModels } from '../engines/model-list.ts'
-import { codeOf } from '../errors/transport.ts'
-import { ask, succeeded } from './ask.ts'
-import { leadsTo } from './client-url.ts'
-import { configNotes, programsOf } from './config-notes.ts'
+import type { Config } from '../../config/config.ts'
+import { printIssue } from '../../config/print.ts'
+import { generates, idsOf, type ListedModel } from '../../core/model/listed-model.ts'
+import { engineByOwner } from '../../engines/index.ts'
+import { listedModels } from '../../engines/model-list.ts'
+import { codeOf } from '../../errors/transport.ts'
+import { ask, succeeded } from '../ask.ts'
+import { leadsTo } from '../client-url.ts'
+import { configNotes, programsOf } from '../config-notes.ts'
 import {
   anyUpstreamCheck,
   type Check,
@@ -20,13 +20,13 @@ import {
   proxyCheck,
   upstreamCheck,
   type UpstreamLook,
-} from './doctor-checks.ts'
-import { gateCheck, gateUpstreamChecks } from './doctor-gate.ts'
-import { askGate, type GateAnswer, originOf, ownGate } from './gate-client.ts'
-import { type CliIo, EXIT, paint, printJson } from './io.ts'
-import type { Loaded } from './load.ts'
-import { describeHolder, describeProcess } from './port-advice.ts'
-import { findHolder, identify } from './port-holder.ts'
+} from '../doctor-checks.ts'
+import { gateCheck, gateUpstreamChecks } from '../doctor-gate.ts'
+import { askGate, type GateAnswer, originOf, ownGate } from '../gate-client.ts'
+import { type CliIo, EXIT, paint, printJson } from '../io.ts'
+import type { Loaded } from '../load.ts'
+import { describeHolder, describeProcess } from '../port-advice.ts'
+import { findHolder, identify } from '../port-holder.ts'
 
 const MODELS_LIMIT_MS = 2_000
 

@@ -2,11 +2,11 @@
 // those of zsh and fish, which a machine may not have, are compared with the table.
 import { execFile } from 'node:child_process'
 import t from 'tap'
-import { completionScript, SHELLS } from '../../src/cli/completion-script.ts'
-import { type CommandRow, commandsBelow } from '../../src/cli/completion-table.ts'
-import type { Handlers } from '../../src/cli/handlers.ts'
-import { runProgram } from '../../src/cli/program.ts'
-import { recordedIo } from './recorded-io.ts'
+import { completionScript, SHELLS } from '../../../src/cli/commands/completion.ts'
+import { type CommandRow, commandsBelow } from '../../../src/cli/completion-table.ts'
+import type { Handlers } from '../../../src/cli/handlers.ts'
+import { runProgram } from '../../../src/cli/program.ts'
+import { recordedIo } from '../recorded-io.ts'
 
 const no = (): Promise<number> => Promise.reject(new Error('not asked'))
 

@@ -1,12 +1,12 @@
-import { choiceOf, choiceText } from '../core/model/model-choice.ts'
-import { isRecord } from '../engines/engine-error.ts'
-import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
-import type { GateStatus, UpstreamStatus } from './gate-status.ts'
-import { tableOf } from './gate-table.ts'
-import { type CliIo, EXIT } from './io.ts'
-import { type Look, printLook } from './look.ts'
-import { tailLines } from './process-status.ts'
-import { statusLines } from './status-table.ts'
+import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
+import { isRecord } from '../../engines/engine-error.ts'
+import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
+import type { GateStatus, UpstreamStatus } from '../gate-status.ts'
+import { tableOf } from '../gate-table.ts'
+import { type CliIo, EXIT } from '../io.ts'
+import { type Look, printLook } from '../look.ts'
+import { tailLines } from '../process-status.ts'
+import { statusLines } from '../status-table.ts'
 
 /** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
 export async function showStatus(

@@ -1,8 +1,8 @@
-import { configToJson, printConfig } from '../config/print.ts'
-import { type CliIo, EXIT, printJson } from './io.ts'
-import { issueLines } from './issues.ts'
-import type { Loaded } from './load.ts'
-import { choiceNotes, configNotes, programsOf } from './config-notes.ts'
+import { configToJson, printConfig } from '../../config/print.ts'
+import { type CliIo, EXIT, printJson } from '../io.ts'
+import { issueLines } from '../issues.ts'
+import type { Loaded } from '../load.ts'
+import { choiceNotes, configNotes, programsOf } from '../config-notes.ts'
 
 /** What the `config` commands need of their surroundings. */
 export interface ConfigDeps extends Loaded {

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { parseGateStatus } from '../../src/cli/gate-status.ts'
-import { showStatus } from '../../src/cli/status.ts'
-import { statusLines } from '../../src/cli/status-table.ts'
-import { configOf, recordedIo } from './recorded-io.ts'
-import { jsonServer } from './json-server.ts'
+import { parseGateStatus } from '../../../src/cli/gate-status.ts'
+import { showStatus } from '../../../src/cli/commands/status.ts'
+import { statusLines } from '../../../src/cli/status-table.ts'
+import { configOf, recordedIo } from '../recorded-io.ts'
+import { jsonServer } from '../json-server.ts'
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 30)
 

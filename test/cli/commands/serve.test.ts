@@ -2,10 +2,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
-import { type Gate, serve, type ServeDeps } from '../../src/cli/serve.ts'
-import type { ConfigResult } from '../../src/config/config.ts'
-import { recordedIo, resultOf } from './recorded-io.ts'
-import { VirtualClock } from '../support/virtual-clock.ts'
+import { type Gate, serve, type ServeDeps } from '../../../src/cli/commands/serve.ts'
+import type { ConfigResult } from '../../../src/config/config.ts'
+import { recordedIo, resultOf } from '../recorded-io.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 /** A `serve` under way, and everything that it did. */
 function start(more: { env?: Record<string, string>; listen?: () => Promise<never> } = {}) {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { showExplanation } from '../../src/cli/explain.ts'
-import { jsonServer } from './json-server.ts'
-import { configOf, recordedIo } from './recorded-io.ts'
+import { showExplanation } from '../../../src/cli/commands/explain.ts'
+import { jsonServer } from '../json-server.ts'
+import { configOf, recordedIo } from '../recorded-io.ts'
 
 const row = { name: 'a', url: 'http://a', intent: 'enabled', models: ['m'] }
 const ok = { ...row, eligible: true, state: 'eligible', reason: 'ok', last_generation_at: 'x' }

@@ -1,14 +1,14 @@
-import { type CliIo, EXIT, paint } from './io.ts'
-import { type Look, printLook } from './look.ts'
+import { type CliIo, EXIT, paint } from '../io.ts'
+import { type Look, printLook } from '../look.ts'
 import {
   findingLabel,
   probeDocument,
   type ProbeFinding,
   probeLine,
   type ProbeTarget,
-} from './probe-artefact.ts'
-import type { Targets } from './probe-targets.ts'
-import { watch, type WatchDeps } from './watch.ts'
+} from '../probe-artefact.ts'
+import type { Targets } from '../probe-targets.ts'
+import { watch, type WatchDeps } from '../watch.ts'
 
 /** Sends one generation to a target; every ending is a value. `signal` gives it up. */
 export type ProbeOnce = (

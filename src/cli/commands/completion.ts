@@ -1,4 +1,4 @@
-import { type CommandRow, commandsBelow, type OptionRow } from './completion-table.ts'
+import { type CommandRow, commandsBelow, type OptionRow } from '../completion-table.ts'
 
 /** Shells that we can complete in. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const

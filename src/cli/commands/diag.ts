@@ -1,5 +1,5 @@
-import { listedModels } from '../engines/model-list.ts'
-import { ask, succeeded } from './ask.ts'
+import { listedModels } from '../../engines/model-list.ts'
+import { ask, succeeded } from '../ask.ts'
 import {
   type Diagnosis,
   diagLines,
@@ -8,13 +8,13 @@ import {
   generationReason,
   reasonOf,
   reasonsOf,
-} from './diag-lines.ts'
-import { askGate, noStatusMessage, ownGate } from './gate-client.ts'
-import type { GateStatus } from './gate-status.ts'
-import { type CliIo, EXIT } from './io.ts'
-import type { Askable } from './load.ts'
+} from '../diag-lines.ts'
+import { askGate, noStatusMessage, ownGate } from '../gate-client.ts'
+import type { GateStatus } from '../gate-status.ts'
+import { type CliIo, EXIT } from '../io.ts'
+import type { Askable } from '../load.ts'
 import type { ProbeOnce } from './probe.ts'
-import { type Targets, targetsOfNames } from './probe-targets.ts'
+import { type Targets, targetsOfNames } from '../probe-targets.ts'
 
 /** What `diag` needs of its surroundings. */
 export interface DiagDeps {

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { diag } from '../../src/cli/diag.ts'
-import type { ProbeOnce } from '../../src/cli/probe.ts'
-import { targetOfGate } from '../../src/cli/probe-targets.ts'
-import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
-import { configOf, recordedIo } from './recorded-io.ts'
-import { jsonServer, type Reply } from './json-server.ts'
+import { diag } from '../../../src/cli/commands/diag.ts'
+import type { ProbeOnce } from '../../../src/cli/commands/probe.ts'
+import { targetOfGate } from '../../../src/cli/probe-targets.ts'
+import type { ProbeOutcome } from '../../../src/core/health/outcome.ts'
+import { configOf, recordedIo } from '../recorded-io.ts'
+import { jsonServer, type Reply } from '../json-server.ts'
 
 const noProbe: ProbeOnce = () => {
   throw new Error('a running gate is asked, not its upstreams')

@@ -1,7 +1,7 @@
-import { explainDocument, explainLines } from './explain-lines.ts'
-import { explain, isServed } from './explanation.ts'
-import { askGate, type GatePlace, noStatusMessage, ownGate } from './gate-client.ts'
-import { type CliIo, EXIT, printJson } from './io.ts'
+import { explainDocument, explainLines } from '../explain-lines.ts'
+import { explain, isServed } from '../explanation.ts'
+import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
+import { type CliIo, EXIT, printJson } from '../io.ts'
 
 /** Which request to explain, and how. */
 export interface ExplainOptions {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { probe, type ProbeOnce } from '../../src/cli/probe.ts'
-import { targetOfUrl, targetsOfNames } from '../../src/cli/probe-targets.ts'
-import { configOf, recordedIo } from './recorded-io.ts'
+import { probe, type ProbeOnce } from '../../../src/cli/commands/probe.ts'
+import { targetOfUrl, targetsOfNames } from '../../../src/cli/probe-targets.ts'
+import { configOf, recordedIo } from '../recorded-io.ts'
 
 const once =
   (...passing: string[]): ProbeOnce =>
