@@ -1,7 +1,7 @@
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Embedded, type EmbeddedOptions, startEmbedded } from './child.ts'
-import { accepts } from './port.ts'
+import { accepts } from '../process/port.ts'
 
 /** The name under which the embedded engine stands in the table. */
 export const EMBEDDED_NAME = 'embedded'

@@ -3,11 +3,11 @@ import { constants } from 'node:os'
 import { delimiter } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { childEnv } from '../core/owned/child-env.ts'
-import { yieldToOthers } from '../runtime/autogroup.ts'
+import { yieldToOthers } from '../process/autogroup.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { StartLine } from './start-line.ts'
-import { Tail } from './tail.ts'
-import { guardGroup } from './watchdog.ts'
+import { Tail } from '../process/output.ts'
+import { guardGroup } from '../process/guard.ts'
 
 /** How long an engine may take to end by itself after a signal, ms. A vLLM that is told to end needs
  *  6.7 s on a machine with two cores (seen with 0.32.0). */

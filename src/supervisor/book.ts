@@ -1,6 +1,6 @@
 import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { Random } from '../runtime/random.ts'
-import { afterEnd, type History, NO_HISTORY } from './history.ts'
+import { afterEnd, type History, NO_HISTORY } from '../process/restarts.ts'
 
 /** Ends after which it stays shown as draining until the next start, or for good. */
 export const PLANNED: ReadonlySet<EndCause> = new Set(['changed', 'removed', 'shutdown'])

@@ -1,6 +1,6 @@
 import type { EndCause } from '../core/owned/process.ts'
 import type { Reason } from '../core/health/reason.ts'
-import type { History } from './history.ts'
+import type { History } from '../process/restarts.ts'
 import type { Want } from './plan.ts'
 import type { Verdict } from './verdict.ts'
 

@@ -1,13 +1,13 @@
 import { childEnv } from '../core/owned/child-env.ts'
-import { accepts } from '../embedded/port.ts'
-import { yieldToOthers } from '../runtime/autogroup.ts'
+import { accepts } from '../process/port.ts'
+import { yieldToOthers } from '../process/autogroup.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { EngineLog } from './engine-log.ts'
 import { signalGroup, startGroup } from './group.ts'
 import { EngineLock, type Holder } from './lock.ts'
 import type { Block, EngineProcess, Exit, Machine } from './machine.ts'
 import type { Plan } from './plan.ts'
-import { startTimeOf } from './start-time.ts'
+import { startTimeOf } from '../process/proc.ts'
 import { filesOf, stateDirOf } from './state-dir.ts'
 
 /** After the engine has ended and its group was killed, its last words get this long to arrive, ms. */

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { ProcessPhase, ProcessState, ProcessStatus } from '../core/owned/process.ts'
 import type { Book } from './book.ts'
 import type { Action, Situation } from './decide.ts'
-import { countedAt, RESTARTS_MAX } from './history.ts'
+import { countedAt, RESTARTS_MAX } from '../process/restarts.ts'
 import type { EngineProcess } from './machine.ts'
 import type { Plan } from './plan.ts'
 

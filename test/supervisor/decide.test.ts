@@ -10,7 +10,7 @@ import {
   nextLookMs,
   type Situation,
 } from '../../src/supervisor/decide.ts'
-import { NO_HISTORY } from '../../src/supervisor/history.ts'
+import { NO_HISTORY } from '../../src/process/restarts.ts'
 import { wantOf } from '../../src/supervisor/plan.ts'
 import { phaseAfter, stateOf } from '../../src/supervisor/story.ts'
 import { holds } from '../support/property.ts'

@@ -1,5 +1,5 @@
 import type { Situation } from '../../src/supervisor/decide.ts'
-import { NO_HISTORY } from '../../src/supervisor/history.ts'
+import { NO_HISTORY } from '../../src/process/restarts.ts'
 import type { Plan } from '../../src/supervisor/plan.ts'
 import type { Verdict } from '../../src/supervisor/verdict.ts'
 

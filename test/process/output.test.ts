@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Tail } from '../../src/launch/tail.ts'
+import { Tail } from '../../src/process/output.ts'
 
 t.test('Tail keeps the last lines, however they are cut', async (t) => {
   const tail = new Tail()

@@ -8,7 +8,7 @@ import {
   NO_HISTORY,
   RESTARTS_MAX,
   WINDOW_MS,
-} from '../../src/supervisor/history.ts'
+} from '../../src/process/restarts.ts'
 
 const middle = (): number => 0.5
 const crash = (was: History, at: number, servedMs: number | null = null): History =>

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 /** Nice value of a session that computes, of -20…19. Seen with a vLLM that takes both processors of a
  *  machine (Linux 6.18): at 0 the gate did not run for up to 40 s, at 1 for a second, at 5 for

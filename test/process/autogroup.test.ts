@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { yieldToOthers } from '../../src/runtime/autogroup.ts'
+import { yieldToOthers } from '../../src/process/autogroup.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
-import { readPs, readStat, startTimeOf } from '../../src/supervisor/start-time.ts'
+import { readPs, readStat, startTimeOf } from '../../src/process/proc.ts'
 
 t.test('readStat() counts fields from the last bracket, and calls a zombie gone', async (t) => {
   const fields = Array.from({ length: 30 }, (_, i) => `${i + 4}`)
