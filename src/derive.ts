@@ -2,7 +2,7 @@ import { isLoopbackHost } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { type GuardPolicy, guardPolicy } from './proxy/guards.ts'
+import { type GuardPolicy, guardPolicy } from './door/guards.ts'
 import type { Target } from './proxy/upstream/pools.ts'
 import type { Plan } from './supervisor/plan.ts'
 

@@ -66,6 +66,9 @@ export function pathsOutside(): string[] {
   return LANES.flatMap(({ path }) => (path === null || path.startsWith('/v1/') ? [] : [path]))
 }
 
+/** The one path whose connection may become a WebSocket. */
+export const REALTIME_PATH = '/v1/realtime'
+
 /** Routes that the gate answers itself or upgrades, as far as they are known by one path. */
 const OWN: ReadonlySet<string> = new Set([
   '/livez',
@@ -74,7 +77,7 @@ const OWN: ReadonlySet<string> = new Set([
   '/metrics',
   '/gate/status',
   '/v1/models',
-  '/v1/realtime',
+  REALTIME_PATH,
 ])
 
 /** The canonical path without a slash after it, where that names a route; else as it is: unknown

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ROUTES } from '../../src/operator/routes.ts'
+import { ROUTES } from '../../src/door/routes.ts'
 import {
   allowOf,
   knownPath,

@@ -123,7 +123,7 @@ t.test('a stream whose connection is dead ends, while its upstream serves others
 
 // The matrix would answer such a client. But a FIN is also all that is seen of a client that closes
 // its socket, and its generation has to stop at once, so that it counts as leaving.
-// Fails with `httpAllowHalfOpen` on the server (operator/connections.ts).
+// Fails with `httpAllowHalfOpen` on the server (door/connections.ts).
 for (const stream of [true, false]) {
   t.test(`F37 a half-close is a client that leaves (${stream ? 'stream' : 'unary'})`, async (t) => {
     const a = await fakeUpstream(t, { models: ['m'], tokens: 2, ttftMs: 3_000 })

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import t from 'tap'
-import type { Upgrades } from '../../src/operator/upgrades.ts'
-import { start } from '../operator/start-server.ts'
+import type { Upgrades } from '../../src/door/upgrades.ts'
+import { start } from '../door/start-server.ts'
 import { crashesDuring, isError, type RawAnswer, RawClient, request } from '../support/raw.ts'
 import { closed, echoUpstream, endings, handshake, realtimeGate, until } from './realtime-gate.ts'
 

@@ -3,7 +3,7 @@ import {
   type GuardPolicy,
   guardPolicy,
   type GuardResult,
-} from '../../src/proxy/guards.ts'
+} from '../../src/door/guards.ts'
 
 export const SETTINGS: Parameters<typeof guardPolicy>[0] = {
   hosts: ['Gate.lan'],

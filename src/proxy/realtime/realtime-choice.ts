@@ -5,7 +5,7 @@ import { enginesWith, noRouteText } from '../../engines/index.ts'
 import { type Answer, errorAnswer } from '../../errors/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { REALTIME_PATH } from '../guard-upgrade.ts'
+import { REALTIME_PATH } from '../../api/lanes.ts'
 import { startFor } from '../hold.ts'
 import type { Pool } from '../upstream/pools.ts'
 

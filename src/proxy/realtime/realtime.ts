@@ -3,8 +3,9 @@ import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { Answer } from '../../errors/answer.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { asksForSocket, REALTIME_PATH } from '../guard-upgrade.ts'
-import { requestHeaders, viaOf } from '../upstream/headers.ts'
+import { REALTIME_PATH } from '../../api/lanes.ts'
+import { viaOf } from '../../core/via.ts'
+import { requestHeaders } from '../upstream/headers.ts'
 import type { Pool } from '../upstream/pools.ts'
 import { refusalOf } from './realtime-choice.ts'
 import type { Peer } from './realtime-peer.ts'
@@ -166,7 +167,7 @@ export class Realtime {
       preHandler: (request, reply, done) => {
         const raw = this.#raw.get(request.raw)
         // Plain requests come by here, too. Who asked for a socket and got none does not.
-        if (raw === undefined || !asksForSocket(request.headers)) return done()
+        if (raw === undefined) return done()
         reply.hijack()
         this.#begin(request, raw, reply)
       },

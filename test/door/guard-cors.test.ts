@@ -1,5 +1,5 @@
 import t from 'tap'
-import { corsHeaders, guardPolicy, type GuardResult } from '../../src/proxy/guards.ts'
+import { corsHeaders, guardPolicy, type GuardResult } from '../../src/door/guards.ts'
 import { APP, ask, codeOf, codeWith, LOCKED, OPEN, SETTINGS } from '../support/guard-ask.ts'
 
 t.test('checkRequest B22, B23: web pages that nobody allowed', async (t) => {

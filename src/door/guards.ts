@@ -5,7 +5,7 @@ import { isHostAllowed } from './guard-host.ts'
 import { hasValidKey, needsKey } from './guard-key.ts'
 import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
 import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
-import { viaOf } from './upstream/headers.ts'
+import { viaOf } from '../core/via.ts'
 import { allowOf, isMethodAllowed, knownPath, laneOf } from '../api/lanes.ts'
 import { canonicalPath } from './path.ts'
 

@@ -4,7 +4,7 @@
 import { connect } from 'node:net'
 import t from 'tap'
 import { codeOf, get, parse, pass, raw, start } from './start-server.ts'
-import type { Handed } from '../../src/operator/parts.ts'
+import type { Handed } from '../../src/door/parts.ts'
 
 t.test('the router and the guards agree on the path, or nobody is served', async (t) => {
   const { port } = await start(t)

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { canonicalPath } from '../../src/proxy/path.ts'
+import { canonicalPath } from '../../src/door/path.ts'
 import { holds } from '../support/property.ts'
 
 t.test('canonicalPath B26–B29: what has more than one reading is refused', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type GuardPolicy, guardPolicy } from '../../src/proxy/guards.ts'
+import { type GuardPolicy, guardPolicy } from '../../src/door/guards.ts'
 import { ask, codeOf, codeWith, LOCKED, SETTINGS } from '../support/guard-ask.ts'
 
 function keyed(...headers: [string, string][]): string {

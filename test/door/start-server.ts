@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import type { Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
-import type { GuardVerdict, ServerParts } from '../../src/operator/parts.ts'
-import { buildServer, type GateServer } from '../../src/operator/server.ts'
+import type { GuardVerdict, ServerParts } from '../../src/door/parts.ts'
+import { buildServer, type GateServer } from '../../src/door/server.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 /** A guard that lets everything through. */

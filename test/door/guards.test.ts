@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { checkRequest, guardPolicy } from '../../src/proxy/guards.ts'
+import { checkRequest, guardPolicy } from '../../src/door/guards.ts'
 import { ask, codeOf, codeWith, OPEN, SETTINGS } from '../support/guard-ask.ts'
 
 t.test('checkRequest passes an ordinary request on, canonical', async (t) => {

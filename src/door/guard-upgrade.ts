@@ -1,8 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { REALTIME_PATH } from '../api/lanes.ts'
 import { type GuardedRequest, type Refusal, refuse } from './guard-policy.ts'
-
-/** The one path whose connection may become a WebSocket. */
-export const REALTIME_PATH = '/v1/realtime'
 
 /** 16 random bytes in base64 (RFC 6455 §4.1). */
 const KEY = /^[+/0-9A-Za-z]{22}==$/

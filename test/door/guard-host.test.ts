@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isHostAllowed } from '../../src/proxy/guard-host.ts'
+import { isHostAllowed } from '../../src/door/guard-host.ts'
 import { ask, codeOf, codeWith, OPEN } from '../support/guard-ask.ts'
 
 const SERVED = `localhost LOCALHOST:8000 127.0.0.1 127.0.0.1:1 [::1] [::1]:8000 10.1.2.3 0.0.0.0:8000

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { codeOf, get, parse, raw, start } from './start-server.ts'
-import type { ServerParts } from '../../src/operator/parts.ts'
-import { buildServer } from '../../src/operator/server.ts'
+import type { ServerParts } from '../../src/door/parts.ts'
+import { buildServer } from '../../src/door/server.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 const warnings: Error[] = []
