@@ -53,10 +53,10 @@ export function codeOf(error: unknown): string {
 }
 
 /** The gate's own error for a broken connection, before anything reached the client. */
-export const CODE_OF_TRANSPORT: Readonly<Record<TransportFailure, ErrorCode>> = {
+export const CODE_OF_TRANSPORT = {
   refused: 'upstream_unreachable',
   unreachable: 'upstream_unreachable',
   reset: 'upstream_unreachable',
   protocol: 'upstream_protocol_error',
   ours: 'too_many_connections',
-}
+} as const satisfies Readonly<Record<TransportFailure, ErrorCode>>

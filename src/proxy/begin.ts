@@ -6,12 +6,13 @@ import { workOf } from '../api/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'
 import type { RoutingTable } from '../core/table.ts'
 import { enginesWith, noRouteText } from '../engines/index.ts'
-import type { ErrorCode } from '../errors/catalogue.ts'
 import type { AnswerWriter } from './answer/answer-writer.ts'
 import { answerHeaders, attemptInput, flightItem } from './upstream/attempt-input.ts'
 import { Attempt } from './upstream/attempt.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
-import { type Failed, mayFollow } from './ending.ts'
+import { type EndCode, type Failed, mayFollow } from '../core/exchange/ending.ts'
+import type { Waiting } from '../core/exchange/patience.ts'
+import type { Flow } from './answer/client-flow.ts'
 import type { Lease } from './leases.ts'
 import type { Pool } from './upstream/pools.ts'
 import { ClientSink } from './answer/sink.ts'
@@ -97,7 +98,7 @@ export function routeRequest({ scan, lane, only }: Asked, tried: readonly string
 export function noModel(
   table: RoutingTable,
   { kind, known }: Extract<RouteDecision, { kind: 'unknown_model' | 'model_required' }>,
-): readonly [ErrorCode, string, string] {
+): readonly [EndCode, string, string] {
   if (kind === 'unknown_model') return ['model_not_found', knownText(known), 'model']
   const settings = table.entries.flatMap(({ spec }) =>
     spec.intent === 'enabled' && spec.model === null
@@ -111,7 +112,7 @@ export function noModel(
 export function noRoute(
   table: RoutingTable,
   { lane, path, only }: Asked,
-): readonly [ErrorCode, string, string | null] {
+): readonly [EndCode, string, string | null] {
   if (only === null) return ['not_found', noRouteText(lane.route, path), null]
   const names = knownModels(table, ({ spec }) => spec.name === only)
   return ['response_model_mismatch', `${only} keeps it and serves ${names.join(', ')}.`, 'model']
@@ -130,4 +131,17 @@ export function follows(
   if (last === null) return true
   if (!lane.replay || !mayFollow(last, next, sent)) return false
   return !last.sent || next.kind !== 'forward' || budget.spend(last.answer !== null)
+}
+
+/** What patience has to know of the attempt that runs now. */
+export function waitingOf(
+  { attempt, lease }: Running,
+  asked: Asked,
+  { tried, flow }: { readonly tried: readonly string[]; readonly flow: Flow },
+): Waiting {
+  const judged = !flow.blocked && asked.lane.api !== null
+  const stillMs = judged ? flow.stillMs : null
+  const request = (): RouteRequest => routeRequest(asked, tried)
+  const { replay } = asked.lane
+  return { lease, committed: attempt.committed, replay, request, stillMs }
 }

@@ -16,12 +16,13 @@ import {
   noRoute,
   routeRequest,
   type Running,
+  waitingOf,
 } from './begin.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
-import type { AttemptEnding, Failed, HeldAnswer } from './ending.ts'
-import { evidenceOf, SENT_MAX, stalled } from './ending.ts'
+import type { AttemptEnding, Failed, HeldAnswer } from '../core/exchange/ending.ts'
+import { evidenceOf, SENT_MAX, stalled } from '../core/exchange/ending.ts'
 import { type Blocked, startFor } from './hold.ts'
-import { patienceLost, waitingOf } from './patience.ts'
+import { patienceLost } from '../core/exchange/patience.ts'
 
 /**
  * One client request and all that happens to it: route, attempt, failover until the first content,

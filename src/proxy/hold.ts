@@ -1,22 +1,12 @@
+import type { EndCode } from '../core/exchange/ending.ts'
+import { type Blocked, limitOf, WAITING_MAX } from '../core/exchange/hold.ts'
 import { needsStart } from '../core/owned/process.ts'
-import type { RouteDecision } from '../core/route.ts'
 import type { Entry } from '../core/table.ts'
-import type { ErrorCode } from '../errors/catalogue.ts'
 import type { ProxyDeps } from './deps.ts'
-
-/** While nothing has been judged yet, a request waits for the first verdict, at most so long. */
-const STARTING_MS_MAX = 10_000
-/** A request waits for a slot at most so long. */
-const QUEUE_MS_MAX = 60_000
-/** A request waits for the start of its engine at most so long: vLLM on two busy cores was seen to
- *  take more than 200 s. */
-const START_MS_MAX = 300_000
-/** Requests that wait for a slot or for an upstream at once. */
-const WAITING_MAX = 1_024
 
 export interface Waiting {
   /** null: something changed, decide again. Else why it waited too long. Never rejects. */
-  readonly done: Promise<ErrorCode | null>
+  readonly done: Promise<EndCode | null>
   readonly stop: () => void
 }
 
@@ -37,8 +27,8 @@ export class Holds {
     if (leftMs <= 0) return { done: Promise.resolve(code), stop: () => {} }
     if (this.#waiting >= WAITING_MAX) return { done: Promise.resolve('queue_full'), stop: () => {} }
     this.#waiting++
-    const { promise, resolve } = Promise.withResolvers<ErrorCode | null>()
-    const end = (result: ErrorCode | null): void => {
+    const { promise, resolve } = Promise.withResolvers<EndCode | null>()
+    const end = (result: EndCode | null): void => {
       if (over) return
       over = true
       this.#waiting--
@@ -57,10 +47,7 @@ export class Holds {
   }
 }
 
-/** Why a request cannot go on. `start`: its engine is being started for it. */
-export type Blocked =
-  | Extract<RouteDecision, { kind: 'hold' | 'wait_for_slot' }>
-  | { readonly kind: 'start' }
+export type { Blocked }
 
 /** Asks for the start of an engine that sleeps; null: it needs none. Who owns it reads the table. */
 export function startFor(
@@ -73,11 +60,4 @@ export function startFor(
     store.apply({ type: 'evidence', name: spec.name, epoch, evidence })
   }
   return { kind: 'start' }
-}
-
-function limitOf(why: Blocked, holdMs: number): { limitMs: number; code: ErrorCode } {
-  if (why.kind === 'wait_for_slot') return { limitMs: QUEUE_MS_MAX, code: 'queue_timeout' }
-  if (why.kind === 'start') return { limitMs: START_MS_MAX, code: 'upstream_starting' }
-  if (why.starting) return { limitMs: Math.max(holdMs, STARTING_MS_MAX), code: 'upstream_starting' }
-  return { limitMs: holdMs, code: 'no_eligible_upstream' }
 }

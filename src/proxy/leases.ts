@@ -1,3 +1,4 @@
+import { isReportDue } from '../core/exchange/progress.ts'
 import type { Flight, FlightItem } from '../core/health/evidence.ts'
 import type { OtherWork, Work } from '../core/model/listed-model.ts'
 
@@ -26,9 +27,6 @@ export interface Lease {
 
 /** Requests listed in a flight at most: enough to excuse a silence, and no more to copy. */
 const ITEMS_MAX = 16
-
-/** Progress is reported at most this often per upstream; the table needs no more. */
-const REPORT_MS = 100
 
 /** What is in flight at one upstream. */
 interface Group {
@@ -110,7 +108,7 @@ class Held implements Lease {
     const group = this.#group
     if (this.epoch !== group.epoch) return null
     group.longestGapMs = Math.max(group.longestGapMs, gapMs)
-    if (atMs - group.reportedAt < REPORT_MS) return null
+    if (!isReportDue(atMs - group.reportedAt)) return null
     const longest = group.longestGapMs
     group.reportedAt = atMs
     group.longestGapMs = 0

@@ -1,4 +1,4 @@
-import { earn, type FailoverBudget, fullBudget, giveBack, spend } from '../core/budget.ts'
+import { earn, type FailoverBudget, fullBudget, giveBack, spend } from '../core/exchange/budget.ts'
 
 /** The failover budget of this gate: one cell around the pure rule. */
 export class Spending {

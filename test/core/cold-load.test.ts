@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { FlightItem } from '../../src/core/health/evidence.ts'
 import { mayAbandon } from '../../src/core/route.ts'
-import { patienceLost } from '../../src/proxy/patience.ts'
+import { patienceLost } from '../../src/core/exchange/patience.ts'
 import { World } from '../support/world.ts'
 
 // Goal: how long a load takes says how long a load takes, and nothing of a model in memory; and a

@@ -130,7 +130,7 @@ t.test('F41 a flood of informational answers is one 502', async (t) => {
   await gate.until(() => up.sockets.size === 0)
 })
 
-// Fails without: keeping such an answer back (`failedByStatus` of proxy/ending.ts).
+// Fails without: keeping such an answer back (`failedByStatus` of proxy/upstream/failed.ts).
 t.test('F41 a status of 999 is one 502', async (t) => {
   const { gate } = await overRaw(t, (socket) => void socket.write(json('{}', { status: '999 X' })))
   const answer = await chat(gate)

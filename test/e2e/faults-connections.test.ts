@@ -27,7 +27,7 @@ const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const ofClients = (up: FakeUpstream) => up.generations.filter((one) => one.body.includes('"hi"'))
 
-// Fails without: the cut of a committed stream at a proven wedge (proxy/patience.ts).
+// Fails without: the cut of a committed stream at a proven wedge (core/exchange/patience.ts).
 t.test('F07 a half-open upstream: its streams end as errors, new requests move on', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'], tokens: 5_000, gapMs: 20 })
   const b = await fakeUpstream(t, { models: ['m'] })
@@ -79,7 +79,7 @@ for (const how of ['reset', 'fin', 'chunked-end', 'eof-framed'] as const satisfi
   })
 }
 
-// Fails without: SENT_MAX (proxy/ending.ts).
+// Fails without: SENT_MAX (proxy/upstream/failed.ts).
 t.test('F16 upstreams that close without a word: two are asked, then one 502', async (t) => {
   const ups = await Promise.all(
     [1, 2, 3].map(() => rawUpstream(t, (socket) => void socket.destroy())),

@@ -8,7 +8,7 @@ import {
   type Failed,
   mayFollow,
   stalled,
-} from '../../src/proxy/ending.ts'
+} from '../../src/core/exchange/ending.ts'
 import type { Lease } from '../../src/proxy/leases.ts'
 import { ClientSink } from '../../src/proxy/answer/sink.ts'
 import type { Watch } from '../../src/proxy/watch.ts'

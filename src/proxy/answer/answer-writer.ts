@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { AnswerApi } from '../../api/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { HeldAnswer } from '../ending.ts'
+import type { HeldAnswer } from '../../core/exchange/ending.ts'
 import { asChunk, LAST_CHUNK } from './chunked.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../api/frame.ts'
 

@@ -1,6 +1,6 @@
 import type { EndRule, EndSign } from '../../core/health/stream-end.ts'
 import type { AnswerApi } from '../../api/answer.ts'
-import type { ErrorCode } from '../../errors/catalogue.ts'
+import type { EndCode } from '../../core/exchange/ending.ts'
 import type { Mistake } from '../../api/frame.ts'
 
 /** What reading a piece of an answer came to. */
@@ -15,7 +15,7 @@ export interface Step {
 }
 
 export interface Failure {
-  readonly code: ErrorCode
+  readonly code: EndCode
   readonly message: string
   /** The engine says that the request is at fault; absent or null: it is not known to be. */
   readonly mistake?: Mistake | null

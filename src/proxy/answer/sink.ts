@@ -3,14 +3,9 @@ import type { ProxyDeps } from '../deps.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 import type { AttemptSink } from '../upstream/attempt-input.ts'
 import type { Attempt } from '../upstream/attempt.ts'
-import type { AnswerHead } from '../ending.ts'
+import type { AnswerHead } from '../../core/exchange/ending.ts'
+import { isEstablished } from '../../core/exchange/progress.ts'
 import type { Lease } from '../leases.ts'
-
-/** A stream is established, and its tokens count as progress, once it has delivered for this long
- *  or this often: an engine that gives each new stream a token or two and freezes must not look
- *  alive (design D3). */
-const ESTABLISHED_MS = 500
-const ESTABLISHED_EVENTS = 4
 
 export interface SinkInput {
   readonly deps: ProxyDeps
@@ -94,7 +89,7 @@ export class ClientSink implements AttemptSink {
     const gapMs = at - this.#lastAt
     deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
     if (lease.work !== 'generation') return
-    if (at - this.#firstAt < ESTABLISHED_MS && this.#events < ESTABLISHED_EVENTS) return
+    if (!isEstablished(at - this.#firstAt, this.#events)) return
     const longestMs = lease.progress(at, gapMs)
     if (longestMs === null) return
     report(deps, lease, { type: 'progress', at, gapMs: longestMs, model: means })

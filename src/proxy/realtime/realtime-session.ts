@@ -11,7 +11,7 @@ import {
   transportFailure,
 } from '../../errors/transport.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { SENT_MAX } from '../ending.ts'
+import { SENT_MAX } from '../../core/exchange/ending.ts'
 import { REALTIME_PATH } from '../../api/lanes.ts'
 import type { Lease } from '../leases.ts'
 import type { Pool } from '../upstream/pools.ts'

@@ -10,18 +10,16 @@ import {
   mayStream,
 } from './attempt-input.ts'
 import { type Decoding, decodingOf } from './decoding.ts'
+import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/ending.ts'
 import {
-  type AnswerHead,
   answerOfMistake,
-  type AttemptEnding,
   failedByContent,
   failedByTransport,
-  type HeldAnswer,
   UNREAD,
   withoutBody,
   withOneType,
   withType,
-} from '../ending.ts'
+} from './failed.ts'
 import { Hop } from './hop.ts'
 import { type AnswerReader, type Failure, RawReader } from '../answer/reader.ts'
 

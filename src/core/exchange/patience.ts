@@ -1,15 +1,11 @@
-import { quietSince } from '../core/health/evidence.ts'
-import { lastProofAt, NO_FACTS } from '../core/health/facts.ts'
-import { silenceBudgetMs } from '../core/health/judge.ts'
-import { isLoadOver } from '../core/health/loads.ts'
-import type { EvidenceReason } from '../core/health/reason.ts'
-import { mayAbandon, type RouteRequest } from '../core/route.ts'
-import { contextOf, type RoutingTable } from '../core/table.ts'
-import { routeRequest, type Running } from './begin.ts'
-import type { Flow } from './answer/client-flow.ts'
-import type { Asked } from './deps.ts'
+import { type FlightItem, quietSince } from '../health/evidence.ts'
+import { lastProofAt, NO_FACTS } from '../health/facts.ts'
+import { silenceBudgetMs } from '../health/judge.ts'
+import { isLoadOver } from '../health/loads.ts'
+import type { EvidenceReason } from '../health/reason.ts'
+import { mayAbandon, type RouteRequest } from '../route.ts'
+import { contextOf, type RoutingTable } from '../table.ts'
 import { type AttemptEnding, removed, stalled } from './ending.ts'
-import type { Lease } from './leases.ts'
 
 /** A stream that says nothing for this long while its upstream goes on proving that it generates is
  *  dead, ms: its connection was lost on the way. Far beyond any pause of a stream that lives. */
@@ -21,7 +17,11 @@ const GONE: readonly EvidenceReason[] = ['refused', 'unreachable', 'http_5xx']
 
 /** A running attempt, as far as patience with it goes. */
 export interface Waiting {
-  readonly lease: Pick<Lease, 'upstream' | 'epoch' | 'item'>
+  readonly lease: {
+    readonly upstream: string
+    readonly epoch: number
+    readonly item: FlightItem
+  }
   /** Has content reached the client? */
   readonly committed: boolean
   /** May the request be sent to another upstream? */
@@ -31,19 +31,6 @@ export interface Waiting {
   /** For how long nothing has come that could go on to the client, ms; null: the client takes no
    *  more, or nobody judges what comes. */
   readonly stillMs: number | null
-}
-
-/** What patience has to know of the attempt that runs now. */
-export function waitingOf(
-  { attempt, lease }: Running,
-  asked: Asked,
-  { tried, flow }: { readonly tried: readonly string[]; readonly flow: Flow },
-): Waiting {
-  const judged = !flow.blocked && asked.lane.api !== null
-  const stillMs = judged ? flow.stillMs : null
-  const request = (): RouteRequest => routeRequest(asked, tried)
-  const { replay } = asked.lane
-  return { lease, committed: attempt.committed, replay, request, stillMs }
 }
 
 /**

@@ -7,7 +7,7 @@ import {
   fullBudget,
   giveBack,
   spend,
-} from '../../src/core/budget.ts'
+} from '../../../src/core/exchange/budget.ts'
 
 t.test('spend() rescues a burst, then as much as time and answers earn', async (t) => {
   let budget = fullBudget(0)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { patienceLost } from '../../src/proxy/patience.ts'
-import { World } from '../support/world.ts'
+import { patienceLost } from '../../../src/core/exchange/patience.ts'
+import { World } from '../../support/world.ts'
 
 const lease = (world: World, over = {}) => ({
   upstream: 'a',
