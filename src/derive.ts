@@ -1,8 +1,8 @@
-import { isLoopbackHost } from './config/address.ts'
 import type { Config } from './config/config.ts'
 import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
 import { type GuardPolicy, guardPolicy } from './door/guards.ts'
+import { isLoopback } from './runtime/address.ts'
 import type { Target } from './proxy/upstream/pools.ts'
 import type { Plan } from './supervisor/plan.ts'
 
@@ -43,7 +43,7 @@ export function guardPolicyOf(config: Config, instanceId: string): GuardPolicy {
     hosts: allowedHosts,
     origins: allowedOrigins,
     keys: apiKeys,
-    operatorNeedsKey: !isLoopbackHost(host) && apiKeys.length > 0,
+    operatorNeedsKey: !isLoopback(host) && apiKeys.length > 0,
     instanceId,
   })
 }

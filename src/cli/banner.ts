@@ -1,9 +1,9 @@
 import type { Config } from '../config/config.ts'
-import { originOf } from './gate-client.ts'
+import { originOf } from '../runtime/address.ts'
 
 /** What `serve` says once it listens: where, to whom it forwards, how to check. Pure. */
 export function bannerLines(version: string, config: Config, port: number): string[] {
-  const origin = originOf(config.host, port)
+  const origin = originOf({ host: config.host, port })
   const width = Math.max(0, ...config.upstreams.map(({ spec }) => spec.name.length))
   return [
     `gengate ${version} listens on ${origin}/v1 and forwards to the first of these that generates:`,

@@ -1,5 +1,3 @@
-import { isIP } from 'node:net'
-
 /** Variables that clients take their base URL from, in order; the gate itself never does. */
 export const CLIENT_PREFIXES = ['SYSTEM2_VLLM', 'OPENCLAW_VLLM'] as const
 
@@ -42,20 +40,4 @@ export function withoutV1(url: string): string {
 export function isBaseUrl(url: string): boolean {
   const parsed = URL.parse(url)
   return parsed !== null && (parsed.protocol === 'http:' || parsed.protocol === 'https:')
-}
-
-/** Does this URL lead to a listener on `host` and `port` of this machine? Pure. */
-export function leadsTo(url: string, host: string, port: number): boolean {
-  const parsed = URL.parse(url)
-  if (parsed === null || parsed.protocol !== 'http:') return false
-  if (Number(parsed.port === '' ? 80 : parsed.port) !== port) return false
-  const name = parsed.hostname.replaceAll(/^\[|\]$/g, '')
-  if (name === host) return true
-  const any = host === '0.0.0.0' || host === '::'
-  return isLoopback(name) && (any || isLoopback(host))
-}
-
-function isLoopback(name: string): boolean {
-  if (name === 'localhost' || name === '::1') return true
-  return isIP(name) === 4 && name.startsWith('127.')
 }

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import { clientTarget, leadsTo } from './client-url.ts'
+import { reaches } from '../runtime/address.ts'
+import { clientTarget } from './client-url.ts'
 
 /** One thing that `doctor` looked at. */
 export interface Check {
@@ -38,7 +39,7 @@ export function clientUrlCheck(
           todo: `set SYSTEM2_VLLM_BASE_URL=${own} for them`,
         }
   }
-  if (leadsTo(client.url, config.host, config.port)) {
+  if (reaches(client.url, config)) {
     return { level: 'ok', what: `${client.source} leads to this gate` }
   }
   return {

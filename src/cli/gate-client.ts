@@ -1,6 +1,6 @@
-import { isIP } from 'node:net'
 import type { Config } from '../config/config.ts'
 import { engineError } from '../engines/engine-error.ts'
+import { originOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { ask } from './ask.ts'
 import { type GateStatus, parseGateStatus } from './gate-status.ts'
@@ -16,13 +16,6 @@ export type GateAnswer =
   /** Somebody else listens there. */
   | { readonly kind: 'other' }
   | { readonly kind: 'unreachable'; readonly code: string }
-
-/** `http://host:port` at which this machine reaches a listener that is bound to `host`. */
-export function originOf(host: string, port: number): string {
-  const anyV4 = host === '0.0.0.0' ? '127.0.0.1' : host
-  const reachable = anyV4 === '::' ? '::1' : anyV4
-  return `http://${isIP(reachable) === 6 ? `[${reachable}]` : reachable}:${port}`
-}
 
 /** Asks whoever listens at `origin` for a gate's status. Never rejects. */
 export async function askGate(
@@ -45,7 +38,7 @@ export type GatePlace = Pick<Config, 'host' | 'port' | 'apiKeys'>
 
 /** The gate that this configuration describes, and the key to ask it with. */
 export function ownGate(config: GatePlace): { origin: string; apiKey: string | null } {
-  return { origin: originOf(config.host, config.port), apiKey: config.apiKeys[0] ?? null }
+  return { origin: originOf(config), apiKey: config.apiKeys[0] ?? null }
 }
 
 /** One sentence on why there is no status, with what to do. Pure. */

@@ -5,7 +5,8 @@ import { isRecord } from '../engines/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { ask, succeeded } from './ask.ts'
-import { askGate, originOf } from './gate-client.ts'
+import { originOf } from '../runtime/address.ts'
+import { askGate } from './gate-client.ts'
 import { type HolderProcess, parseLsof, parseProcNetTcp } from './proc-net.ts'
 
 /** What answers HTTP on a port. */
@@ -31,7 +32,7 @@ const LSOF_TIMEOUT_MS = 3_000
 export async function findHolder(host: string, port: number, clock: Clock): Promise<Holder> {
   const [owner, serves] = await Promise.all([
     process.platform === 'linux' ? procHolder(port) : lsofHolder(port),
-    identify(originOf(host, port), clock),
+    identify(originOf({ host, port }), clock),
   ])
   const silentVllm = serves.kind === 'silent' && owner !== null && /vllm/i.test(owner.name)
   return {

@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { didYouMean } from '../config/nearest.ts'
 import { clientTarget, isBaseUrl, withoutV1 } from './client-url.ts'
-import { type GatePlace, originOf } from './gate-client.ts'
+import { originOf } from '../runtime/address.ts'
+import type { GatePlace } from './gate-client.ts'
 import type { ProbeTarget } from './probe-artefact.ts'
 
 /** Whom to probe, or why that cannot be told. */
@@ -36,7 +37,7 @@ export function targetOfGate(config: GatePlace): Targets {
   return one({
     upstream: null,
     engine: 'openai',
-    url: originOf(config.host, config.port),
+    url: originOf(config),
     model: null,
     apiKey: config.apiKeys[0] ?? null,
   })

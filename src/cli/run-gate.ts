@@ -1,4 +1,4 @@
-import { originOf } from '../launch/address.ts'
+import { originOf } from '../runtime/address.ts'
 import { type ChildDeps, type RunningEngine, startEngine } from '../launch/child.ts'
 import type { StartLine } from '../launch/start-line.ts'
 import type { Gate, ServeDeps } from './commands/serve.ts'

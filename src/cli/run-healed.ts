@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import type { AppIo } from '../app-io.ts'
 import type { CommandLine } from '../config/command-line.ts'
-import { originOf } from '../launch/address.ts'
+import { originOf } from '../runtime/address.ts'
 import { envChanges } from '../launch/child.ts'
 import type { StartLine } from '../launch/start-line.ts'
 import { EXIT } from './io.ts'

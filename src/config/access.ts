@@ -1,4 +1,4 @@
-import { isLoopbackHost } from './address.ts'
+import { isLoopback } from '../runtime/address.ts'
 import { parseKeysFile } from './keys.ts'
 import { quoted } from './parsed.ts'
 import type { Reading } from './reading.ts'
@@ -24,7 +24,7 @@ export function readApiKeys(reading: Reading, readFile: ReadFile): readonly stri
  *  for the bind. */
 export function refuseOpenBind(reading: Reading, host: string, guarded: boolean): void {
   const doubtful = ['GENGATE_HOST', 'GENGATE_API_KEYS', 'GENGATE_API_KEYS_FILE']
-  if (guarded || isLoopbackHost(host) || doubtful.some((name) => reading.refused(name))) return
+  if (guarded || isLoopback(host) || doubtful.some((name) => reading.refused(name))) return
   reading.refuse(
     'GENGATE_HOST',
     `is ${quoted(host)}, which other machines can reach, and no API key is set. ` +

@@ -1,4 +1,4 @@
-import { type Listener, leadsTo } from './address.ts'
+import { type Listener, leadsTo } from '../runtime/address.ts'
 import type { UpstreamConfig } from './config.ts'
 import { variableOf } from './names.ts'
 import type { Reading } from './reading.ts'
@@ -9,7 +9,7 @@ export function refuseOwnListener(
   { spec }: UpstreamConfig,
   listener: Listener,
 ): void {
-  if (!leadsTo(listener, spec.url)) return
+  if (!leadsTo(spec.url, listener)) return
   const variable = variableOf(spec.name, 'URL')
   const freePort = listener.port === 8010 ? 8020 : 8010
   const enginePort = listener.port === 65_535 ? 8001 : listener.port + 1

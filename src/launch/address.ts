@@ -1,3 +1,4 @@
+import { bare, isAny, isLoopback, originOf, portOf, reaches } from '../runtime/address.ts'
 import { valueOf } from './flags.ts'
 import { refused, type Runnable, type StartInput, type StartIssue } from './start-line.ts'
 
@@ -28,18 +29,16 @@ export const OWN_PORTS: Readonly<Record<Runnable, number>> = {
   llamacpp: 8080,
 }
 
-const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
-
 /**
  * Where this engine is to listen: the operator's own flags, then its variables, then the URL where
  * the gate looks for it if that is on this machine, then its default. Never the gate's port. Pure.
  */
 export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed {
   const url = new URL(input.upstream.url)
-  const here = LOOPBACK.includes(url.hostname)
+  const here = isLoopback(url.hostname)
   const flagged = valueOf(input.flags, ['--port'])
   const named = flagged === null ? wish.portName : '--port'
-  const text = flagged ?? wish.port ?? (here ? portOf(url) : String(OWN_PORTS[engine]))
+  const text = flagged ?? wish.port ?? (here ? String(portOf(url)) : String(OWN_PORTS[engine]))
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
   if (port < 1 || port > 65_535) {
     return refused(
@@ -61,12 +60,6 @@ export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed
   return { ok: true, place: { host, port, notes: notesOn(engine, input, { host, port }) } }
 }
 
-/** Where clients on this machine reach it. Pure. */
-export function originOf({ host, port }: { readonly host: string; readonly port: number }): string {
-  const name = ['0.0.0.0', '::', ''].includes(host) ? '127.0.0.1' : host
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`
-}
-
 /** The setting that says where the gate looks for this engine. */
 export function urlName(engine: Runnable): string {
   return `GENGATE_${engine.toUpperCase()}_URL`
@@ -79,34 +72,19 @@ function notesOn(
 ): string[] {
   const notes: string[] = []
   const origin = originOf(place)
-  if (!leadsThere(upstream.url, place)) {
+  // Below a base path the gate would ask for routes that the engine does not have.
+  if (!reaches(upstream.url, place) || new URL(upstream.url).pathname !== '/') {
     notes.push(
       `The gate looks for ${engine} at ${upstream.url}: set ${urlName(engine)}=${origin} for it.`,
     )
   }
-  if (['0.0.0.0', '::'].includes(place.host)) {
+  if (isAny(place.host)) {
     notes.push(`${engine} is open to other machines; only the gate asks for keys.`)
   }
   return notes
 }
 
-/** Does the gate's URL lead to this place, under whichever name of this machine? */
-function leadsThere(gateUrl: string, place: { readonly host: string; readonly port: number }) {
-  const url = new URL(gateUrl)
-  const samePort = url.protocol === 'http:' && portOf(url) === String(place.port)
-  if (!samePort || url.pathname !== '/') return false
-  const v6 = place.host === '::1'
-  const names = v6 ? ['localhost', '[::1]'] : ['localhost', '127.0.0.1']
-  const onLoopback = ['127.0.0.1', 'localhost', '0.0.0.0', '::', '::1'].includes(place.host)
-  return onLoopback ? names.includes(url.hostname) : url.hostname === place.host
-}
-
-function portOf(url: URL): string {
-  if (url.port !== '') return url.port
-  return url.protocol === 'https:' ? '443' : '80'
-}
-
 /** `localhost` may be ::1 for the engine and 127.0.0.1 for the gate: be exact. */
 function hostOf(url: URL): string {
-  return url.hostname === '[::1]' ? '::1' : '127.0.0.1'
+  return url.hostname === 'localhost' ? '127.0.0.1' : bare(url.hostname)
 }

@@ -1,4 +1,5 @@
-import { originOf, placeOf } from './address.ts'
+import { originOf } from '../runtime/address.ts'
+import { placeOf } from './address.ts'
 import { refused, type StartInput, type Started } from './start-line.ts'
 
 /** The start line of an Ollama, which takes its address by a variable. Pure. */

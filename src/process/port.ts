@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { bare, portOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 /** What does not accept a connection within this time is not there, ms. */
@@ -6,9 +7,8 @@ const LOOK_MS = 300
 
 /** Does anything accept a TCP connection there? Never rejects. */
 export function accepts(url: URL, clock: Clock): Promise<boolean> {
-  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
   return new Promise((resolve) => {
-    const socket = connect({ host: url.hostname.replace(/^\[|\]$/g, ''), port })
+    const socket = connect({ host: bare(url.hostname), port: portOf(url) })
     const end = (answer: boolean): void => {
       cancel()
       socket.destroy()

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { clientTarget, leadsTo, withoutV1 } from '../../src/cli/client-url.ts'
+import { clientTarget, withoutV1 } from '../../src/cli/client-url.ts'
 import {
   targetOfClients,
   targetOfGate,
@@ -34,21 +34,6 @@ t.test('withoutV1() cuts the suffix and nothing else', async (t) => {
   for (const end of ['', '/', '/v1', '/v1/', '//'])
     t.equal(withoutV1(`http://h/x${end}`), 'http://h/x')
   t.equal(withoutV1('http://h/v10'), 'http://h/v10')
-})
-
-t.test('leadsTo() recognises a listener under each of its names', async (t) => {
-  const table: [url: string, host: string, leads: boolean][] = [
-    ['http://127.0.0.1:8000/v1', '127.0.0.1', true],
-    ['http://localhost:8000', '127.0.0.1', true],
-    ['http://[::1]:8000', '0.0.0.0', true],
-    ['http://127.0.0.9:8000', '::', true],
-    ['http://127.0.0.1:8001', '127.0.0.1', false],
-    ['http://10.0.0.1:8000', '127.0.0.1', false],
-    ['http://10.0.0.1:8000', '10.0.0.1', true],
-    ['https://127.0.0.1:8000', '127.0.0.1', false],
-    ['no url', '127.0.0.1', false],
-  ]
-  for (const [url, host, leads] of table) t.equal(leadsTo(url, host, 8000), leads, `${url} ${host}`)
 })
 
 t.test('the targets of `probe` come from flag, names, clients or the own port', async (t) => {

@@ -7,7 +7,7 @@ import { engineByOwner } from '../../engines/index.ts'
 import { listedModels } from '../../engines/model-list.ts'
 import { codeOf } from '../../errors/transport.ts'
 import { ask, succeeded } from '../ask.ts'
-import { leadsTo } from '../client-url.ts'
+import { leadsTo, originOf } from '../../runtime/address.ts'
 import { configNotes, programsOf } from '../config-notes.ts'
 import {
   anyUpstreamCheck,
@@ -22,7 +22,7 @@ import {
   type UpstreamLook,
 } from '../doctor-checks.ts'
 import { gateCheck, gateUpstreamChecks } from '../doctor-gate.ts'
-import { askGate, type GateAnswer, originOf, ownGate } from '../gate-client.ts'
+import { askGate, type GateAnswer, ownGate } from '../gate-client.ts'
 import { type CliIo, EXIT, paint, printJson } from '../io.ts'
 import type { Loaded } from '../load.ts'
 import { describeHolder, describeProcess } from '../port-advice.ts'
@@ -113,7 +113,7 @@ async function portCheck(
 ): Promise<Check> {
   if (answer.kind === 'status' || answer.kind === 'unauthorized') {
     const by = describeProcess(await findHolder(host, port, clock))
-    return gateCheck(originOf(host, port), answer, by)
+    return gateCheck(originOf({ host, port }), answer, by)
   }
   const code = await tryBind(host, port)
   if (code === null) return { level: 'ok', what: `port ${port} on ${host} is free` }
@@ -141,7 +141,7 @@ async function look(
   const { name, url, engine } = spec
   const { clock } = io
   const reply = await ask(url, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
-  const own = leadsTo(url, config.host, config.port)
+  const own = leadsTo(url, config)
   const listed = succeeded(reply) ? listedModels(reply.body) : null
   const chats = (listed ?? []).filter(generates)
   const plain = engine === 'openai' && spec.model === null && spec.swaps === 'auto'

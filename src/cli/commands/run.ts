@@ -1,6 +1,7 @@
 import type { Config, ConfigResult } from '../../config/config.ts'
 import { didYouMean } from '../../config/nearest.ts'
-import { originOf, urlName } from '../../launch/address.ts'
+import { urlName } from '../../launch/address.ts'
+import { originOf, reachable, reaches } from '../../runtime/address.ts'
 import { type ChildDeps, type EngineEnd, startEngine } from '../../launch/child.ts'
 import { hintFor } from '../../launch/hints.ts'
 import { metalIssue, portProblem, thisMachine } from '../../launch/preflight.ts'
@@ -8,7 +9,6 @@ import { printLine } from '../../launch/print-line.ts'
 import { withoutSecrets } from '../../launch/flags.ts'
 import { isRunnable, RUNNABLE, type Runnable, type StartLine } from '../../launch/start-line.ts'
 import { startLine } from '../../launch/start.ts'
-import { leadsTo } from '../client-url.ts'
 import type { RunFlags } from '../handlers.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
 import { issueLines } from '../issues.ts'
@@ -129,7 +129,7 @@ async function notReady(
   const { host, port, engine } = line
   const code = await portProblem(host, port, io.clock)
   if (code === 'EADDRINUSE') {
-    const holder = await findHolder(new URL(originOf(line)).hostname, port)
+    const holder = await findHolder(reachable(host), port)
     const probe = probeArgument(line, load(io, flags).result)
     for (const text of enginePortAdvice(engine, { host, port, probe }, holder)) io.err(text)
     return EXIT.failed
@@ -145,10 +145,9 @@ async function notReady(
 
 /** How `gengate probe` finds this engine: by name only where an upstream of that name is there. */
 function probeArgument(line: StartLine, result: ConfigResult): string {
-  const { engine, port } = line
-  const host = new URL(originOf(line)).hostname
+  const { engine } = line
   const upstreams = result.ok ? result.config.upstreams : []
-  const known = upstreams.some(({ spec }) => spec.name === engine && leadsTo(spec.url, host, port))
+  const known = upstreams.some(({ spec }) => spec.name === engine && reaches(spec.url, line))
   return known ? engine : `--url ${originOf(line)}`
 }
 

@@ -1,7 +1,8 @@
 import { durationText } from '../../core/explain.ts'
 import { sleep } from '../../runtime/clock.ts'
 import { askText } from '../ask.ts'
-import { GATE_LIMIT_MS, type GatePlace, originOf } from '../gate-client.ts'
+import { originOf } from '../../runtime/address.ts'
+import { GATE_LIMIT_MS, type GatePlace } from '../gate-client.ts'
 import { type CliIo, EXIT } from '../io.ts'
 import { readinessLook, type ReadinessLook } from '../readiness-look.ts'
 
@@ -27,7 +28,7 @@ export async function wait(
   { io, verbose }: WaitDeps,
 ): Promise<number> {
   const { clock } = io
-  const origin = originOf(config.host, config.port)
+  const origin = originOf(config)
   const path = `/readyz?verbose${model === null ? '' : `&model=${encodeURIComponent(model)}`}`
   const startedAt = clock.nowMs()
   const never = new AbortController().signal
