@@ -71,6 +71,14 @@ const PLANTED: Readonly<Record<string, { text: string; rule: string }>> = {
     text: "import { a } from './round.ts'\nexport const b = (): unknown => a\n",
     rule: 'no-cycle',
   },
+  'src/proxy/round-type.ts': {
+    text: "import type { B } from './trip-type.ts'\nexport interface A {\n  readonly b?: B\n}\n",
+    rule: 'no-cycle',
+  },
+  'src/proxy/trip-type.ts': {
+    text: "import type { A } from './round-type.ts'\nexport interface B {\n  readonly a?: A\n}\n",
+    rule: 'no-cycle',
+  },
   'src/proxy/long.ts': { text: 'export {}\n'.repeat(251), rule: 'max-lines' },
 }
 const INNOCENT: Readonly<Record<string, string>> = {

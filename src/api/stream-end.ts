@@ -1,4 +1,4 @@
-import type { EndRule, EndSign } from '../core/health/stream-end.ts'
+import type { EndRule, EndSign } from '../core/health/evidence.ts'
 import type { EventVerdict } from './tables.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { legacyProbeReason, type ProbeOutcome } from '../core/health/outcome.ts'
+import { legacyProbeReason, type ProbeOutcome } from '../core/health/evidence.ts'
 import { REASONS, type Reason } from '../core/health/reason.ts'
 import { isReason } from './gate-status.ts'
 

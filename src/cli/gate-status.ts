@@ -9,7 +9,7 @@ import {
   type ProbeMode,
   type SwapPolicy,
 } from '../core/upstream.ts'
-import type { WorkVerdict } from '../core/health/works.ts'
+import type { WorkVerdict } from '../core/health/judge.ts'
 import { isRecord } from '../engines/engine-error.ts'
 import { type EngineStatus, parseProcess } from './process-status.ts'
 

@@ -1,13 +1,8 @@
 import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
 import type { OtherWork } from '../core/model/listed-model.ts'
 import type { EvidenceReason } from '../core/health/reason.ts'
-import {
-  emptyTable,
-  type Entry,
-  nextTable,
-  type RoutingTable,
-  type TableConfig,
-} from '../core/table.ts'
+import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
+import type { Entry } from '../core/entry.ts'
 import type { UpstreamSpec } from '../core/upstream.ts'
 import { parseIso } from '../runtime/clock.ts'
 import { type GateStatus, isReason, type UpstreamStatus } from './gate-status.ts'

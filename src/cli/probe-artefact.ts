@@ -1,5 +1,5 @@
 import { isoTime } from '../runtime/clock.ts'
-import { legacyProbeReason, outcomeLabel, type ProbeOutcome } from '../core/health/outcome.ts'
+import { legacyProbeReason, outcomeLabel, type ProbeOutcome } from '../core/health/evidence.ts'
 import { REASONS } from '../core/health/reason.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { type GateRefusal, refusalText } from './gate-refusal.ts'

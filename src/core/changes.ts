@@ -3,7 +3,8 @@ import { lastProofAt } from './health/facts.ts'
 import { choiceOf, choiceText } from './model/model-choice.ts'
 import { REASONS, type Reason } from './health/reason.ts'
 import { decide } from './route.ts'
-import { type Entry, type RoutingTable, shownReason } from './table.ts'
+import { type Entry, shownReason } from './entry.ts'
+import type { RoutingTable } from './table.ts'
 
 /** What became visible between two snapshots, as events: once each, after the commit. Pure. */
 export function changesBetween(

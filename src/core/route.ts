@@ -1,7 +1,7 @@
 import { type FlightItem, quietSince } from './health/evidence.ts'
-import { silenceBudgetMs } from './health/judge.ts'
+import { silenceBudgetMs } from './health/policy.ts'
 import type { Work } from './model/listed-model.ts'
-import { awaitsLoad } from './health/loads.ts'
+import { awaitsLoad } from './health/facts.ts'
 import { isInMemory, swapsModels } from './model/model-choice.ts'
 import {
   isNameless,
@@ -12,7 +12,8 @@ import {
   membersForExact,
 } from './model/models.ts'
 import type { Serves, State } from './health/reason.ts'
-import { contextOf, type Entry, type RoutingTable, servesOf, stateOf } from './table.ts'
+import { contextOf, type RoutingTable } from './table.ts'
+import { type Entry, servesOf, stateOf } from './entry.ts'
 import type { EngineKind } from './upstream.ts'
 
 /** What routing needs to know of a request. */

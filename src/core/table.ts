@@ -1,16 +1,12 @@
-import type { Entry } from './health/entry.ts'
+import type { Entry } from './entry.ts'
 import type { Evidence } from './health/evidence.ts'
-import { ACTIVE_FOR_MS, isUsed, learn, NO_FACTS } from './health/facts.ts'
-import { type JudgeContext, judgeWorks } from './health/judge.ts'
-import { idsOf, type OtherWork, type Work } from './model/listed-model.ts'
+import { ACTIVE_FOR_MS, isUsed, NO_FACTS } from './health/facts.ts'
+import { judge, type JudgeContext, judgeWorks } from './health/judge.ts'
+import { learn } from './health/learn.ts'
 import { type HealthPolicy, probeDeadlineMs } from './health/policy.ts'
-import { advance } from './health/hysteresis.ts'
-import { needsStart } from './owned/process.ts'
-import { type Reason, REASONS, type Serves, type State } from './health/reason.ts'
+import { type EvidenceReason, REASONS } from './health/reason.ts'
+import { idsOf } from './model/listed-model.ts'
 import type { UpstreamSpec } from './upstream.ts'
-import { isKnownFor } from './health/works.ts'
-
-export type { Entry } from './health/entry.ts'
 
 /** How equals are ordered: by the operator's list, or by what is in flight. */
 export type RoutingPolicy = 'priority' | 'least_busy'
@@ -136,78 +132,6 @@ export function isActiveAt(table: RoutingTable, { spec, facts }: Entry, nowMs: n
   return isActive(table, nowMs) && (!pinned || isUsed(facts, nowMs))
 }
 
-/** What everybody shows of an upstream: intent first, evidence second (design D10). An engine that
- *  the gate itself is about to end drains, too. */
-export function shownReason({ spec, facts, reason }: Entry): Reason {
-  if (spec.intent !== 'enabled') return spec.intent
-  return facts.process?.phase === 'draining' ? 'draining' : reason
-}
-
-export function stateOf(entry: Entry): State {
-  return REASONS[shownReason(entry)].state
-}
-
-/**
- * When a request for this kind of work may be sent there; null: for none that anything proves. An
- * unproven upstream that nobody probes serves last, a cold one not at all where the operator said
- * `never`; one that was started for a request, as if cold.
- */
-export function servesOf(entry: Entry, work: Work | null = 'generation'): Serves {
-  const own = servesGeneration(entry)
-  if (work === 'generation') return own
-  if (work !== null) return servesOther(entry, work, own)
-  if (own !== 'no') return own
-  // What still does other work is up: better than nobody.
-  return OTHER_WORKS.some((other) => servesOther(entry, other, own) !== 'no') ? 'last' : 'no'
-}
-
-function servesGeneration(entry: Entry): Serves {
-  const { serves, state } = REASONS[shownReason(entry)]
-  if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
-  const nothing = entry.facts.loadsNothing || isEmpty(entry)
-  if (state === 'cold' && (entry.spec.cold === 'never' || nothing)) return 'no'
-  if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
-  return serves
-}
-
-const OTHER_WORKS: readonly OtherWork[] = ['embedding', 'rerank']
-/** Nothing is served there, whatever has been proven. */
-const SHUT: ReadonlySet<Reason> = new Set([
-  'draining',
-  'disabled',
-  'refused',
-  'unreachable',
-  'unauthorized',
-])
-/** Reasons that speak of generation alone, so that other work may be tried all the same. */
-const OF_GENERATION: ReadonlySet<Reason> = new Set([
-  'stale',
-  'wedged',
-  'http_5xx',
-  'invalid_response',
-  'truncated',
-  'hold_down',
-  'model_not_found',
-  'bad_request',
-  'wrong_kind',
-])
-
-function servesOther(entry: Entry, work: OtherWork, own: Serves): Serves {
-  const { facts, spec, works } = entry
-  const reason = shownReason(entry)
-  if (SHUT.has(reason) || needsStart(facts.process)) return own
-  if (works[work] === 'proven') return 'first'
-  if (works[work] === 'unproven' && own !== 'no') return own
-  const tries =
-    own !== 'no' || (OF_GENERATION.has(reason) && isKnownFor({ facts, model: spec.model }, work))
-  return tries ? 'last' : 'no'
-}
-
-/** Does it list no model at all, so that there is nothing to load? */
-export function isEmpty({ facts }: Entry): boolean {
-  return facts.models?.length === 0
-}
-
 /** What `judge` needs beyond the entry itself. */
 export function contextOf(table: RoutingTable, nowMs: number): JudgeContext {
   let longestUnaryMs = 0
@@ -284,4 +208,50 @@ function withWorks(entry: Entry, ctx: JudgeContext): Entry {
   const same = works.embedding === embedding && works.rerank === rerank
   if (same && soonest === entry.wakeAt) return entry
   return { ...entry, works: same ? entry.works : works, wakeAt: soonest }
+}
+
+const FLAP_WINDOW_MS = 600_000
+const HOLD_DOWN_MS_MAX = 300_000
+const HOLD_DOWN_MS = 5_000
+const PASSES_AFTER_EJECTION = 2
+
+/** One entry's verdict now, with what a verdict alone does not know: hysteresis. */
+function advance(was: Entry, ctx: JudgeContext): Entry {
+  const { nowMs } = ctx
+  const { reason: raw, wakeAt } = judge(was.spec, was.facts, ctx)
+  // Nobody would bring the passes that are owed: a try of its own decides (`judge`).
+  if (was.spec.probe !== 'active') return turn(was, raw, wakeAt, nowMs)
+  const wasState = REASONS[was.reason].state
+  if (REASONS[raw].state === 'ejected') {
+    if (wasState === 'ejected') return turn(was, raw, wakeAt, nowMs)
+    const facts = { ...was.facts, owed: PASSES_AFTER_EJECTION }
+    // Only what was serving can flap: an engine that has yet to start owes nothing.
+    if (wasState !== 'eligible' && wasState !== 'suspect') {
+      return turn({ ...was, facts: { ...facts, owed: 1 } }, raw, wakeAt, nowMs)
+    }
+    return turn({ ...was, facts, ejections: nextEjection(was, nowMs) }, raw, wakeAt, nowMs)
+  }
+  const held = nowMs < was.ejections.holdUntil && REASONS[raw].serves !== 'no'
+  const out = wasState === 'ejected' && !NOT_ADMITTED.includes(raw)
+  if (out && was.facts.owed > 0) return { ...was, wakeAt }
+  // A crash loop may come back by way of loading: its hold-down goes on.
+  if (!held || !(out || wasState === 'starting')) return turn(was, raw, wakeAt, nowMs)
+  return turn(was, 'hold_down', Math.min(wakeAt, was.ejections.holdUntil), nowMs)
+}
+
+/** What an ejected upstream may turn into at once: it gets nothing, or only what loads it. */
+const NOT_ADMITTED: readonly EvidenceReason[] = ['model_not_loaded', 'loading', 'sleeping']
+
+function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
+  if (reason === was.reason) return wakeAt === was.wakeAt ? was : { ...was, wakeAt }
+  const back = REASONS[was.reason].state === 'ejected' && REASONS[reason].state === 'eligible'
+  return { ...was, reason, wakeAt, since: nowMs, admittedAt: back ? nowMs : was.admittedAt }
+}
+
+/** The first ejection has no hold-down; later ones double it up to five minutes (design §6). */
+function nextEjection(was: Entry, nowMs: number): Entry['ejections'] {
+  const flapping = nowMs - was.ejections.lastAt < FLAP_WINDOW_MS
+  const count = flapping ? was.ejections.count + 1 : 1
+  const holdMs = count === 1 ? 0 : Math.min(HOLD_DOWN_MS * 2 ** (count - 2), HOLD_DOWN_MS_MAX)
+  return { count, lastAt: nowMs, holdUntil: nowMs + holdMs }
 }

@@ -1,4 +1,4 @@
-import { type BackoffBounds, backoffMs } from '../core/health/backoff.ts'
+import { type BackoffBounds, backoffMs } from '../core/health/policy.ts'
 
 /** First wait before another start, and the longest one, milliseconds. */
 const BACKOFF_MS: BackoffBounds = { first: 500, max: 30_000 }

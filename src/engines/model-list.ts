@@ -1,5 +1,4 @@
-import { type ListedModel, plainModel } from '../core/model/listed-model.ts'
-import { listedAs } from '../core/model/model-name.ts'
+import { listedAs, type ListedModel, plainModel } from '../core/model/listed-model.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { isRecord } from './engine-error.ts'
 

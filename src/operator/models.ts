@@ -1,5 +1,5 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { listedAs } from '../core/model/model-name.ts'
+import { listedAs } from '../core/model/listed-model.ts'
 import {
   DEFAULT_MODEL,
   isChosen,
@@ -11,7 +11,8 @@ import {
   membersForExact,
 } from '../core/model/models.ts'
 import { isServable, isStarting, yetToList } from '../core/route.ts'
-import { type Entry, type RoutingTable, servesOf } from '../core/table.ts'
+import { type Entry, servesOf } from '../core/entry.ts'
+import type { RoutingTable } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 
 export interface ModelsContext {

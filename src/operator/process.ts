@@ -1,5 +1,5 @@
 import { needsStart, type ProcessStatus } from '../core/owned/process.ts'
-import type { Entry } from '../core/table.ts'
+import type { Entry } from '../core/entry.ts'
 
 /** The process of one upstream's engine, as `/gate/status` shows it. Nothing of its command line but
  *  the name of the program, and nothing of its output: both may hold keys. Times are ISO. */

@@ -1,6 +1,7 @@
 import { durationText, hintOf } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
-import { type Entry, type RoutingTable, servesOf, shownReason } from '../core/table.ts'
+import { type Entry, servesOf, shownReason } from '../core/entry.ts'
+import type { RoutingTable } from '../core/table.ts'
 
 /** What a platform asks. */
 export interface ReadinessQuery {

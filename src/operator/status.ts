@@ -1,6 +1,6 @@
-import { type EndSign, endRuleOf } from '../core/health/stream-end.ts'
+import type { EndSign } from '../core/health/evidence.ts'
+import { endRuleOf, lastDoneAt, lastProofAt } from '../core/health/facts.ts'
 import { hintOf } from '../core/explain.ts'
-import { lastProofAt } from '../core/health/facts.ts'
 import { idsOf, type ListedModel, type OtherWork } from '../core/model/listed-model.ts'
 import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model/model-choice.ts'
 import { knownModels } from '../core/model/models.ts'
@@ -8,17 +8,10 @@ import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
 import type { ProcessStatus } from '../core/owned/process.ts'
 import { decide, isHalfOpen } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/health/schedule.ts'
-import {
-  contextOf,
-  type Entry,
-  type ModelGroup,
-  type RoutingPolicy,
-  type RoutingTable,
-  shownReason,
-  stateOf,
-} from '../core/table.ts'
+import { contextOf, type ModelGroup, type RoutingPolicy, type RoutingTable } from '../core/table.ts'
+import { type Entry, shownReason, stateOf } from '../core/entry.ts'
 import type { ColdPolicy, ProbeMode, SwapPolicy } from '../core/upstream.ts'
-import { lastDoneAt, type WorkVerdict } from '../core/health/works.ts'
+import type { WorkVerdict } from '../core/health/judge.ts'
 import { isoTime } from '../runtime/clock.ts'
 import { type ProcessDocument, processOf } from './process.ts'
 

@@ -1,7 +1,7 @@
 import { engineError, type EngineError } from '../api/engine-error.ts'
 import { fieldsOf, isObject, listOf, objectOf, valueOf } from '../api/read.ts'
 import { CHOICE_TABLES, finishOf, isContent } from '../api/tables.ts'
-import type { EndRule } from '../core/health/stream-end.ts'
+import type { EndRule } from '../core/health/evidence.ts'
 import { StreamEnd } from '../api/stream-end.ts'
 import { classifyEvent } from '../api/answer.ts'
 import type { ProbeKind } from '../engines/quirks.ts'

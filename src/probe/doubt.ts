@@ -1,5 +1,5 @@
 import type { DoubtCause } from '../core/event.ts'
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 /** Between two looks at our own punctuality, ms. */

@@ -1,10 +1,9 @@
 import { engineError } from '../api/engine-error.ts'
-import { listedAs } from '../core/model/model-name.ts'
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import { listedAs, type ListedModel } from '../core/model/listed-model.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { formText, nextForm, type ProbeForm } from '../engines/probe-request.ts'
 import type { ProbeKind } from '../engines/quirks.ts'
-import type { ProbeCall } from './run.ts'
-import type { Memory, Round } from './round.ts'
+import type { Asking, ProbeCall } from './run.ts'
 
 /** How one attempt at a generation ended. */
 export interface Generated {
@@ -15,14 +14,25 @@ export interface Generated {
   readonly model: string | null
 }
 
+/** How it was asked last. */
+export interface Habit {
+  /** The probe kind that passed last. */
+  readonly kind: ProbeKind | null
+  /** How the probe had to be put to be accepted. */
+  readonly form: ProbeForm
+}
+
+/** An upstream that is asked, and its model list. */
+type Listed = Asking & { readonly listing: { readonly models: readonly ListedModel[] | null } }
+
 /** Forms that are tried in a round after the first, whatever the kind. */
 const FORMS_MAX = 3
 
 /** Tries the probe kinds in turn until one is not refused as such, each in another form where its
  *  parameters are what is refused. One after the other: never two requests at one upstream. */
 export async function generate(
-  round: Round,
-  memory: Memory,
+  round: Listed,
+  memory: Habit,
   model: string | null,
 ): Promise<Generated> {
   const { quirks, signal } = round
@@ -57,7 +67,7 @@ export async function generate(
 }
 
 function ask(
-  { quirks, endRule, target, maxTokens, limitMs, clock, signal, wire, onSent }: Round,
+  { quirks, endRule, target, maxTokens, limitMs, clock, signal, wire, onSent }: Asking,
   wish: Pick<ProbeCall, 'kind' | 'model' | 'form' | 'onRefusal'>,
 ): Promise<ProbeOutcome> {
   return wire.probe({ target, quirks, endRule, maxTokens, limitMs, clock, signal, onSent, ...wish })
@@ -75,7 +85,7 @@ function inForm(outcome: ProbeOutcome, other: readonly ProbeKind[], form: ProbeF
 }
 
 /** What to ask of this model. One that generates is never asked to embed: that would prove nothing. */
-function kindsFor({ quirks, listing }: Round, model: string | null): readonly ProbeKind[] {
+function kindsFor({ quirks, listing }: Listed, model: string | null): readonly ProbeKind[] {
   const { probes, kind } = quirks
   const listed = listing.models
   const one = model === null ? (listed?.[0] ?? null) : listedAs(kind, listed, model)
@@ -85,7 +95,7 @@ function kindsFor({ quirks, listing }: Round, model: string | null): readonly Pr
 }
 
 /** The kind that passed last comes first. */
-function rank(kind: ProbeKind, memory: Memory): number {
+function rank(kind: ProbeKind, memory: Habit): number {
   return kind === memory.kind ? 0 : 1
 }
 

@@ -1,10 +1,9 @@
-import { backoffMs } from '../core/health/backoff.ts'
-import { endRuleOf } from '../core/health/stream-end.ts'
-import type { Evidence } from '../core/health/evidence.ts'
+import { backoffMs, PROBE_LIMIT_MS, probeDeadlineMs } from '../core/health/policy.ts'
+import { endRuleOf } from '../core/health/facts.ts'
+import { type Evidence, outcomeLabel, type ProbeOutcome } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
-import { outcomeLabel, type ProbeOutcome } from '../core/health/outcome.ts'
-import { PROBE_LIMIT_MS, probeDeadlineMs } from '../core/health/policy.ts'
-import type { Entry, RoutingTable } from '../core/table.ts'
+import type { Entry } from '../core/entry.ts'
+import type { RoutingTable } from '../core/table.ts'
 import { quirksOf } from '../engines/index.ts'
 import { type Clock, sleep } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
@@ -12,14 +11,8 @@ import type { TableStore } from '../state/table-store.ts'
 import { doubtsUs } from './doubt.ts'
 import { Due, type View } from './due.ts'
 import { LIST_MAX_AGE_MS, Listing } from './listing.ts'
-import {
-  type Memory,
-  NO_MEMORY,
-  type Round,
-  type RoundResult,
-  runRound,
-  type Wire,
-} from './round.ts'
+import { type Memory, NO_MEMORY, type Round, type RoundResult, runRound } from './round.ts'
+import type { Wire } from './run.ts'
 import type { Target } from './wire.ts'
 
 /** What every loop of a prober shares. */

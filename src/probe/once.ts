@@ -1,11 +1,11 @@
 import { idsOf } from '../core/model/listed-model.ts'
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { quirksOf } from '../engines/index.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Listing } from './listing.ts'
-import { NO_MEMORY, runRound, type Wire } from './round.ts'
-import { fetchJson, runProbe } from './run.ts'
+import { NO_MEMORY, runRound } from './round.ts'
+import { fetchJson, runProbe, type Wire } from './run.ts'
 import type { Target } from './wire.ts'
 
 /** One look at one server, without a table. */

@@ -1,8 +1,8 @@
-import type { Entry, RoutingTable } from '../core/table.ts'
+import type { Entry } from '../core/entry.ts'
+import type { RoutingTable } from '../core/table.ts'
 import { watchPunctuality } from './doubt.ts'
 import { type LoopDeps, ProbeLoop } from './loop.ts'
-import type { Wire } from './round.ts'
-import { fetchJson, runProbe } from './run.ts'
+import { fetchJson, runProbe, type Wire } from './run.ts'
 
 /** What a prober needs. `wire` is the network; absent: the real one. */
 export type ProberDeps = Omit<LoopDeps, 'wire'> & { readonly wire?: Wire }

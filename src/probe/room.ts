@@ -1,7 +1,7 @@
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { hasGrown, type Work, type WorkQuery } from '../engines/work.ts'
 import { sleep } from '../runtime/clock.ts'
-import type { Round } from './round.ts'
+import type { Asking } from './run.ts'
 
 /** The second look comes this long after the first one, ms: within a probe's deadline. */
 const SECOND_LOOK_MS = 700
@@ -16,14 +16,14 @@ type Look = Work | 'silent' | 'unknown'
 
 /** Looks at what an engine is at and reports every progress. */
 class Watcher {
-  readonly #round: Round
+  readonly #round: Asking
   readonly #query: WorkQuery
   #seen: Work | null = null
   #seenAt: number
   /** Has anything grown so far? */
   moved = false
 
-  constructor(round: Round, query: WorkQuery) {
+  constructor(round: Asking, query: WorkQuery) {
     this.#round = round
     this.#query = query
     this.#seenAt = round.clock.nowMs()
@@ -56,7 +56,7 @@ class Watcher {
  * `owed`: a probe was given up there and nothing has answered since, so even a silent look is not
  * followed by another one.
  */
-export async function untilRoom(round: Round, owed: boolean): Promise<ProbeOutcome | null> {
+export async function untilRoom(round: Asking, owed: boolean): Promise<ProbeOutcome | null> {
   const { work } = round.quirks
   if (work === null || !work.before) return null
   const { clock, limitMs, queryLimitMs, signal, onSent } = round
@@ -80,7 +80,7 @@ export async function untilRoom(round: Round, owed: boolean): Promise<ProbeOutco
 }
 
 /** Looks while a probe is silent, until `signal`: tokens for others say that it is only waiting. */
-export async function watchWork(round: Round, signal: AbortSignal): Promise<void> {
+export async function watchWork(round: Asking, signal: AbortSignal): Promise<void> {
   const { work } = round.quirks
   if (work === null) return
   const { clock, queryLimitMs } = round
@@ -93,7 +93,7 @@ export async function watchWork(round: Round, signal: AbortSignal): Promise<void
 }
 
 /** Does the engine say that it sleeps? Asked without waking it. */
-export async function sleeps(round: Round, signal = round.signal): Promise<boolean> {
+export async function sleeps(round: Asking, signal = round.signal): Promise<boolean> {
   const { wire, target, clock, queryLimitMs, quirks } = round
   if (quirks.sleep === undefined) return false
   const { path, read } = quirks.sleep
@@ -103,7 +103,7 @@ export async function sleeps(round: Round, signal = round.signal): Promise<boole
 
 /** Asks while a probe is silent, until `signal`: calls `onAsleep` once it sleeps. */
 export async function watchSleep(
-  round: Round,
+  round: Asking,
   signal: AbortSignal,
   onAsleep: () => void,
 ): Promise<void> {

@@ -1,34 +1,23 @@
 import type { Proven } from '../core/model/model-choice.ts'
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
-import { type ProbeForm, USUAL_FORM } from '../engines/probe-request.ts'
-import type { EndRule } from '../core/health/stream-end.ts'
+import { USUAL_FORM } from '../engines/probe-request.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ProbeChoice } from './choose-model.ts'
-import { generate, type Generated, isRefusedKind, reasonOf } from './generate.ts'
+import { generate, type Generated, type Habit, isRefusedKind, reasonOf } from './generate.ts'
 import type { Listing } from './listing.ts'
 import { sleeps, untilRoom, watchSleep, watchWork } from './room.ts'
-import type { fetchJson, runProbe } from './run.ts'
+import type { Asking } from './run.ts'
 import { ofBreak, ofStatus } from './verdict.ts'
 import type { Target } from './wire.ts'
 
-/** The two ways in which the control plane touches the network; tests bring their own. */
-export interface Wire {
-  readonly probe: typeof runProbe
-  readonly get: typeof fetchJson
-}
-
 /** What one round remembers for the next one about the same server. */
-export interface Memory {
-  /** The probe kind that passed last. */
-  readonly kind: ProbeKind | null
+export interface Memory extends Habit {
   /** The model that was probed while it was in memory. */
   readonly lastLoaded: string | null
   /** It was asked what is in memory and cannot tell (llama.cpp with one model). */
   readonly cannotTell: boolean
-  /** How the probe had to be put to be accepted. */
-  readonly form: ProbeForm
   /** It said last that it sleeps: it is asked that before anything else. */
   readonly asleep: boolean
   /** A probe was given up there, and nothing has answered since: it may still stand in a queue. */
@@ -45,32 +34,16 @@ export const NO_MEMORY: Memory = {
 }
 
 /** One round of probing one upstream. */
-export interface Round {
-  readonly target: Target
-  readonly quirks: Quirks
-  /** What ends its streams; absent: what its kind alone says. */
-  readonly endRule?: EndRule
+export interface Round extends Asking {
   /** The operator's choice of model; null: discovered. */
   readonly model: string | null
   /** May a plain upstream swap models? */
   readonly swaps: SwapPolicy
   /** Models that were seen to generate. */
   readonly proven: readonly Proven[]
-  readonly maxTokens: number
-  /** A generation is given up after this, ms. */
-  readonly limitMs: number
-  /** How long the model list and the question what is loaded may take, ms. */
-  readonly queryLimitMs: number
-  readonly clock: Clock
-  readonly signal: AbortSignal
-  readonly wire: Wire
   readonly listing: Listing
   /** Called with what it says is in memory; null: it does not tell. */
   readonly onLoaded: (names: readonly string[] | null) => void
-  /** Called once, when the first generation request goes out, or when it would but for a queue. */
-  readonly onSent: () => void
-  /** Called when it is seen to generate for others; `gapMs`: since it was last seen to. */
-  readonly onProgress: (gapMs: number) => void
 }
 
 export interface RoundResult {

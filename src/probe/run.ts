@@ -1,6 +1,5 @@
-import type { ProbeOutcome } from '../core/health/outcome.ts'
+import type { EndRule, ProbeOutcome } from '../core/health/evidence.ts'
 import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
-import type { EndRule } from '../core/health/stream-end.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { parseJson } from './answer-body.ts'
@@ -45,6 +44,32 @@ export type Fetched =
   /** Nothing, or not all of it, within the limit. */
   | { readonly kind: 'silent' }
   | { readonly kind: 'broken'; readonly code: string; readonly phase: Phase }
+
+/** The two ways in which the control plane touches the network; tests bring their own. */
+export interface Wire {
+  readonly probe: typeof runProbe
+  readonly get: typeof fetchJson
+}
+
+/** How one upstream is asked. */
+export interface Asking {
+  readonly target: Target
+  readonly quirks: Quirks
+  /** What ends its streams; absent: what its kind alone says. */
+  readonly endRule?: EndRule
+  readonly maxTokens: number
+  /** A generation is given up after this, ms. */
+  readonly limitMs: number
+  /** How long the model list and the question what is loaded may take, ms. */
+  readonly queryLimitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly wire: Wire
+  /** Called once, when the first generation request goes out, or when it would but for a queue. */
+  readonly onSent: () => void
+  /** Called when it is seen to generate for others; `gapMs`: since it was last seen to. */
+  readonly onProgress: (gapMs: number) => void
+}
 
 /** A timer this late was held up by our own event loop, ms. */
 const LATE_MS = 250

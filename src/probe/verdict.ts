@@ -1,4 +1,4 @@
-import type { FailReason, ProbeOutcome } from '../core/health/outcome.ts'
+import type { EndRule, FailReason, ProbeOutcome } from '../core/health/evidence.ts'
 import {
   type EngineError,
   engineError,
@@ -6,7 +6,7 @@ import {
   namesNothingLoaded,
 } from '../api/engine-error.ts'
 import type { ProbeKind, Quirks } from '../engines/quirks.ts'
-import { type EndRule, endRuleOf } from '../core/health/stream-end.ts'
+import { endRuleOf } from '../core/health/facts.ts'
 import { judgeBody, parseJson } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
 

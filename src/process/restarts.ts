@@ -1,4 +1,4 @@
-import { type BackoffBounds, backoffMs } from '../core/health/backoff.ts'
+import { type BackoffBounds, backoffMs } from '../core/health/policy.ts'
 import type { EndCause } from '../core/owned/process.ts'
 import type { Random } from '../runtime/random.ts'
 

@@ -1,6 +1,6 @@
-import { endRuleOf } from '../core/health/stream-end.ts'
+import { endRuleOf } from '../core/health/facts.ts'
 import { isUntold } from '../core/model/model-choice.ts'
-import { sameModel } from '../core/model/model-name.ts'
+import { sameModel } from '../core/model/listed-model.ts'
 import { knownModels, knownText } from '../core/model/models.ts'
 import { workOf } from '../api/route-name.ts'
 import type { RouteDecision, RouteRequest } from '../core/route.ts'

@@ -1,8 +1,16 @@
 import type { EndCode } from '../core/exchange/ending.ts'
 import { type Blocked, limitOf, WAITING_MAX } from '../core/exchange/hold.ts'
 import { needsStart } from '../core/owned/process.ts'
-import type { Entry } from '../core/table.ts'
-import type { ProxyDeps } from './deps.ts'
+import type { Entry } from '../core/entry.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { TableStore } from '../state/table-store.ts'
+import type { Leases } from './leases.ts'
+
+interface HoldDeps {
+  readonly store: TableStore
+  readonly leases: Leases
+  readonly clock: Clock
+}
 
 export interface Waiting {
   /** null: something changed, decide again. Else why it waited too long. Never rejects. */
@@ -12,10 +20,10 @@ export interface Waiting {
 
 /** The requests that wait because nothing can take them now. Bounded in number and in time. */
 export class Holds {
-  readonly #deps: Pick<ProxyDeps, 'store' | 'leases' | 'clock'>
+  readonly #deps: HoldDeps
   #waiting = 0
 
-  constructor(deps: Pick<ProxyDeps, 'store' | 'leases' | 'clock'>) {
+  constructor(deps: HoldDeps) {
     this.#deps = deps
   }
 
@@ -52,7 +60,7 @@ export type { Blocked }
 /** Asks for the start of an engine that sleeps; null: it needs none. Who owns it reads the table. */
 export function startFor(
   { spec, epoch, facts }: Entry,
-  { store, clock }: Pick<ProxyDeps, 'store' | 'clock'>,
+  { store, clock }: Pick<HoldDeps, 'store' | 'clock'>,
 ): Blocked | null {
   if (!needsStart(facts.process)) return null
   if (facts.wantedAt === null) {

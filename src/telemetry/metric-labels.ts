@@ -1,4 +1,4 @@
-import type { FailReason, ProbeOutcome } from '../core/health/outcome.ts'
+import type { FailReason, ProbeOutcome } from '../core/health/evidence.ts'
 
 /** Stands where the gate itself answered; no upstream can be called so. */
 export const NO_UPSTREAM = '-'

@@ -2,7 +2,8 @@ import { lastProofAt } from '../core/health/facts.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
 import type { ProcessState, ProcessStatus } from '../core/owned/process.ts'
 import type { State } from '../core/health/reason.ts'
-import { type RoutingTable, stateOf } from '../core/table.ts'
+import type { RoutingTable } from '../core/table.ts'
+import { stateOf } from '../core/entry.ts'
 
 /** One upstream at the moment of a scrape, as a plain value. */
 export interface UpstreamView {

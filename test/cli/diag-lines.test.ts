@@ -1,6 +1,6 @@
 import t from 'tap'
 import { diagLines, diagReason, generationReason, reasonsOf } from '../../src/cli/diag-lines.ts'
-import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/evidence.ts'
 import { REASONS } from '../../src/core/health/reason.ts'
 
 t.test('diagLines() prints exactly the lines that scripts read', async (t) => {

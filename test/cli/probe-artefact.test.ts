@@ -5,7 +5,7 @@ import {
   type ProbeFinding,
   probeLine,
 } from '../../src/cli/probe-artefact.ts'
-import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/evidence.ts'
 
 function finding(outcome: ProbeOutcome, upstream: string | null = 'vllm_cpu'): ProbeFinding {
   const target = {

@@ -9,7 +9,7 @@ import {
 } from '../../src/cli/process-status.ts'
 import { showsServable } from '../../src/cli/commands/status.ts'
 import { statusLines } from '../../src/cli/status-table.ts'
-import { servesOf } from '../../src/core/table.ts'
+import { servesOf } from '../../src/core/entry.ts'
 
 const WALL = Date.parse('2026-11-24T12:00:00.000Z')
 const DOCUMENT = {

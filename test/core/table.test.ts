@@ -1,5 +1,6 @@
 import t from 'tap'
-import { nextTable, servesOf, shownReason, stateOf } from '../../src/core/table.ts'
+import { nextTable } from '../../src/core/table.ts'
+import { servesOf, shownReason, stateOf } from '../../src/core/entry.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
 // Goal: what a verdict alone does not know: hysteresis, epochs, intent, generations.

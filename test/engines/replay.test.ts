@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { classifyEvent } from '../../src/api/answer.ts'
-import { outcomeLabel } from '../../src/core/health/outcome.ts'
+import { outcomeLabel } from '../../src/core/health/evidence.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import { listedModels } from '../../src/engines/model-list.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { outcomeLabel } from '../../src/core/health/outcome.ts'
+import { outcomeLabel } from '../../src/core/health/evidence.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import type { ProbeKind } from '../../src/engines/quirks.ts'
 import { verdict } from '../../src/probe/verdict.ts'

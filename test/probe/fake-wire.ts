@@ -1,11 +1,10 @@
 import type { GateEvent } from '../../src/core/event.ts'
-import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import type { ProbeOutcome } from '../../src/core/health/evidence.ts'
 import type { TableConfig } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import type { Prober as ProberType } from '../../src/probe/prober.ts'
 import { Prober } from '../../src/probe/prober.ts'
-import type { Wire } from '../../src/probe/round.ts'
-import type { FetchCall, Fetched, ProbeCall } from '../../src/probe/run.ts'
+import type { FetchCall, Fetched, ProbeCall, Wire } from '../../src/probe/run.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 

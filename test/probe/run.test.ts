@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net'
 import { getEventListeners, once } from 'node:events'
 import t, { type Test } from 'tap'
-import { outcomeLabel } from '../../src/core/health/outcome.ts'
+import { outcomeLabel } from '../../src/core/health/evidence.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import { fetchJson, type ProbeCall, runProbe } from '../../src/probe/run.ts'
 import { systemClock } from '../../src/runtime/clock.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { legacyProbeReason, outcomeLabel } from '../../src/core/health/outcome.ts'
+import { legacyProbeReason, outcomeLabel } from '../../src/core/health/evidence.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import type { ProbeKind } from '../../src/engines/quirks.ts'

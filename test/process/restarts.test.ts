@@ -1,5 +1,5 @@
 import t from 'tap'
-import { backoffMs } from '../../src/core/health/backoff.ts'
+import { backoffMs } from '../../src/core/health/policy.ts'
 import { childEnv } from '../../src/core/owned/child-env.ts'
 import {
   afterEnd,

@@ -1,16 +1,10 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import type { Evidence, LiveFailure } from '../../src/core/health/evidence.ts'
-import type { ProbeOutcome } from '../../src/core/health/outcome.ts'
+import type { Evidence, LiveFailure, ProbeOutcome } from '../../src/core/health/evidence.ts'
 import { REASONS } from '../../src/core/health/reason.ts'
 import { decide } from '../../src/core/route.ts'
-import {
-  emptyTable,
-  type Entry,
-  nextTable,
-  type RoutingTable,
-  shownReason,
-} from '../../src/core/table.ts'
+import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
+import { type Entry, shownReason } from '../../src/core/entry.ts'
 import type { Intent } from '../../src/core/upstream.ts'
 import { holds } from '../support/property.ts'
 import { spec, tableConfig } from '../support/world.ts'

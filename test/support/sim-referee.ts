@@ -1,11 +1,6 @@
 import { REASONS } from '../../src/core/health/reason.ts'
-import {
-  type Entry,
-  nextTable,
-  type RoutingTable,
-  stateOf,
-  type TableEvent,
-} from '../../src/core/table.ts'
+import { type Entry, stateOf } from '../../src/core/entry.ts'
+import { nextTable, type RoutingTable, type TableEvent } from '../../src/core/table.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 import { hangs, Ledger } from './sim-ledger.ts'

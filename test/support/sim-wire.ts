@@ -1,6 +1,5 @@
-import type { FailReason, ProbeOutcome } from '../../src/core/health/outcome.ts'
-import type { Wire } from '../../src/probe/round.ts'
-import type { FetchCall, Fetched, ProbeCall } from '../../src/probe/run.ts'
+import type { FailReason, ProbeOutcome } from '../../src/core/health/evidence.ts'
+import type { FetchCall, Fetched, ProbeCall, Wire } from '../../src/probe/run.ts'
 import type { Engine, JobFailure } from './sim-engine.ts'
 
 /** Bytes of a probe's body. */

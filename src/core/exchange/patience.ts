@@ -1,7 +1,6 @@
 import { type FlightItem, quietSince } from '../health/evidence.ts'
 import { lastProofAt, NO_FACTS } from '../health/facts.ts'
-import { silenceBudgetMs } from '../health/judge.ts'
-import { isLoadOver } from '../health/loads.ts'
+import { isLoadOver, silenceBudgetMs } from '../health/policy.ts'
 import type { EvidenceReason } from '../health/reason.ts'
 import { mayAbandon, type RouteRequest } from '../route.ts'
 import { contextOf, type RoutingTable } from '../table.ts'

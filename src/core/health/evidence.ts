@@ -1,7 +1,6 @@
-import type { EndSign } from './stream-end.ts'
 import type { ListedModel, OtherWork } from '../model/listed-model.ts'
-import type { FailReason, ProbeOutcome } from './outcome.ts'
 import type { ProcessPhase } from '../owned/process.ts'
+import type { EvidenceReason } from './reason.ts'
 
 /** One request in flight, as the watch of the data plane sees it. Times are monotonic ms. */
 export interface FlightItem {
@@ -41,6 +40,64 @@ export interface Flight {
 }
 
 export const NO_FLIGHT: Flight = { inFlight: 0, waiting: 0, newest: null, items: [] }
+
+/**
+ * Every way a generation probe can end. A probe that is refused or answered with nonsense has
+ * worked: it told us something. Values only, never exceptions.
+ */
+export type ProbeOutcome =
+  /** It generated. `tokens` as the engine counts them (0 where it counts words). */
+  | {
+      readonly kind: 'pass'
+      readonly latencyMs: number
+      readonly tokens: number
+      /** What the probe had to be like to be accepted; absent: the usual one. */
+      readonly form?: string
+    }
+  /** It embeds: no proof of generation, which it refuses or is not meant for. */
+  | { readonly kind: 'embeds'; readonly latencyMs: number }
+  /** The limit passed without an answer; the connection was given up. */
+  | { readonly kind: 'timeout'; readonly limitMs: number }
+  /** Proof of the contrary; `reason` says what, `detail` the status or code. `said`: the engine's own
+   *  sentence, one line without our key; it answers our own question, so nothing of a client is in it. */
+  | {
+      readonly kind: 'fail'
+      readonly reason: FailReason
+      readonly detail: string
+      readonly said?: string
+    }
+  /** A refusal for load (429, busy 503): neither failure nor proof of life (engines-here fact 2). */
+  | { readonly kind: 'busy'; readonly detail: string }
+  /** The engine says that its model is not in memory. `loadsNothing`: it said so when it was asked to
+   *  generate, and loaded none for that. */
+  | { readonly kind: 'cold'; readonly loadsNothing?: boolean }
+  /** It says nothing about the upstream: aborted by us, EMFILE, DNS, own event loop stalled. */
+  | { readonly kind: 'inconclusive'; readonly detail: string }
+
+/** Failure reasons a probe can prove. */
+export type FailReason = Extract<
+  EvidenceReason,
+  | 'loading'
+  | 'sleeping'
+  | 'refused'
+  | 'unreachable'
+  | 'http_5xx'
+  | 'invalid_response'
+  | 'truncated'
+  | 'model_not_found'
+  | 'unauthorized'
+  | 'bad_request'
+  | 'wrong_kind'
+>
+
+/**
+ * What ends a stream of choices. `finish_reason`: a reason for every index that it showed. `done`:
+ * `[DONE]` alone. `learn`: `[DONE]`, unless this very stream has carried a reason.
+ */
+export type EndRule = 'finish_reason' | 'done' | 'learn'
+
+/** What a stream has shown of its upstream's habits. */
+export type EndSign = Exclude<EndRule, 'learn'>
 
 /** How a live request can fail at an upstream, for the status table of D18. */
 export type LiveFailure =
@@ -127,3 +184,34 @@ export type Evidence =
   | { readonly type: 'stream_end'; readonly at: number; readonly by: EndSign }
   /** A request waits for that process to be started. */
   | { readonly type: 'wanted'; readonly at: number }
+
+/** The label of an outcome in metrics and logs: a closed set. */
+export function outcomeLabel(outcome: ProbeOutcome): string {
+  return outcome.kind === 'fail' ? outcome.reason : outcome.kind
+}
+
+/**
+ * The word for an outcome in the operator's older world (`generation_probe_reason`):
+ * `ok | timeout | http_<status> | parse_error | …`.
+ */
+export function legacyProbeReason(outcome: ProbeOutcome): string {
+  switch (outcome.kind) {
+    case 'pass':
+      return 'ok'
+    case 'embeds':
+      return 'embeddings_only'
+    case 'timeout':
+      return 'timeout'
+    case 'busy':
+      return outcome.detail
+    case 'cold':
+      return 'model_not_loaded'
+    case 'inconclusive':
+      return 'unknown'
+    case 'fail':
+      if (outcome.detail.startsWith('http_')) return outcome.detail
+      return outcome.reason === 'invalid_response' || outcome.reason === 'truncated'
+        ? 'parse_error'
+        : outcome.reason
+  }
+}

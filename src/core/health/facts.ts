@@ -1,12 +1,9 @@
-import type { EndSign } from './stream-end.ts'
-import { type Evidence, type Flight, NO_FLIGHT } from './evidence.ts'
-import type { ListedModel, OtherWork } from '../model/listed-model.ts'
-import { type Proven, provenBy } from '../model/model-choice.ts'
-import { afterLoad, isHeldUp, type Load, loadAfter } from './loads.ts'
-import type { ProbeOutcome } from './outcome.ts'
-import { afterLive, afterNothingLoaded, failedAt, type StandingFailure } from './live-facts.ts'
-import { afterFirstProbe, afterTurn, provesProcess } from '../owned/process-facts.ts'
-import { isUnproven, type OwnedProcess } from '../owned/process.ts'
+import type { OtherWork } from '../model/listed-model.ts'
+import type { ModelFacts } from '../model/model-choice.ts'
+import type { OwnedProcess } from '../owned/process.ts'
+import type { EngineKind, UpstreamSpec } from '../upstream.ts'
+import { type EndRule, type EndSign, type Flight, type FlightItem, NO_FLIGHT } from './evidence.ts'
+import type { EvidenceReason } from './reason.ts'
 
 /** After this much time without a client request nobody counts as active (Envoy's
  *  `no_traffic_interval` is the same minute). */
@@ -27,11 +24,26 @@ export interface WorkFacts {
 
 const NO_WORK: WorkFacts = { doneAt: null, failedAt: null, longestMs: 0 }
 
+/** A proven failure, and what the engine said of it to a probe. */
+export interface StandingFailure {
+  readonly reason: EvidenceReason
+  readonly at: number
+  readonly said?: string
+}
+
+/** A cold load that requests were seen to wait for: since when, and when last. Monotonic ms. */
+export interface Load {
+  readonly since: number
+  readonly at: number
+  /** When a request that waited for one got its first content; null: none has. */
+  readonly endedAt: number | null
+}
+
 /**
  * What we remember of one upstream: evidence folded into the few facts that `judge` needs. All
  * times are monotonic ms; null means never.
  */
-export interface Facts {
+export interface Facts extends ModelFacts {
   /** When the outstanding probe was sent. */
   readonly sentAt: number | null
   /** When the last probe ended, in whatever way. */
@@ -75,14 +87,6 @@ export interface Facts {
   readonly load: Load | null
   /** When a load was given up that has not worked since. */
   readonly loadFailedAt: number | null
-  /** Models it lists; null: never answered. */
-  readonly models: readonly ListedModel[] | null
-  /** Names that it says are in memory; null: it does not tell, or never answered. */
-  readonly loaded: readonly string[] | null
-  /** When it said so last. */
-  readonly loadedAt: number
-  /** Models that were last seen to generate, and when; the newest last, ≤ 16. */
-  readonly proven: readonly Proven[]
   /** Passes still owed before an ejected upstream is admitted. */
   readonly owed: number
   /** The engine's process, where the gate owns it. */
@@ -125,102 +129,10 @@ export const NO_FACTS: Facts = {
   wantedAt: null,
 }
 
-/** A gap is forgotten by half within some 140 reports of progress: one fault that ended would else
- *  excuse every later silence. */
-const GAP_FADES = 0.995
-const LATENCIES_MAX = 8
-const TTFTS_MAX = 32
-
 /** Last proof that it generates: a pass or progress; null when it never did. */
 export function lastProofAt(facts: Pick<Facts, 'passAt' | 'progressAt'>): number | null {
   if (facts.passAt === null) return facts.progressAt
   return facts.progressAt === null ? facts.passAt : Math.max(facts.passAt, facts.progressAt)
-}
-
-/** Facts after one piece of evidence. Pure. */
-export function learn(was: Facts, evidence: Evidence): Facts {
-  switch (evidence.type) {
-    case 'probe_sent':
-      return { ...was, sentAt: evidence.at, silentFrom: was.silentFrom ?? evidence.at }
-    case 'probe_ended':
-      return afterProbe(asked(was, evidence), evidence.outcome, was, evidence.at)
-    case 'progress': {
-      // An engine that tells what is in memory may hold up its streams while it loads another model.
-      const heldUp = was.loaded !== null && isHeldUp(was, evidence.at - evidence.gapMs)
-      const faded = was.longestGapMs * GAP_FADES
-      return {
-        ...moved(was, evidence.at),
-        proven: provenBy(was, evidence),
-        longestGapMs: heldUp ? faded : Math.max(faded, evidence.gapMs),
-      }
-    }
-    case 'finished':
-      return { ...afterAnswer(was, evidence), proven: provenBy(was, evidence) }
-    case 'first_content':
-      return afterFirstContent(was, evidence)
-    case 'load_failed':
-      return { ...was, loadFailedAt: evidence.at }
-    case 'flight':
-      return {
-        ...was,
-        flight: evidence.flight,
-        load: loadAfter(was, evidence.flight, evidence.at),
-        used: evidence.flight.inFlight > 0 ? usedUntil(was, evidence.at) : was.used,
-      }
-    case 'work_done':
-    case 'work_failed':
-    case 'stream_end':
-    case 'live_failure':
-    case 'reached':
-    case 'live_busy':
-    case 'live_refused':
-    case 'live_not_loaded':
-    case 'live_misconfigured':
-      return afterLive(was, evidence)
-    case 'models':
-      return { ...was, models: evidence.models }
-    case 'loaded':
-      return {
-        ...was,
-        loaded: evidence.names,
-        loadedAt: evidence.at,
-        loadsNothing: was.loadsNothing && (evidence.names ?? []).length === 0,
-      }
-    case 'process':
-      return afterTurn(was, evidence.phase, evidence.at)
-    case 'wanted':
-      return { ...was, wantedAt: evidence.at }
-  }
-}
-
-/** What waited for a load teaches how long that takes; what waited while another was loaded, nothing. */
-function afterFirstContent(
-  was: Facts,
-  { at, ttftMs: ms, bytes, cold = false }: Extract<Evidence, { type: 'first_content' }>,
-): Facts {
-  if (cold) return afterLoad(was, at - ms, at)
-  if (!isHeldUp(was, at - ms))
-    return { ...was, ttfts: [...was.ttfts, { bytes, ms }].slice(-TTFTS_MAX) }
-  return was.load !== null && at - ms <= was.load.since ? afterLoad(was, at - ms, at) : was
-}
-
-function afterAnswer(
-  was: Facts,
-  { at, tookMs, streamed, cold = false }: Extract<Evidence, { type: 'finished' }>,
-): Facts {
-  // Who answers what was sent after a refusal listens again.
-  const listens = was.failure?.reason === 'refused' && at - tookMs > was.failure.at
-  const now = moved(listens ? { ...was, failure: null } : was, at)
-  if (streamed) return now
-  // Nobody sees when its first token came: all of it may have been the load.
-  if (cold) return afterLoad(now, at - tookMs, at)
-  if (isHeldUp(was, at - tookMs)) return now
-  return { ...now, longestUnaryMs: Math.max(was.longestUnaryMs, tookMs) }
-}
-
-function asked(was: Facts, ended: Extract<Evidence, { type: 'probe_ended' }>): Facts {
-  const proven = ended.outcome.kind === 'pass' ? provenBy(was, ended) : was.proven
-  return { ...was, sentAt: null, endedAt: ended.at, proven }
 }
 
 /** Has a client used this very upstream within the last minute? */
@@ -228,81 +140,75 @@ export function isUsed({ used }: Facts, nowMs: number): boolean {
   return used !== null && nowMs - used.at < ACTIVE_FOR_MS
 }
 
-function usedUntil(was: Facts, at: number): NonNullable<Facts['used']> {
-  return { since: isUsed(was, at) ? (was.used?.since ?? at) : at, at }
+/** Does this request wait for its model to be loaded, as far as we know? */
+export function awaitsLoad({ failure }: Pick<Facts, 'failure'>, item: FlightItem): boolean {
+  return item.contentAt === null && (item.cold === true || failure?.reason === 'model_not_loaded')
 }
 
-/** Progress disproves every failure but a refused connection: running streams outlive a listener.
- *  And nothing that is still heard of an older process proves the new one. */
-function moved(was: Facts, at: number): Facts {
-  const stands = was.failure?.reason === 'refused' || isUnproven(was.process)
-  return {
-    ...was,
-    progressAt: at,
-    failuresInRow: 0,
-    refusals: null,
-    loadsNothing: false,
-    // Nobody waits for a probe any more, so this was the answer.
-    silentFrom: was.sentAt === null ? null : was.silentFrom,
-    owed: stands ? was.owed : 0,
-    failure: stands ? was.failure : null,
-  }
+/** Did what began at `since` wait while a model was loaded? Then it tells nothing of one in memory. */
+export function isHeldUp({ load }: Pick<Facts, 'load'>, since: number): boolean {
+  return load !== null && since <= load.at
 }
 
-function afterProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
-  const { process } = was
-  if (process === null || !isUnproven(process)) return afterAnyProbe(now, outcome, was, at)
-  const first = afterFirstProbe(now, outcome, { ...was, process })
-  if (first !== null) return first
-  const judged = afterAnyProbe(now, outcome, was, at)
-  const phase = provesProcess(outcome) ? ({ phase: 'running', at } as const) : process
-  return { ...judged, process: { ...phase, heard: null } }
+/** The load that is under way, or was last, after a look at what is in flight. Pure. */
+export function loadAfter(was: Facts, flight: Flight, at: number): Load | null {
+  const endedAt = was.load?.endedAt ?? null
+  // Those that were sent before it ended stand in the queue of a model that is loaded.
+  const loads = (item: FlightItem): boolean =>
+    awaitsLoad(was, item) && (endedAt === null || item.sentAt > endedAt)
+  const oldest = flight.items.find(loads)
+  if (oldest === undefined) return was.load
+  // Requests that come one after the other must not make one frozen load look like many.
+  const goes = was.load !== null && was.flight.items.some(loads)
+  return { since: goes && was.load !== null ? was.load.since : oldest.sentAt, at, endedAt }
 }
 
-function withLatency({ latenciesMs }: Facts, ms: number): readonly number[] {
-  return [...latenciesMs, ms].slice(-LATENCIES_MAX)
+/** Loads that are remembered. Models of one upstream differ in size, so their longest counts. */
+const LOADS_MAX = 4
+
+/** Facts after the first content of a request that was sent at `sentAt` and waited for a load. Pure. */
+export function afterLoad(was: Facts, sentAt: number, at: number): Facts {
+  const coldLoadsMs = [...was.coldLoadsMs, at - sentAt].slice(-LOADS_MAX)
+  // Something was loaded: whatever else is, begins now.
+  const load = { since: at, at: was.load?.at ?? sentAt, endedAt: at }
+  return { ...was, coldLoadsMs, load, loadFailedAt: null }
 }
 
-function afterAnyProbe(now: Facts, outcome: ProbeOutcome, was: Facts, at: number): Facts {
-  const vetoed = was.progressAt !== null && was.sentAt !== null && was.progressAt > was.sentAt
-  const heldUp = was.sentAt !== null && isHeldUp(was, was.sentAt)
-  switch (outcome.kind) {
-    case 'pass':
-      return {
-        ...now,
-        passAt: at,
-        probeForm: outcome.form ?? null,
-        silentFrom: null,
-        failure: null,
-        refusals: null,
-        loadsNothing: false,
-        owed: Math.max(0, was.owed - 1),
-        loadFailedAt: null,
-        latenciesMs: heldUp ? was.latenciesMs : withLatency(was, outcome.latencyMs),
-      }
-    case 'embeds':
-      return {
-        ...now,
-        embedsAt: at,
-        silentFrom: null,
-        failure: null,
-        refusals: null,
-        loadsNothing: false,
-        liveFailureAt: null,
-        owed: Math.max(0, was.owed - 1),
-        latenciesMs: heldUp ? was.latenciesMs : withLatency(was, outcome.latencyMs),
-      }
-    case 'fail':
-      if (vetoed && outcome.reason !== 'refused') return { ...now, silentFrom: null }
-      return { ...now, silentFrom: null, failure: failedAt(outcome, at) }
-    case 'cold':
-      if (outcome.loadsNothing === true) return { ...afterNothingLoaded(now, at), silentFrom: null }
-      return { ...now, silentFrom: null, failure: { reason: 'model_not_loaded', at } }
-    case 'busy':
-      return { ...now, busyAt: at }
-    case 'timeout':
-      return now
-    case 'inconclusive':
-      return { ...now, silentFrom: null }
-  }
+/** Does it embed, and has it not generated since? */
+export function onlyEmbeds(facts: Pick<Facts, 'embedsAt' | 'passAt' | 'progressAt'>): boolean {
+  return (
+    facts.embedsAt !== null && facts.embedsAt > (lastProofAt(facts) ?? Number.NEGATIVE_INFINITY)
+  )
+}
+
+/** Last proof of this kind of work: traffic, or a probe that embeds. */
+export function lastDoneAt({ works, embedsAt }: Facts, work: OtherWork): number | null {
+  const { doneAt } = works[work]
+  if (work !== 'embedding' || embedsAt === null) return doneAt
+  return doneAt === null ? embedsAt : Math.max(doneAt, embedsAt)
+}
+
+/** Is it known to do this work: has it done so, or does it list a model for it? */
+export function isKnownFor({ facts, model }: KnownFor, work: OtherWork): boolean {
+  if (lastDoneAt(facts, work) !== null) return true
+  return facts.models?.some((one) => one.work === work && (model ?? one.id) === one.id) === true
+}
+
+interface KnownFor {
+  readonly facts: Facts
+  /** The model that the operator chose; null: none. */
+  readonly model: string | null
+}
+
+/** Kinds of which nobody knows whether their streams carry a reason. All others do, and are held to it
+ *  from their first stream: engines send `[DONE]` after a crash, too. */
+const LEARNED: readonly EngineKind[] = ['openai', 'llamaswap']
+
+/** The rule that holds for the streams of an upstream now. Pure. */
+export function endRuleOf(
+  { streamEnd, engine }: Pick<UpstreamSpec, 'streamEnd' | 'engine'>,
+  facts: Pick<Facts, 'streamEnd'>,
+): EndRule {
+  if (streamEnd !== 'auto') return streamEnd
+  return LEARNED.includes(engine) && facts.streamEnd !== 'finish_reason' ? 'learn' : 'finish_reason'
 }

@@ -1,42 +1,42 @@
+import { type OtherWork } from '../model/listed-model.ts'
+import { isUntold } from '../model/model-choice.ts'
+import type { UpstreamSpec } from '../upstream.ts'
 import { type FlightItem, quietSince } from './evidence.ts'
-import { type Facts, isUsed, lastProofAt } from './facts.ts'
-import type { OtherWork, Work } from '../model/listed-model.ts'
-import { backoffMs } from './backoff.ts'
-import { awaitsLoad, loadBudgetMs, loadExcusesUntil, overdueLoad } from './loads.ts'
 import {
+  awaitsLoad,
+  type Facts,
+  isHeldUp,
+  isUsed,
+  lastDoneAt,
+  lastProofAt,
+  onlyEmbeds,
+} from './facts.ts'
+import {
+  backoffMs,
   ejectAfterMs,
   gapBudgetMs,
   type HealthPolicy,
+  loadExcusesUntil,
+  overdueLoad,
+  type Patience,
   probeDeadlineMs,
+  silenceBudgetMs,
   STALE_INTERVALS,
-  unaryAllowanceMs,
   unaryExcuseMs,
   waitBudgetMs,
-} from './policy.ts'
-import { isUntold } from '../model/model-choice.ts'
-import { type EvidenceReason, REASONS } from './reason.ts'
-import type { UpstreamSpec } from '../upstream.ts'
-import {
-  judgeWork,
-  lastDoneAt,
-  onlyEmbeds,
   workBudgetMs,
-  type WorkJudgement,
-  type WorkVerdict,
-} from './works.ts'
+} from './policy.ts'
+import { type EvidenceReason, REASONS } from './reason.ts'
 
 /** Everything outside one upstream that a verdict depends on. */
-export interface JudgeContext {
+export interface JudgeContext extends Patience {
   readonly nowMs: number
-  readonly policy: HealthPolicy
   /** Since when clients have been active; null: nobody is. */
   readonly activeSince: number | null
   /** Last moment at which we doubted ourselves (event loop stalled, resumed from sleep). */
   readonly doubtAt: number | null
   /** Every probed upstream is silent at once: rather our fault than theirs (design D4). */
   readonly allSilent: boolean
-  /** Longest unary answer seen at any upstream, ms. */
-  readonly longestUnaryMs: number
 }
 
 /** A reason, and the next instant at which time alone may change it (`Infinity`: never). */
@@ -45,6 +45,18 @@ export interface Judgement {
   readonly wakeAt: number
 }
 
+/** How an upstream stands to work that is no generation. `proven`: done within the window of any
+ *  proof. `failing`: its last try failed just now, or waits for too long. */
+export type WorkVerdict = 'proven' | 'unproven' | 'failing'
+
+/** One kind of work, and the next instant at which time alone may change it. */
+export interface WorkJudgement {
+  readonly verdict: WorkVerdict
+  readonly wakeAt: number
+}
+
+/** Other work that failed is asked of others first for so long, ms; nobody probes it. */
+const FAILED_MS = 5_000
 /** A live failure of an upstream that nobody probes is forgotten after this: it was no refusal. */
 const UNPROBED_FAILURE_MS = 5_000
 /** Until one request may try an upstream that nobody probes after it refused one, ms. */
@@ -90,24 +102,6 @@ export function judgeWorks(
     works: { embedding: embedding.verdict, rerank: rerank.verdict },
     wakeAt: Math.min(embedding.wakeAt, rerank.wakeAt),
   }
-}
-
-/** How long this request may be silent at this upstream before another should be asked, ms. */
-export function silenceBudgetMs(
-  facts: Facts,
-  item: FlightItem,
-  ctx: JudgeContext,
-  work: Work | null = 'generation',
-): number {
-  if (work !== 'generation' && work !== null) return workBudgetMs({ facts, work }, item, ctx.policy)
-  if (item.contentAt !== null) return gapBudgetMs(ctx.policy, facts)
-  if (awaitsLoad(facts, item)) {
-    // Of a unary answer nobody sees when its load is over.
-    const unary = item.streamed ? 0 : unaryExcuseMs(item.maxTokens, ctx.longestUnaryMs)
-    return Math.max(loadBudgetMs(facts), waitBudgetMs(ctx.policy, facts, item.bytes)) + unary
-  }
-  const wait = waitBudgetMs(ctx.policy, facts, item.bytes)
-  return item.streamed ? wait : wait + unaryAllowanceMs(item.maxTokens, ctx.longestUnaryMs)
 }
 
 function standingFailure(spec: UpstreamSpec, facts: Facts, ctx: JudgeContext): Judgement | null {
@@ -255,4 +249,34 @@ function expiryOf(
   const comeSince = pinned ? (facts.used?.since ?? proofAt) : ctx.activeSince
   const from = Math.max(proofAt, comeSince)
   return Math.min(quietExpiry, from + STALE_INTERVALS * ctx.policy.intervalMs)
+}
+
+/** The verdict on one kind of other work. `expiresAt`: when its last proof does. Pure. */
+function judgeWork(
+  facts: Facts,
+  work: OtherWork,
+  ctx: {
+    readonly nowMs: number
+    readonly doubtAt: number | null
+    readonly policy: HealthPolicy
+    readonly expiresAt: (proofAt: number) => number
+  },
+): WorkJudgement {
+  const { nowMs } = ctx
+  const doneAt = lastDoneAt(facts, work)
+  const { failedAt } = facts.works[work]
+  const failedUntil = failedAt === null ? never : failedAt + FAILED_MS
+  if (nowMs < failedUntil) return { verdict: 'failing', wakeAt: failedUntil }
+  const item = facts.flight.others?.[work]
+  let silentAt = Infinity
+  if (item !== undefined) {
+    // Behind a load of another model, or a queue that moves, it only waits.
+    const loadedAt = isHeldUp(facts, item.sentAt) ? (facts.load?.at ?? never) : never
+    const since = Math.max(item.sentAt, doneAt ?? never, ctx.doubtAt ?? never, loadedAt)
+    silentAt = since + workBudgetMs({ facts, work }, item, ctx.policy)
+    if (nowMs >= silentAt) return { verdict: 'failing', wakeAt: Infinity }
+  }
+  const expiresAt = doneAt === null ? never : ctx.expiresAt(doneAt)
+  if (nowMs >= expiresAt) return { verdict: 'unproven', wakeAt: silentAt }
+  return { verdict: 'proven', wakeAt: Math.min(expiresAt, silentAt) }
 }

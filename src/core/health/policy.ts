@@ -1,4 +1,6 @@
-import type { Facts } from './facts.ts'
+import type { OtherWork, Work } from '../model/listed-model.ts'
+import type { FlightItem } from './evidence.ts'
+import { awaitsLoad, type Facts } from './facts.ts'
 
 /** What the operator states; everything else is derived from it and from what an upstream shows. */
 export interface HealthPolicy {
@@ -31,6 +33,15 @@ const SAMPLES_MIN = 3
  *  silence proves nothing while another is being asked to decide an ejection. */
 const UNARY_EXCUSE_MS = 60_000
 const MS_PER_TOKEN_ASSUMED = 250
+/** What a first load may take before another upstream is asked, ms: a large model from a disk. */
+const UNSHOWN_MS = 60_000
+/** A small model must not set the time for a large one, ms. */
+const SHOWN_MS_MIN = 30_000
+const LOAD_MS_MAX = 600_000
+/** Where nobody else can serve, a load is given at least this, ms. */
+const LAST_RESORT_MS_MIN = 120_000
+/** After a load that never ended others are asked first for so long, ms. */
+const LOAD_FAILED_MS = 60_000
 
 /** Deadline of a probe, ms: each one that passes is one miss. The target's share, stretched by the
  *  slowest of the latest passes so that a slow engine is not called a wedged one. */
@@ -79,9 +90,98 @@ export function unaryExcuseMs(maxTokens: number | null, longestMs: number): numb
   return Math.min(Math.max(2 * longestMs, bounded), EXCUSE_MS_MAX)
 }
 
+/** What a budget depends on besides one upstream. */
+export interface Patience {
+  readonly policy: HealthPolicy
+  /** Longest unary answer seen at any upstream, ms. */
+  readonly longestUnaryMs: number
+}
+
+/** How long this request may be silent at this upstream before another should be asked, ms. */
+export function silenceBudgetMs(
+  facts: Facts,
+  item: FlightItem,
+  ctx: Patience,
+  work: Work | null = 'generation',
+): number {
+  if (work !== 'generation' && work !== null) return workBudgetMs({ facts, work }, item, ctx.policy)
+  if (item.contentAt !== null) return gapBudgetMs(ctx.policy, facts)
+  if (awaitsLoad(facts, item)) {
+    // Of a unary answer nobody sees when its load is over.
+    const unary = item.streamed ? 0 : unaryExcuseMs(item.maxTokens, ctx.longestUnaryMs)
+    return Math.max(loadBudgetMs(facts), waitBudgetMs(ctx.policy, facts, item.bytes)) + unary
+  }
+  const wait = waitBudgetMs(ctx.policy, facts, item.bytes)
+  return item.streamed ? wait : wait + unaryAllowanceMs(item.maxTokens, ctx.longestUnaryMs)
+}
+
+/** How long such a request may be silent before another upstream should be asked, ms. */
+export function workBudgetMs(
+  { facts, work }: { readonly facts: Facts; readonly work: OtherWork },
+  item: FlightItem,
+  policy: HealthPolicy,
+): number {
+  if (item.cold === true) return loadBudgetMs(facts)
+  const shownMs = SHOWN_FACTOR * facts.works[work].longestMs
+  const sizedMs = (item.bytes / PREFILL_BYTES_PER_S_MIN) * 1_000
+  return Math.min(Math.max(2 * policy.detectWithinMs, shownMs, sizedMs), EXCUSE_MS_MAX)
+}
+
+/** How long a load may take at this upstream before another one should be asked, ms. */
+export function loadBudgetMs({ coldLoadsMs }: Pick<Facts, 'coldLoadsMs'>): number {
+  if (coldLoadsMs.length === 0) return UNSHOWN_MS
+  return Math.min(LOAD_MS_MAX, Math.max(SHOWN_MS_MIN, SHOWN_FACTOR * Math.max(...coldLoadsMs)))
+}
+
+/** Will this load end no more, even if no other upstream can be asked? One where nobody has seen a load
+ *  end may take ten minutes. Of a unary answer nobody sees when it began: then the engine decides. */
+export function isLoadOver(
+  facts: Pick<Facts, 'coldLoadsMs' | 'failure'>,
+  item: FlightItem,
+  silentMs: number,
+): boolean {
+  if (!awaitsLoad(facts, item)) return false
+  if (!item.streamed && facts.failure?.reason !== 'model_not_loaded') return false
+  const seen = facts.coldLoadsMs.length > 0
+  const limitMs = seen ? Math.max(LAST_RESORT_MS_MIN, 2 * loadBudgetMs(facts)) : LOAD_MS_MAX
+  return silentMs > Math.min(LOAD_MS_MAX, limitMs)
+}
+
+/** Until when a load explains that nothing else moves; `-Infinity`: none does. */
+export function loadExcusesUntil({ load, ...facts }: Pick<Facts, 'load' | 'coldLoadsMs'>): number {
+  if (load === null) return Number.NEGATIVE_INFINITY
+  return Math.min(load.at, load.since + loadBudgetMs(facts))
+}
+
+/** Does its load take too long, or has one just done so? With the instant at which that changes. */
+export function overdueLoad(
+  facts: Facts,
+  nowMs: number,
+): { readonly overdue: boolean; readonly wakeAt: number } {
+  const failedUntil = (facts.loadFailedAt ?? Number.NEGATIVE_INFINITY) + LOAD_FAILED_MS
+  if (nowMs < failedUntil) return { overdue: true, wakeAt: failedUntil }
+  const waits = facts.flight.items.some((item) => item.streamed && awaitsLoad(facts, item))
+  if (!waits || facts.load === null) return { overdue: false, wakeAt: Infinity }
+  const overdueAt = facts.load.since + loadBudgetMs(facts)
+  return nowMs < overdueAt
+    ? { overdue: false, wakeAt: overdueAt }
+    : { overdue: true, wakeAt: Infinity }
+}
+
 /** The upper median: probes that hung through a fault show how long the fault was, not how slow the
  *  engine is. */
 function usuallySlowest(latenciesMs: readonly number[]): number {
   const sorted = latenciesMs.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? 0
+}
+
+/** Bounds of a wait that doubles, ms. */
+export interface BackoffBounds {
+  readonly first: number
+  readonly max: number
+}
+
+/** How long to wait after the `times`-th failure in a row, counted from 1, ms. Pure. */
+export function backoffMs(times: number, { first, max }: BackoffBounds): number {
+  return Math.min(first * 2 ** Math.max(0, times - 1), max)
 }

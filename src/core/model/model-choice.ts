@@ -1,6 +1,11 @@
-import type { Facts } from '../health/facts.ts'
-import { generates, type ListedModel, plainModel, type Work } from './listed-model.ts'
-import { listedAs, sameModel } from './model-name.ts'
+import {
+  generates,
+  listedAs,
+  type ListedModel,
+  plainModel,
+  sameModel,
+  type Work,
+} from './listed-model.ts'
 import type { UpstreamSpec } from '../upstream.ts'
 
 /** A model that was seen to generate, by the name that the upstream knows, and when last. */
@@ -9,12 +14,24 @@ export interface Proven {
   readonly at: number
 }
 
+/** What an upstream has told of its models, and what they have shown. Times are monotonic ms. */
+export interface ModelFacts {
+  /** Models it lists; null: never answered. */
+  readonly models: readonly ListedModel[] | null
+  /** Names that it says are in memory; null: it does not tell, or never answered. */
+  readonly loaded: readonly string[] | null
+  /** When it said so last. */
+  readonly loadedAt: number
+  /** Models that were last seen to generate, and when; the newest last, ≤ 16. */
+  readonly proven: readonly Proven[]
+}
+
 /** Names that are remembered: clients may send any. */
 const PROVEN_MAX = 16
 
 /** The models seen to generate, the newest last, after this evidence. Pure. */
 export function provenBy(
-  { proven }: Pick<Facts, 'proven'>,
+  { proven }: Pick<ModelFacts, 'proven'>,
   { at, model = null }: { readonly at: number; readonly model?: string | null },
 ): readonly Proven[] {
   if (model === null) return proven
@@ -47,7 +64,7 @@ export interface Choice {
 /** What the choice depends on: an entry of the table has it. */
 export interface Choosing {
   readonly spec: Pick<UpstreamSpec, 'engine' | 'model' | 'cold' | 'swaps'>
-  readonly facts: Pick<Facts, 'models' | 'loaded' | 'loadedAt' | 'proven'>
+  readonly facts: ModelFacts
 }
 
 const BECAUSE: Readonly<Record<ChoiceWhy, string>> = {

@@ -1,9 +1,9 @@
 import { lastProofAt } from '../health/facts.ts'
-import { idsOf, type Work } from './listed-model.ts'
+import { idsOf, listedAs, sameModel, type Work } from './listed-model.ts'
 import { choiceOf, type ChoiceWhy, nameless } from './model-choice.ts'
-import { listedAs, sameModel } from './model-name.ts'
 import { needsStart } from '../owned/process.ts'
-import type { Entry, RoutingTable } from '../table.ts'
+import type { Entry } from '../entry.ts'
+import type { RoutingTable } from '../table.ts'
 
 /** The public name of the group that exists when `GENGATE_MODELS` is unset. */
 export const DEFAULT_MODEL = 'default'

@@ -1,4 +1,4 @@
-import type { EndRule, EndSign } from '../../core/health/stream-end.ts'
+import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import type { AnswerApi } from '../../api/answer.ts'
 import type { EndCode } from '../../core/exchange/ending.ts'
 import type { Mistake } from '../../api/frame.ts'

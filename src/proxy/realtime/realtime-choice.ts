@@ -1,6 +1,6 @@
 import { reasonsText, retryAfterMs } from '../../core/explain.ts'
 import { decide } from '../../core/route.ts'
-import type { Entry } from '../../core/table.ts'
+import type { Entry } from '../../core/entry.ts'
 import { enginesWith, noRouteText } from '../../engines/index.ts'
 import { type Answer, errorAnswer } from '../../errors/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'

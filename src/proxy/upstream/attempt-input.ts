@@ -1,6 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { EndRule, EndSign } from '../../core/health/stream-end.ts'
-import type { FlightItem } from '../../core/health/evidence.ts'
+import type { EndRule, EndSign, FlightItem } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
 import type { Clock } from '../../runtime/clock.ts'

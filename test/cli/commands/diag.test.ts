@@ -2,7 +2,7 @@ import t from 'tap'
 import { diag } from '../../../src/cli/commands/diag.ts'
 import type { ProbeOnce } from '../../../src/cli/commands/probe.ts'
 import { targetOfGate } from '../../../src/cli/probe-targets.ts'
-import type { ProbeOutcome } from '../../../src/core/health/outcome.ts'
+import type { ProbeOutcome } from '../../../src/core/health/evidence.ts'
 import { configOf, recordedIo } from '../recorded-io.ts'
 import { jsonServer, type Reply } from '../json-server.ts'
 

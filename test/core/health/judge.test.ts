@@ -1,7 +1,8 @@
 import t from 'tap'
 import type { FlightItem } from '../../../src/core/health/evidence.ts'
 import { hintOf } from '../../../src/core/explain.ts'
-import { nextTable, servesOf } from '../../../src/core/table.ts'
+import { nextTable } from '../../../src/core/table.ts'
+import { servesOf } from '../../../src/core/entry.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
 // Goal: the verdict on one upstream follows from evidence and time alone.

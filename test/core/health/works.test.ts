@@ -1,9 +1,8 @@
 import t from 'tap'
-import type { FlightItem } from '../../../src/core/health/evidence.ts'
+import type { FailReason, FlightItem } from '../../../src/core/health/evidence.ts'
 import { plainModel } from '../../../src/core/model/listed-model.ts'
 import { decide, mayAbandon } from '../../../src/core/route.ts'
-import { servesOf } from '../../../src/core/table.ts'
-import type { FailReason } from '../../../src/core/health/outcome.ts'
+import { servesOf } from '../../../src/core/entry.ts'
 import { World } from '../../support/world.ts'
 
 // Goal: proof is kept per kind of work: chat proves chat, and an embedding proves embeddings.

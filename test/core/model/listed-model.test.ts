@@ -1,7 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { plainModel } from '../../../src/core/model/listed-model.ts'
-import { listedAs, sameModel } from '../../../src/core/model/model-name.ts'
+import { listedAs, plainModel, sameModel } from '../../../src/core/model/listed-model.ts'
 import { ENGINE_KINDS } from '../../../src/core/upstream.ts'
 import { holds } from '../../support/property.ts'
 
