@@ -4,6 +4,7 @@ import { REASONS } from '../../src/core/health/reason.ts'
 import { quantile } from '../support/sim-chance.ts'
 import { FAULTS_UNTIL_MS, randomWorld } from '../support/sim-random.ts'
 import type { SimWorld } from '../support/sim-world.ts'
+import { sized } from '../support/soak.ts'
 
 // Goal: whatever happens to upstreams, to clients and to ourselves, no invariant breaks.
 // Method: random worlds from a seed: the real table, prober, watch, leases, holds and sink over
@@ -37,10 +38,10 @@ import type { SimWorld } from '../support/sim-world.ts'
 //   the look at our punctuality outlives stop (prober)  I6
 //   the watch of the data plane outlives its work       I8 (quiet)
 //
-// One seed again: SIM_SEED=n. More of them: SIM_WORLDS=n.
+// One seed again: SIM_SEED=n.
 
 const ONE = process.env['SIM_SEED']
-const WORLDS = Number(process.env['SIM_WORLDS'] ?? 160)
+const WORLDS = sized(40, 400)
 /** After the last fault: a probe that hangs to its limit (30 s), two retries of the idle (5.5 s
  *  each), and the longest prompt ahead in the queue (20 s). */
 const ADMIT_WITHIN_MS = 61_000
