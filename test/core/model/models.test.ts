@@ -13,7 +13,7 @@ import { listedModels } from '../../../src/engines/model-list.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
 const fixture = (name: string): unknown =>
-  JSON.parse(readFileSync(new URL(`../fixtures/cases/${name}.json`, import.meta.url), 'utf8'))
+  JSON.parse(readFileSync(new URL(`../../fixtures/cases/${name}.json`, import.meta.url), 'utf8'))
 const OLLAMA = quirksOf('ollama').details[0]?.models(fixture('ollama-tags')) ?? []
 const IN_MEMORY = quirksOf('ollama').loadedQuery?.loaded(fixture('ollama-ps')) ?? null
 const VLLM = listedModels(fixture('vllm-models')) ?? []
