@@ -28,9 +28,8 @@ import { Sticky } from './proxy/sticky.ts'
 import { TableStore } from './state/table-store.ts'
 import { hostMachine } from './supervisor/host.ts'
 import { Supervisor } from './supervisor/supervisor.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics, viewOf } from './telemetry/metrics.ts'
 import { createFanout } from './telemetry/observer.ts'
-import { viewOf } from './telemetry/view.ts'
 
 /** After the drain, answers that are complete get this long to leave, ms. */
 const FLUSH_MS_MAX = 5_000

@@ -28,7 +28,7 @@ export async function startGate(): Promise<TracedGate> {
   const [{ createApp }, { loadConfig }, { openLog }, { systemClock }] = await Promise.all([
     import('../../src/app.ts'),
     import('../../src/config/load.ts'),
-    import('../../src/telemetry/open-log.ts'),
+    import('../../src/telemetry/log.ts'),
     import('../../src/runtime/clock.ts'),
   ])
   const stub = await startStub()

@@ -21,7 +21,7 @@ const STDERR = 2
 export async function createGate(config: Config, parts: GateParts): Promise<Gate> {
   const [{ createApp }, { openLog }] = await Promise.all([
     import('../app.ts'),
-    import('../telemetry/open-log.ts'),
+    import('../telemetry/log.ts'),
   ])
   const { io, version, terminal } = parts
   const { clock } = io

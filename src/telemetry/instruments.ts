@@ -1,6 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { NO_UPSTREAM } from './metric-labels.ts'
-import { METRICS, type MetricName, type MetricSpec } from './metric-table.ts'
+import { METRICS, type MetricName, type MetricSpec, NO_UPSTREAM } from './metric-table.ts'
 
 /** Label names and values of one series. */
 export type Labels = Readonly<Record<string, string>>

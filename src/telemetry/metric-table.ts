@@ -9,6 +9,9 @@ export interface MetricSpec {
   readonly advice: string
 }
 
+/** Stands where the gate itself answered; no upstream can be called so. */
+export const NO_UPSTREAM = '-'
+
 const perUpstream = ['upstream'] as const
 
 /** A small model on two cores prefills a long prompt for minutes; a GPU answers in milliseconds. */

@@ -1,9 +1,59 @@
+import { stateOf } from '../core/entry.ts'
 import { DOUBT_CAUSES, type GateEvent } from '../core/event.ts'
-import { PROCESS_STATES } from '../core/owned/process.ts'
+import type { FailReason, ProbeOutcome } from '../core/health/evidence.ts'
+import { lastProofAt } from '../core/health/facts.ts'
+import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
 import { REASONS, type State } from '../core/health/reason.ts'
+import { PROCESS_STATES, type ProcessState, type ProcessStatus } from '../core/owned/process.ts'
+import type { RoutingTable } from '../core/table.ts'
 import { Instruments, type Reading } from './instruments.ts'
-import { labelOfOutcome, labelOfStatus, NO_UPSTREAM } from './metric-labels.ts'
-import type { MetricsView, UpstreamView } from './view.ts'
+import { NO_UPSTREAM } from './metric-table.ts'
+
+/** One upstream at the moment of a scrape, as a plain value. */
+export interface UpstreamView {
+  readonly name: string
+  readonly state: State
+  readonly inFlight: number
+  /** Last proof of generation on the wall clock, ms since 1970; null: never. */
+  readonly lastGenerationWallMs: number | null
+  readonly probeDeadlineMs: number
+  readonly ejectAfterMs: number
+  /** What its process does, where the gate owns it. */
+  readonly engine?: ProcessState | null
+}
+
+/** What a scrape shows, read when it happens. */
+export interface MetricsView {
+  readonly upstreams: readonly UpstreamView[]
+}
+
+/** What the table cannot know. */
+export interface ViewContext {
+  readonly nowMs: number
+  readonly wallMs: number
+  readonly inFlight: (name: string) => number
+  /** Absent: the gate owns no engine. */
+  readonly engineOf?: (name: string) => ProcessStatus | null
+}
+
+/** The truth that the gauges show, from one snapshot. Pure. */
+export function viewOf(table: RoutingTable, context: ViewContext): MetricsView {
+  const { health } = table.config
+  return {
+    upstreams: table.entries.map((entry) => {
+      const proofAt = lastProofAt(entry.facts)
+      return {
+        name: entry.spec.name,
+        state: stateOf(entry),
+        inFlight: context.inFlight(entry.spec.name),
+        lastGenerationWallMs: proofAt === null ? null : context.wallMs - (context.nowMs - proofAt),
+        probeDeadlineMs: probeDeadlineMs(health, entry.facts),
+        ejectAfterMs: ejectAfterMs(health, entry.facts),
+        engine: context.engineOf?.(entry.spec.name)?.state ?? null,
+      }
+    }),
+  }
+}
 
 /** The metrics of one gate. */
 export interface Metrics {
@@ -154,4 +204,39 @@ function count(instruments: Instruments, event: GateEvent): void {
     case 'config_reloaded':
     case 'embedded':
   }
+}
+
+/** Stands for a value outside a closed set, so that no input can grow the number of series. */
+const OTHER = 'other'
+
+type Outcome = Exclude<ProbeOutcome['kind'], 'fail'> | FailReason
+
+/** Every outcome label, spelled so that the compiler notices a new one. */
+const OUTCOMES: Readonly<Record<Outcome, true>> = {
+  pass: true,
+  embeds: true,
+  timeout: true,
+  busy: true,
+  cold: true,
+  inconclusive: true,
+  loading: true,
+  sleeping: true,
+  refused: true,
+  unreachable: true,
+  http_5xx: true,
+  invalid_response: true,
+  truncated: true,
+  model_not_found: true,
+  unauthorized: true,
+  bad_request: true,
+  wrong_kind: true,
+}
+
+function labelOfOutcome(outcome: string): string {
+  return Object.hasOwn(OUTCOMES, outcome) ? outcome : OTHER
+}
+
+/** An upstream may answer with any number; only the statuses that HTTP has become labels. */
+function labelOfStatus(status: number): string {
+  return Number.isInteger(status) && status >= 100 && status <= 599 ? String(status) : OTHER
 }

@@ -2,8 +2,7 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import { METRICS, type MetricSpec } from '../../src/telemetry/metric-table.ts'
-import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { type MetricsView, viewOf } from '../../src/telemetry/view.ts'
+import { createMetrics, type MetricsView, viewOf } from '../../src/telemetry/metrics.ts'
 import { World } from '../support/world.ts'
 
 /** Name and labels → value, from the text format. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { WAITING_LINES_MAX } from '../../src/telemetry/line-writer.ts'
-import { openLog } from '../../src/telemetry/open-log.ts'
+import { openLog } from '../../src/telemetry/log.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 t.test('openLog() reports lines that nobody read in the style of the others', async (t) => {
