@@ -36,7 +36,8 @@ export function plansOf({ upstreams }: Config): Plan[] {
   })
 }
 
-/** Who may ask what (design D9): the operator's routes need the key only off loopback. Pure. */
+/** Who may ask what (docs/decisions/0016): the operator's routes need the key only off the loopback.
+ *  Pure. */
 export function guardPolicyOf(config: Config, instanceId: string): GuardPolicy {
   const { host, allowedHosts, allowedOrigins, apiKeys } = config
   return guardPolicy({

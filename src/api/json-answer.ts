@@ -18,7 +18,7 @@ export type JsonVerdict =
 const OK: JsonVerdict = { ok: true }
 const decoder = new TextDecoder()
 
-/** Judges a whole JSON answer with a 2xx status before it is passed on (design D6). */
+/** Judges a whole JSON answer with a 2xx status before it is passed on (docs/decisions/0003). */
 export function judgeJson(api: AnswerApi, bytes: Uint8Array): JsonVerdict {
   const text = decoder.decode(bytes)
   if (text.trim() === '') return bad('empty', 'The body is empty.')

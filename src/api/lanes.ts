@@ -1,7 +1,7 @@
 import type { AnswerApi } from './answer.ts'
 import type { RouteName } from './route-name.ts'
 
-/** How one route is forwarded, as data (design D7). */
+/** How one route is forwarded, as data (docs/decisions/0021). */
 export interface Lane {
   /** Null: any method and path that no other row names. */
   readonly path: string | null

@@ -2,7 +2,7 @@ import { Gather } from '../core/gather.ts'
 
 const LF = 0x0a
 const CR = 0x0d
-/** An event longer than this is no longer held (reliability: bounded look-back). */
+/** An event longer than this is no longer held: what looks back must be bounded. */
 const HELD_BYTES_MAX = 1024 * 1024
 
 /**

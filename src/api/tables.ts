@@ -12,7 +12,8 @@ export type AnswerApi = ChoiceApi | TypedApi | 'json'
 
 /** What one server-sent event of an answer is. */
 export type EventVerdict =
-  /** New tokens, of whatever kind, and nothing else. The first one is the commit (design D6). */
+  /** New tokens, of whatever kind, and nothing else. The first one is the commit
+   *  (docs/decisions/0003). */
   | {
       readonly kind: 'content'
       /** Choices that it shows and that go on, by index; none where the event was only screened. */
@@ -81,7 +82,7 @@ export interface ChoiceTable {
   readonly unary: string
 }
 
-/** THE tables of D18 for answers with choices, one per API. */
+/** The tables for answers with choices, one per API (docs/decisions/0020). */
 export const CHOICE_TABLES: Readonly<Record<ChoiceApi, ChoiceTable>> = {
   chat: { delta: 'delta', members: { except: ABOUT_ITSELF }, unary: 'choices' },
   // Here they stand beside logprobs, token ids and the like.
@@ -107,7 +108,7 @@ export interface TypedTable {
   readonly members: Members
 }
 
-/** THE tables of D18 for typed events, one per API. */
+/** The tables for typed events, one per API (docs/decisions/0020). */
 export const TYPED_TABLES: Readonly<Record<TypedApi, TypedTable>> = {
   responses: {
     types: {

@@ -59,7 +59,7 @@ export interface UpstreamStatus {
   readonly process: EngineStatus | null
 }
 
-/** `GET /gate/status` (design §7): fields are added, never changed, so others are ignored. */
+/** `GET /gate/status`: fields are added, never changed (docs/decisions/0022); others are ignored. */
 export interface GateStatus {
   readonly version: string
   readonly uptimeS: number

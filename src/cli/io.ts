@@ -1,6 +1,7 @@
 import type { Clock } from '../runtime/clock.ts'
 
-/** Exit codes of every subcommand (design §9): it works, it does not, wrong usage or settings. */
+/** Exit codes of every command (docs/decisions/0022): it works, it does not, usage or settings are
+ *  wrong. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const
 
 /** Everything a subcommand may touch of the process, so that tests can stand in for it. */

@@ -1,8 +1,8 @@
 import { isNameless } from '../core/model/models.ts'
 import type { GateStatus, UpstreamStatus } from './gate-status.ts'
 
-/** In which turn an upstream serves (design D5); `suspect` has the unproven that nobody probes,
- *  too. */
+/** In which turn an upstream serves (docs/decisions/0014); `suspect` also holds the unproven that
+ *  nobody probes. */
 export type Tier = 'eligible' | 'cold' | 'suspect'
 
 /** What becomes of the next request. */

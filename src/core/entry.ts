@@ -32,8 +32,8 @@ export interface Entry {
   }
 }
 
-/** What everybody shows of an upstream: intent first, evidence second (design D10). An engine that
- *  the gate itself is about to end drains, too. */
+/** What everybody shows of an upstream: intent first, then evidence (docs/decisions/0017). An engine
+ *  that the gate itself is about to end drains, too. */
 export function shownReason({ spec, facts, reason }: Entry): Reason {
   if (spec.intent !== 'enabled') return spec.intent
   return facts.process?.phase === 'draining' ? 'draining' : reason

@@ -42,7 +42,8 @@ export type GateEvent =
       readonly durationMs: number
       readonly tokens: number
     }
-  /** The gate doubts itself: what it did not see meanwhile is held against nobody (design D4). */
+  /** The gate doubts itself: what it did not see meanwhile is held against nobody
+   *  (docs/decisions/0013). */
   | {
       readonly type: 'doubted'
       readonly why: DoubtCause

@@ -58,7 +58,8 @@ export type RouteDecision =
 const ORDER: readonly Exclude<Serves, 'no'>[] = ['first', 'on_demand', 'last']
 
 /**
- * Where a request goes, over one snapshot: eligible, then cold on demand, then suspect (design D5).
+ * Where a request goes, over one snapshot: eligible, then cold on demand, then suspect
+ * (docs/decisions/0014).
  * Pure: it cannot wait, log or fail. `inFlight` counts the leases an upstream has now; without
  * `nowMs` nobody counts as just come back.
  */
@@ -160,7 +161,7 @@ function needsName({ config, entries }: RoutingTable, wanted: string | null): bo
   return entries.some(({ spec, facts }) => spec.intent === 'enabled' && facts.models !== null)
 }
 
-/** Servable = something is eligible, cold on demand, or suspect (design D5). */
+/** Servable = something is eligible, cold on demand, or suspect (docs/decisions/0014). */
 export function isServable(table: RoutingTable): boolean {
   return table.entries.some((entry) => servesOf(entry) !== 'no')
 }

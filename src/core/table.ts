@@ -71,7 +71,7 @@ export function emptyTable(config: TableConfig): RoutingTable {
 /** The table after one event. Pure; events that change nothing visible keep the generation. */
 export function nextTable(was: RoutingTable, event: TableEvent): RoutingTable {
   const at = event.type === 'evidence' ? event.evidence.at : event.at
-  // Nobody was awake when a verdict was due: what was not seen meanwhile proves nothing (D4).
+  // Nobody was awake when a verdict was due: what was not seen meanwhile proves nothing.
   const table = at - was.wakeAt > MISSED_MS ? { ...was, doubtAt: at } : was
   switch (event.type) {
     case 'configured':
@@ -125,8 +125,8 @@ export function isActive(table: RoutingTable, nowMs: number): boolean {
 }
 
 /** Are clients active, as far as this upstream is concerned? A probe renews the keep-alive of some
- *  engines: those count as quiet unless clients use them themselves, or traffic elsewhere would pin
- *  their model in memory (design D11). */
+ *  engines, which count as quiet unless clients use them themselves, or traffic elsewhere would pin
+ *  their model in memory (docs/decisions/0018). */
 export function isActiveAt(table: RoutingTable, { spec, facts }: Entry, nowMs: number): boolean {
   const pinned = spec.quietIntervalMs > table.config.health.quietIntervalMs
   return isActive(table, nowMs) && (!pinned || isUsed(facts, nowMs))
@@ -248,7 +248,7 @@ function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number)
   return { ...was, reason, wakeAt, since: nowMs, admittedAt: back ? nowMs : was.admittedAt }
 }
 
-/** The first ejection has no hold-down; later ones double it up to five minutes (design §6). */
+/** The first ejection has no hold-down; later ones double it up to five minutes. */
 function nextEjection(was: Entry, nowMs: number): Entry['ejections'] {
   const flapping = nowMs - was.ejections.lastAt < FLAP_WINDOW_MS
   const count = flapping ? was.ejections.count + 1 : 1

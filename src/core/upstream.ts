@@ -13,7 +13,7 @@ export const ENGINE_KINDS = [
 ] as const
 export type EngineKind = (typeof ENGINE_KINDS)[number]
 
-/** What the operator wants of an upstream, whatever the evidence says (design D10). */
+/** What the operator wants of an upstream, whatever the evidence says (docs/decisions/0017). */
 export type Intent = 'enabled' | 'draining' | 'disabled'
 
 /** `active`: we probe. `passive`: never, live traffic is the only evidence. `off`: trusted. */

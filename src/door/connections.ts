@@ -10,7 +10,7 @@ const LINGER_MS = 2_000
 
 /**
  * Which connection has which answers under way. Closing needs it: Node's own `server.close()`
- * leaves a keep-alive connection open when its last answer ends later (toolchain: 8 s and more),
+ * leaves a keep-alive connection open when its last answer ends later (8 s and more),
  * destroys one whose answer has ended but not reached the client, and waits for ever for one that
  * has sent half a request head.
  */

@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 
-/** Host names that are served by default: they can only mean this machine (design D9). */
+/** Host names that are served by default: they can only mean this machine
+ *  (docs/decisions/0016). */
 export const DEFAULT_HOSTS: readonly string[] = [
   'localhost',
   'host.docker.internal',

@@ -31,7 +31,7 @@ export function refuse(
   return { ok: false, code, detail, headers }
 }
 
-/** Whom the gate serves (design D9). */
+/** Whom the gate serves (docs/decisions/0016). */
 export interface GuardPolicy {
   /** Names served besides IP literals, lower-case, with any port. */
   readonly hosts: readonly string[]

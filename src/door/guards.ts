@@ -34,8 +34,8 @@ export type GuardResult =
 const OPEN_PATHS: readonly string[] = ['/livez', '/readyz', '/health']
 
 /**
- * Decides whether a request may come in at all (design D9): before anything is read of its body,
- * whatever route it is for. Pure. The order matters where it leaks: framing, target, host and
+ * Decides whether a request may come in at all, before anything is read of its body and whatever
+ * route it is for (docs/decisions/0016). Pure. The order matters where it leaks: framing, target, host and
  * origin first, the key before anything that tells about routes.
  */
 export function checkRequest(request: GuardedRequest, policy: GuardPolicy): GuardResult {

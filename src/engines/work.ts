@@ -20,7 +20,7 @@ export interface Work {
 }
 
 /** Did anything that had begun grow? What is new since proves nothing: an engine may give each
- *  stream one token and freeze (design D3). Pure. */
+ *  stream one token and freeze (docs/decisions/0012). Pure. */
 export function hasGrown(before: Work, now: Work): boolean {
   return [...now.made].some(([key, tokens]) => {
     const was = before.made.get(key) ?? 0

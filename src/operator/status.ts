@@ -125,7 +125,7 @@ export interface ChoiceDocument {
   readonly loads: boolean
 }
 
-/** `GET /gate/status` (design §7): fields are added, never changed. */
+/** `GET /gate/status`: fields are added, never changed (docs/decisions/0022). */
 export interface StatusDocument {
   readonly version: string
   readonly instance: string

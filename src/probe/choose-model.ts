@@ -33,7 +33,7 @@ export type ProbeChoice =
   | { readonly kind: 'undecided' }
 
 /** The model that a request without a name would mean, as long as it is in memory: so a probe never
- *  causes a load (design D11), and tells of what routing relies on. Pure. */
+ *  causes a load (docs/decisions/0018), and tells of what routing relies on. Pure. */
 export function chooseModel(known: ModelKnowledge): ProbeChoice {
   const choice = choose(known)
   const never = choice.kind === 'probe' && choice.model !== null

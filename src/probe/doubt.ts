@@ -4,7 +4,7 @@ import type { Clock } from '../runtime/clock.ts'
 
 /** Between two looks at our own punctuality, ms. */
 const LOOK_EVERY_MS = 500
-/** Later than this and we doubt what we saw meanwhile, ms (design D4). */
+/** Later than this and we doubt what we saw meanwhile, ms (docs/decisions/0013). */
 export const LATE_MS = 250
 /** The wall clock may be set by a little at any time; a leap beyond this was sleep, ms. Linux stops
  *  the monotonic clock while the machine sleeps, so lateness alone would not show it. */

@@ -13,7 +13,8 @@ const WAKE_AFTER_MS_MIN = 1
 
 /**
  * The control plane: one probe loop per entry of the table, one timer that lets verdicts change
- * when only time passes, and one look at our own punctuality. It changes routing only (design D12).
+ * when only time passes, and one look at our own punctuality. It changes routing only
+ * (docs/decisions/0019).
  */
 export class Prober {
   readonly #deps: LoopDeps

@@ -20,7 +20,8 @@ export interface VerdictContext {
   readonly latencyMs: number
 }
 
-/** Errors of our own machine or its resolver: they say nothing about the upstream (design D4). */
+/** Errors of our own machine or its resolver: they say nothing about the upstream
+ *  (docs/decisions/0013). */
 const OURS: ReadonlySet<string> = new Set([
   'ABORTED',
   'ENOTFOUND',
@@ -39,7 +40,7 @@ const NO_HTTP: ReadonlySet<string> = new Set([
   'UND_ERR_RES_EXCEEDED_MAX_SIZE',
 ])
 
-/** What a generation probe proved. Pure; the rules of design §6. */
+/** What a generation probe proved. Pure. */
 export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutcome {
   if (answer.kind === 'broken') {
     // A status that is already a refusal says more than the cut behind it.

@@ -83,11 +83,12 @@ export function isReplaced({ store }: Pick<ProxyDeps, 'store'>, lease: Lease): b
 /** What routing needs to know of this request. */
 export function routeRequest({ scan, lane, only }: Asked, tried: readonly string[]): RouteRequest {
   const model = scan.model?.value ?? null
+  const engines = lane.route === null ? undefined : enginesWith(lane.route)
   return {
     model,
     exact: lane.api === null,
     tried,
-    engines: lane.route === null ? undefined : enginesWith(lane.route),
+    engines,
     only: only ?? undefined,
     work: workOf(lane.route),
   }

@@ -5,7 +5,7 @@ import type { Plan } from './plan.ts'
 
 /**
  * Starts and restarts the engines that the operator told it to own, and no other. The prober changes
- * routing only (design D12); this is the opt-in part that changes the machine.
+ * routing only (docs/decisions/0008); this is the opt-in part that changes the machine.
  */
 export class Supervisor {
   readonly #deps: OwnerDeps

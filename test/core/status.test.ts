@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type StatusAction, statusAction } from '../../src/core/status.ts'
 
-t.test('statusAction says what D18 says, for every status', async (t) => {
+t.test('statusAction says what the table says, for every status', async (t) => {
   const special: Record<number, StatusAction> = {
     408: 'busy',
     429: 'busy',

@@ -60,7 +60,7 @@ function withWords(
   return { ...(isRecord(document) ? document : {}), last_words: Object.fromEntries(words) }
 }
 
-/** Does the document show something servable (design D5): eligible, cold on demand, suspect, or
+/** Does the document show something servable: eligible, cold on demand, suspect, or
  *  unproven where nobody probes? Pure. */
 export function showsServable({ upstreams }: GateStatus): boolean {
   return upstreams.some(isServable)

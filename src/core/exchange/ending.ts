@@ -74,7 +74,7 @@ export type AttemptEnding =
 
 export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
 
-/** Upstreams that may see one request: one that fails twice is rather at fault itself (D18). */
+/** Upstreams that may see one request: one that fails twice is rather at fault itself. */
 export const SENT_MAX = 2
 
 /** What an ending teaches about the upstream; null: nothing. An answer proves its own kind of work,
@@ -134,7 +134,7 @@ function evidenceOfFailure(why: Failed['why'], at: number, work: Work | null): E
 /**
  * May the next decision be followed after this failure? At most two upstreams see a request, and a
  * refusal for load moves on only to one that is eligible: else its own answer, with its
- * `Retry-After`, tells the client more than we could (D18). Pure.
+ * `Retry-After`, tells the client more than we could (docs/decisions/0020). Pure.
  */
 export function mayFollow(last: Failed, next: RouteDecision, sent: number): boolean {
   if (next.kind === 'exhausted' || sent >= SENT_MAX) return false

@@ -66,7 +66,8 @@ export type ProbeOutcome =
       readonly detail: string
       readonly said?: string
     }
-  /** A refusal for load (429, busy 503): neither failure nor proof of life (engines-here fact 2). */
+  /** A refusal for load (429, busy 503): neither failure nor proof of life, since
+   *  an engine whose queue is full answers so whether it works or hangs. */
   | { readonly kind: 'busy'; readonly detail: string }
   /** The engine says that its model is not in memory. `loadsNothing`: it said so when it was asked to
    *  generate, and loaded none for that. */
@@ -99,7 +100,7 @@ export type EndRule = 'finish_reason' | 'done' | 'learn'
 /** What a stream has shown of its upstream's habits. */
 export type EndSign = Exclude<EndRule, 'learn'>
 
-/** How a live request can fail at an upstream, for the status table of D18. */
+/** How a live request can fail at an upstream, for the table of statuses (docs/decisions/0020). */
 export type LiveFailure =
   | 'refused'
   | 'unreachable'
@@ -130,7 +131,8 @@ export type Evidence =
       /** Whose tokens, by the name that the upstream knows; absent or null: nobody knows. */
       readonly model?: string | null
     }
-  /** First content of an answer; teaches what silence is normal, proves nothing (design D3). */
+  /** First content of an answer; teaches what silence is normal, and proves nothing
+   *  (docs/decisions/0012). */
   | {
       readonly type: 'first_content'
       readonly at: number

@@ -35,7 +35,8 @@ export interface JudgeContext extends Patience {
   readonly activeSince: number | null
   /** Last moment at which we doubted ourselves (event loop stalled, resumed from sleep). */
   readonly doubtAt: number | null
-  /** Every probed upstream is silent at once: rather our fault than theirs (design D4). */
+  /** Every probed upstream is silent at once: rather our fault than theirs
+   *  (docs/decisions/0013). */
   readonly allSilent: boolean
 }
 

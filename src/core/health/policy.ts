@@ -12,11 +12,12 @@ export interface HealthPolicy {
   readonly quietIntervalMs: number
 }
 
-/** A probe's connection is given up after this; until then one request can still convict (D11). */
+/** A probe's connection is given up after this; until then one request can still convict
+ *  (docs/decisions/0018). */
 export const PROBE_LIMIT_MS = 30_000
 /** Between a pass and the pass that confirms it, and at least between two probes. */
 export const RECHECK_MS = 500
-/** Evidence older than this many intervals proves nothing (design §6). */
+/** Evidence older than this many intervals proves nothing (docs/decisions/0001). */
 export const STALE_INTERVALS = 3
 /** No single silence is excused for longer by what an upstream has shown before. */
 export const EXCUSE_MS_MAX = 600_000
@@ -25,7 +26,7 @@ const DEADLINE_MS_MIN = 500
 /** Slack over what was shown: a silence counts only beyond this many times the longest before. */
 const SHOWN_FACTOR = 4
 /** Slowest prefill that an upstream may have before it has shown its own: 100 tokens/s × 4 bytes,
- *  a 3B model on two cores (engines-here.md saw 25–60 tokens/s of *decode* there). */
+ *  a 3B model on two cores (on which 25 to 60 tokens/s of *decode* were seen). */
 const PREFILL_BYTES_PER_S_MIN = 400
 /** Samples of similar size after which the shown speed replaces the assumed one. */
 const SAMPLES_MIN = 3
@@ -52,7 +53,7 @@ export function probeDeadlineMs(policy: HealthPolicy, facts: Facts): number {
 }
 
 /** How long nothing may move before `suspect` becomes `wedged`, ms: three deadlines, and never
- *  sooner than twice the target, since ejecting costs running streams (design D3). */
+ *  sooner than twice the target, since ejecting costs running streams (docs/decisions/0002). */
 export function ejectAfterMs(policy: HealthPolicy, facts: Facts): number {
   return Math.max(3 * probeDeadlineMs(policy, facts), 2 * policy.detectWithinMs)
 }
@@ -65,7 +66,8 @@ export function gapBudgetMs(policy: HealthPolicy, facts: Facts): number {
 
 /**
  * How long a request of `bytes` may wait for its first content, ms. Scales with the size of what
- * was asked and with what this upstream has shown; no fixed timer (design §10).
+ * was asked and with what this upstream has shown; no fixed timer
+ * (docs/decisions/0012).
  */
 export function waitBudgetMs(policy: HealthPolicy, facts: Facts, bytes: number): number {
   const floor = policy.detectWithinMs / 2

@@ -1,4 +1,4 @@
-/** What an upstream may do now. A closed set (design §6). */
+/** What an upstream may do now. A closed set (docs/decisions/0014). */
 export type State =
   | 'unknown'
   | 'starting'

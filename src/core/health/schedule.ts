@@ -36,7 +36,7 @@ export function nextProbeAt(
   const regular = facts.endedAt + intervalMs(table, entry, nowMs) * (1 + jitter / 10)
   const provenUntil = (facts.progressAt ?? 0) + table.config.health.intervalMs
   const wanted = wantedAt(entry, provenUntil)
-  // Progress is the better probe: none is sent while it is seen (design D11).
+  // Progress is the better probe: none is sent while it is seen (docs/decisions/0018).
   const due = facts.progressAt === null ? regular : Math.max(regular, provenUntil)
   return Math.max(soonest, Math.min(due, wanted))
 }

@@ -34,8 +34,8 @@ export function chosenModel(entry: Entry): string | null {
 
 /**
  * Which upstreams may serve `wanted`, in order of preference, and under which name each knows it;
- * null: nobody has heard of it. An absent or empty name means the default (design §8), for this kind
- * of `work`.
+ * null: nobody has heard of it. No name or an empty one means the default, for this
+ * kind of `work` (docs/decisions/0010).
  */
 export function membersFor(
   table: RoutingTable,

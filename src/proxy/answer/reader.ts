@@ -46,7 +46,7 @@ export interface ReaderOptions {
   readonly wrap?: ((body: Buffer) => Buffer | null) | null
 }
 
-/** Held before the first content, and of a JSON answer before it is judged (design D6). */
+/** Held before the first content, and of a JSON answer before it is judged (docs/decisions/0003). */
 export const HELD_BYTES_MAX = 1024 * 1024
 
 /** Judges nothing: what comes goes on, and the framing says whether it is whole. */

@@ -10,7 +10,8 @@ import { startFor } from '../hold.ts'
 import type { Pool } from '../upstream/pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
-const REQUEST = { model: null, engines: enginesWith('realtime'), exact: true }
+const engines = enginesWith('realtime')
+const REQUEST = { model: null, engines, exact: true }
 const NO_ROUTE = noRouteText('realtime', REALTIME_PATH)
 
 /** Why a handshake gets no socket. */

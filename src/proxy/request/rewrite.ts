@@ -5,7 +5,8 @@ import type { Span } from './scan-walk.ts'
 const MODEL_KEY = Buffer.from('"model"')
 const DATA = Buffer.from('data:')
 
-/** The request body with `name` as its model; every other byte stays as it is (design D8). */
+/** The request body with `name` as its model; every other byte stays as it is
+ *  (docs/decisions/0015). */
 export function withModel(bytes: Buffer, scan: ScannedBody, name: string): Buffer {
   const value = JSON.stringify(name)
   const { modelSpan, insertAt, empty } = scan

@@ -243,7 +243,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#end(this.#passing ? passed : { kind: 'finished' }, 'clean')
   }
 
-  /** A status that is not to be judged by its content (design D18). `whole`: so is its body. */
+  /** A status that is not to be judged by its content (docs/decisions/0020). `whole`: so is its
+   *  body. */
   #endByStatus(head: AnswerHead, whole: boolean): void {
     if (this.#errorBody.length > ERROR_BODY_MAX) {
       // In a stream that has begun its status is all that can be told.
