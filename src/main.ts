@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { createGate } from './cli/create-gate.ts'
+import { createGate } from './cli/commands/serve.ts'
 import { type CliIo, EXIT } from './cli/io.ts'
-import { run } from './cli/run.ts'
+import { run } from './cli/program.ts'
 import { ifStillAlive, systemClock } from './runtime/clock.ts'
 
 /** Where the program meets its process: streams, signals, exit code. Nothing is decided here. */

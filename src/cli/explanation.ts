@@ -44,7 +44,11 @@ const TIERS: Readonly<Record<Serves, Tier | null>> = {
  * The gate's own decision function over the table that its status shows, at `wallMs`. The load that
  * a request meets is that of the instant of the document. Pure.
  */
-export function explain(status: GateStatus, model: string | null, wallMs: number): Explanation {
+export function explanationOf(
+  status: GateStatus,
+  model: string | null,
+  wallMs: number,
+): Explanation {
   const table = tableOf(status)
   const find = (name: string): UpstreamStatus | undefined =>
     status.upstreams.find((upstream) => upstream.name === name)

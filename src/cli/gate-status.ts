@@ -206,3 +206,13 @@ function textOf(record: Readonly<Record<string, unknown>>, key: string): string 
 export function isReason(word: string): word is Reason {
   return Object.hasOwn(REASONS, word)
 }
+
+/** Does the document show it as servable: eligible, cold on demand, suspect, or unproven where nobody
+ *  probes? Pure. */
+export function isServable(upstream: UpstreamStatus): boolean {
+  const { eligible, state, cold, probe, process } = upstream
+  if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
+  const empty = upstream.loadsNothing || (upstream.modelsListed && upstream.models.length === 0)
+  if (state === 'cold') return cold === 'on_demand' && !empty
+  return state === 'unknown' && probe === 'passive'
+}

@@ -1,11 +1,18 @@
 import { readApiKeys } from '../config/access.ts'
-import type { Config, ConfigResult } from '../config/config.ts'
+import type { Config, ConfigIssue, ConfigResult } from '../config/config.ts'
 import { type LoadInput, loadConfig } from '../config/load.ts'
+import { printIssue } from '../config/print.ts'
 import { Reading } from '../config/reading.ts'
 import { type EnvFile, envFilePath, gather } from '../config/sources.ts'
 import { readList, readUpstream } from '../config/upstreams.ts'
 import type { CliIo } from './io.ts'
-import type { ConfigFlags } from './handlers.ts'
+
+/** Flags of every command that reads the configuration. */
+export interface ConfigFlags {
+  /** `[name=]url`, in order of preference. */
+  readonly upstream?: readonly string[]
+  readonly envFile?: string
+}
 
 /** The upstream to list first, wherever it stands. */
 type First = NonNullable<LoadInput['flags']['first']>
@@ -86,4 +93,26 @@ function sources(
   // The default file need not be there; one that is there was meant, whoever may read it.
   const isMeant = io.exists?.(path) === true
   return { env: isMeant ? { ...env, GENGATE_ENV_FILE: path } : env, file: null }
+}
+
+/** Everything that is wrong with the configuration, one line each, then what to do. Pure. */
+export function issueLines(issues: readonly ConfigIssue[], envFile: string | null): string[] {
+  const file = envFile === null ? 'the environment' : `the environment or ${envFile}`
+  return [
+    `gengate: ${countOf(issues)} not valid:`,
+    ...issues.map((issue) => `  ${printIssue(issue)}`),
+    `Correct ${file}, then try \`gengate config check\`.`,
+  ]
+}
+
+/** The same as a warning, where a running gate is asked all the same. Pure. */
+export function issueWarnings(issues: readonly ConfigIssue[]): string[] {
+  return [
+    `gengate: warning: ${countOf(issues)} not valid; the gate is asked all the same:`,
+    ...issues.map((issue) => `  ${printIssue(issue)}`),
+  ]
+}
+
+function countOf({ length }: readonly ConfigIssue[]): string {
+  return length === 1 ? 'one setting is' : `${length} settings are`
 }

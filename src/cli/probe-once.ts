@@ -1,19 +1,45 @@
+import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { generates } from '../core/model/listed-model.ts'
+import type { EngineKind } from '../core/upstream.ts'
+import { engineError } from '../engines/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
+import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
 import { type OnceCall, probeOnce as once } from '../probe/once.ts'
 import { fetchJson, runProbe, type Wire } from '../probe/run.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type GateRefusal, gateRefusal } from './gate-refusal.ts'
-import type { ProbeFinding, ProbeTarget } from './probe-artefact.ts'
+
+/** Whom a probe asks. */
+export interface ProbeTarget {
+  /** Name of the configured upstream; null: an address that somebody gave. */
+  readonly upstream: string | null
+  readonly engine: EngineKind
+  /** Without `/v1`. */
+  readonly url: string
+  readonly model: string | null
+  readonly apiKey: string | null
+}
+
+/** What one probe found. */
+export interface ProbeFinding {
+  readonly target: ProbeTarget
+  /** Model names that it lists; null: the listing failed. */
+  readonly models: readonly string[] | null
+  readonly outcome: ProbeOutcome
+  /** A gate's own refusal, which says more than the outcome; absent: none came. */
+  readonly refusal?: GateRefusal
+  /** When it ended, wall-clock ms. */
+  readonly endedAtMs: number
+}
+
+/** Sends one generation to a target; every ending is a value. `signal` gives it up. */
+export type ProbeOnce = (
+  target: ProbeTarget,
+  timeoutMs: number,
+  signal?: AbortSignal,
+) => Promise<ProbeFinding>
 
 /** A server that generates lists its models at once; one that hangs here is probed all the same. */
 const LIST_LIMIT_MS = 2_000
-
-interface ProbeOnceDeps {
-  readonly clock: Clock
-  /** Gives it up; absent: nothing does. */
-  readonly signal?: AbortSignal
-}
 
 /**
  * One look at one server, without a gate. A configured upstream is probed as the prober would: it
@@ -23,7 +49,8 @@ interface ProbeOnceDeps {
 export async function probeOnce(
   target: ProbeTarget,
   timeoutMs: number,
-  { clock, signal = new AbortController().signal }: ProbeOnceDeps,
+  clock: Clock,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<ProbeFinding> {
   const call: OnceCall = {
     target: { url: target.url, apiKey: target.apiKey, connectTimeoutMs: timeoutMs },
@@ -71,4 +98,36 @@ async function withFirst(call: OnceCall): Promise<OnceCall> {
       get: (query) => (query.path === path ? Promise.resolve(listing) : fetchJson(query)),
     },
   }
+}
+
+/** A 503 that a gate made itself: it names what no engine behind it could say. */
+export interface GateRefusal {
+  readonly code: ErrorCode
+  /** Its own sentence, with the reason per upstream. */
+  readonly message: string
+}
+
+/** The codes by which a gate says that nothing behind it generates, not that it has much to do. */
+const NOTHING_GENERATES: ReadonlySet<ErrorCode> = new Set([
+  'no_eligible_upstream',
+  'upstream_starting',
+])
+
+/** Reads a refusal; null: it is no gate's 503, but an engine's. Pure. */
+export function gateRefusal(status: number, body: unknown): GateRefusal | null {
+  const error = status === 503 ? engineError(body) : null
+  if (error === null || !isOwnCode(error.code)) return null
+  return { code: error.code, message: error.message }
+}
+
+/** One sentence of ours, then the gate's own. Pure. */
+export function refusalText({ code, message }: GateRefusal): string {
+  const said = NOTHING_GENERATES.has(code)
+    ? 'the gate there has no upstream that generates.'
+    : 'the gate there refuses.'
+  return `${code}: ${said} ${message}`.trimEnd()
+}
+
+function isOwnCode(code: string): code is ErrorCode {
+  return Object.entries(ERRORS).some(([own, { status }]) => own === code && status === 503)
 }

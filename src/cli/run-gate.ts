@@ -1,17 +1,44 @@
+import { constants } from 'node:os'
+import type { AppIo } from '../app-io.ts'
+import type { CommandLine } from '../config/command-line.ts'
 import { originOf } from '../runtime/address.ts'
-import { type ChildDeps, type RunningEngine, startEngine } from '../launch/child.ts'
-import type { StartLine } from '../launch/start-line.ts'
-import type { Gate, ServeDeps } from './commands/serve.ts'
-import { serve } from './commands/serve.ts'
-import { announce, tellEnd } from './commands/run.ts'
+import {
+  type ChildDeps,
+  type EngineEnd,
+  envChanges,
+  type RunningEngine,
+  startEngine,
+} from '../launch/child.ts'
+import { hintFor } from '../launch/hints.ts'
+import { printLine } from '../launch/print-line.ts'
+import type { Runnable, StartLine } from '../launch/start-line.ts'
+import type { Gate } from './command.ts'
+import { type GateDeps, runGate } from './commands/serve.ts'
+import { type CliIo, EXIT } from './io.ts'
+import type { Loaded } from './load.ts'
+
+/** Says what is started, how, and what to know about it. */
+export function announce(line: StartLine, io: Pick<CliIo, 'env' | 'err'>): void {
+  io.err(`gengate: starting ${line.engine} on ${line.host} port ${line.port}; Ctrl-C ends it:`)
+  io.err(`  ${printLine(line, (name) => (io.env[name] ?? '') !== '')}`)
+  for (const note of line.notes) io.err(note)
+}
+
+/** Says how an engine ended that nobody told to, and what to do about it. */
+export function tellEnd(engine: Runnable, end: EngineEnd, io: Pick<CliIo, 'err'>): void {
+  const how = end.signal === null ? `code ${end.exitCode}` : end.signal
+  io.err(`gengate: ${engine} ended by itself (${how}).`)
+  const hint = hintFor({ engine, ...end })
+  if (hint !== null) io.err(`Hint: ${hint}`)
+}
 
 /** What the pair of gate and engine needs. */
-export interface RunGateDeps extends Omit<ServeDeps, 'load' | 'endsWith'> {
+export interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
   /** Reads the configuration anew, with this upstream first. */
   readonly load: (first: {
     readonly name: string
     readonly url: string
-  }) => ReturnType<ServeDeps['load']>
+  }) => ReturnType<GateDeps['load']>
   readonly streams: Pick<ChildDeps, 'stdout' | 'stderr'>
 }
 
@@ -42,13 +69,18 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
   const place = { name: line.engine, url: originOf(line) }
   let byItself = false
   void gone.promise.then(() => (byItself = true))
-  const code = await serve({
+  const code = await runGate({
     ...deps,
     load: () => deps.load(place),
     createGate: async (config) => whenListening(await deps.createGate(config), start),
     endsWith: gone.promise,
   })
-  return end(line, { engine, byItself, code, io })
+  if (engine === null) return code
+  const { stop, ended: whenEnded }: RunningEngine = engine
+  if (!byItself) stop('SIGTERM')
+  const ended = await whenEnded
+  if (byItself) tellEnd(line.engine, ended, io)
+  return byItself ? ended.exitCode : code
 }
 
 /** The same gate, which calls `then` when its listener is bound. */
@@ -64,23 +96,63 @@ function whenListening(gate: Gate, then: () => void): Gate {
   }
 }
 
-async function end(
+/**
+ * Runs the gate, and the engine as one that the gate owns: it starts it, and starts it again when it
+ * is dead or wedged (`docs/supervisor.md`). One that dies twice in the same way before it generates
+ * anything would do so again: that ends both, with its last words and what to do. Resolves with the gate's
+ * exit code, or that of such an engine.
+ */
+export async function runHealed(
   line: StartLine,
-  {
-    engine,
-    byItself,
-    code,
-    io,
-  }: {
-    readonly engine: RunningEngine | null
-    readonly byItself: boolean
-    readonly code: number
-    readonly io: RunGateDeps['io']
-  },
+  deps: Omit<RunGateDeps, 'streams'>,
 ): Promise<number> {
-  if (engine === null) return code
-  if (!byItself) engine.stop('SIGTERM')
-  const ended = await engine.ended
-  if (byItself) tellEnd(line.engine, ended, io)
-  return byItself ? ended.exitCode : code
+  announce(line, deps.io)
+  const place = { name: line.engine, url: originOf(line) }
+  const { command, args } = line
+  const run = { command, args, env: envChanges(line, deps.io.env) }
+  const hopeless = Promise.withResolvers<string>()
+  let last: EngineDeath | null = null
+  const onDeath = (death: EngineDeath): void => {
+    if (death.name !== line.engine || death.alike < ALIKE_MAX) return
+    last ??= death
+    hopeless.resolve(`${line.engine} ended twice in the same way, so the gate ends`)
+  }
+  const code = await runGate({
+    ...deps,
+    load: () => owning(deps.load(place), line.engine, run),
+    createGate: (config) => deps.createGate(config, onDeath),
+    endsWith: hopeless.promise,
+  })
+  return last === null ? code : tellDeath(line, last, deps.io)
+}
+
+type EngineDeath = Parameters<NonNullable<AppIo['onDeath']>>[0]
+
+/** The configuration in which the gate owns this engine. A `_RUN` of the operator's own stays. */
+function owning(loaded: Loaded, name: string, run: CommandLine): Loaded {
+  const { result } = loaded
+  if (!result.ok) return loaded
+  const upstreams = result.config.upstreams.map((one) =>
+    one.spec.name === name && one.run === null ? { ...one, run } : one,
+  )
+  return { ...loaded, result: { ...result, config: { ...result.config, upstreams } } }
+}
+
+/** Deaths that are alike, after which another start is none to wait for. */
+const ALIKE_MAX = 2
+/** Of its last words so many lines are shown: they went to a file. */
+const LINES_SHOWN = 10
+
+/** Says how it ended and what to do about it. */
+function tellDeath(line: StartLine, { how, lines }: EngineDeath, io: RunGateDeps['io']): number {
+  const [, code] = /^exit code (\d+)$/.exec(how) ?? []
+  const signal = isSignal(how) ? how : null
+  const exitCode = signal === null ? Number(code ?? 127) : EXIT.failed
+  for (const text of lines.slice(-LINES_SHOWN)) io.err(`  | ${text}`)
+  tellEnd(line.engine, { code: code === undefined ? null : exitCode, signal, exitCode, lines }, io)
+  return exitCode === 0 ? EXIT.failed : exitCode
+}
+
+function isSignal(how: string): how is NodeJS.Signals {
+  return Object.hasOwn(constants.signals, how)
 }

@@ -1,6 +1,33 @@
 import { isoTime, sleep } from '../runtime/clock.ts'
-import type { CliIo } from './io.ts'
-import type { Look } from './look.ts'
+import { type CliIo, printJson } from './io.ts'
+
+/** One look at something that may change: what to print, and how the command would end. */
+export interface Look {
+  readonly code: number
+  /** For people, to stdout. */
+  readonly lines: readonly string[]
+  /** Why there is nothing to show, to stderr. */
+  readonly problems: readonly string[]
+  /** For `--json`; undefined: there is none. */
+  readonly document: unknown
+  /** What must differ for a later look to be news: everything but ages, latencies and load. */
+  readonly key: string
+}
+
+/** Prints one look, and returns the exit code that it means. */
+export function printLook(
+  look: Look,
+  { json }: { readonly json?: boolean | undefined },
+  io: Pick<CliIo, 'out' | 'err'>,
+): number {
+  for (const line of look.problems) io.err(line)
+  if (json !== true) for (const line of look.lines) io.out(line)
+  else if (look.document !== undefined) printJson(io, look.document)
+  return look.code
+}
+
+/** Looks once; `stopped` gives it up. */
+export type LookOnce = (stopped?: AbortSignal) => Promise<Look>
 
 export interface WatchOptions {
   /** From the end of one look to the next, ms. */
@@ -22,7 +49,7 @@ export interface WatchDeps {
  * Resolves with the last look that was complete; null: there was none.
  */
 export async function watch(
-  lookOnce: (stopped: AbortSignal) => Promise<Look>,
+  lookOnce: LookOnce,
   { intervalMs, json }: WatchOptions,
   { io, redraw, stopped }: WatchDeps,
 ): Promise<Look | null> {

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { configCheck } from '../../src/cli/commands/config.ts'
 import { configNotes, programsOf } from '../../src/cli/config-notes.ts'
-import { configOf, recordedIo, resultOf } from './recorded-io.ts'
+import { configOf, gengate, resultOf } from './recorded-io.ts'
 
 // Goal: what would end in a crash loop, or in waiting for ever, is told before.
 // Method: the pure function over configurations; once the command as a user sees it.
@@ -40,47 +39,26 @@ t.test('configNotes() tells that any page can be one without an origin', async (
   t.same(notesOf('engine', { GENGATE_ALLOWED_ORIGINS: 'https://null' }), [])
 })
 
-const checked = (env: Record<string, string>) => {
-  const io = recordedIo()
-  const result = resultOf({ GENGATE_UPSTREAMS: 'ollama', ...env })
-  configCheck({ json: false }, { io, result, envFile: null })
-  return io.stderr.join('\n')
-}
+const checked = async (env: Record<string, string>) =>
+  (await gengate('config check', { GENGATE_UPSTREAMS: 'ollama', ...env })).err
 
 t.test('configNotes() names the model that a request without one would load', async (t) => {
   const chosen = { GENGATE_OLLAMA_MODEL: 'gemma' }
-  t.match(checked(chosen), /loads gemma at ollama if it is not in memory \(GENGATE_OLLAMA_MODEL\)/)
-  t.match(checked({}), /means the one in memory at ollama, else loads the last that generated/)
-  t.notMatch(checked({ ...chosen, GENGATE_OLLAMA_COLD: 'never' }), /loads/)
+  t.match(
+    await checked(chosen),
+    /loads gemma at ollama if it is not in memory \(GENGATE_OLLAMA_MODEL\)/,
+  )
+  t.match(
+    await checked({}),
+    /means the one in memory at ollama, else loads the last that generated/,
+  )
+  t.notMatch(await checked({ ...chosen, GENGATE_OLLAMA_COLD: 'never' }), /loads/)
 })
 
 t.test('programsOf() looks on the PATH of the line first', async (t) => {
   const find = programsOf({ env: { PATH: '/nowhere' } })
   t.equal(find('sh', {}), null)
   t.match(find('sh', { PATH: '/bin' }), /sh$/)
-})
-
-t.test('config check notes it and stays valid', async (t) => {
-  const io = recordedIo()
-  const result = resultOf({ ...URL_A, GENGATE_A_RUN: 'nosuch --port 1' })
-  t.equal(configCheck({ json: false }, { io, result, envFile: null }), 0)
-  t.match(JSON.stringify(io), /note: GENGATE_A_RUN: there is no program nosuch/)
-  t.match(JSON.stringify(io), /note: GENGATE_A_RUN has --port 1,/)
-})
-
-t.test('config check --json has the notes of its text', async (t) => {
-  const env = { ...URL_A, GENGATE_A_RUN: 'nosuch --port 1', GENGATE_OLAMA_MODEL: 'm' }
-  const [text, json] = [recordedIo(), recordedIo()]
-  const deps = { result: resultOf(env), envFile: null }
-  configCheck({ json: false }, { ...deps, io: text })
-  configCheck({ json: true }, { ...deps, io: json })
-  const { notes, ...rest } = JSON.parse(json.stdout.join('')) as { notes: string[] }
-  t.equal(notes.length, 3)
-  t.same(
-    text.stderr,
-    notes.map((note) => `note: ${note}`),
-  )
-  t.match(rest, { ok: true, issues: [], upstreams: ['a'], port: 8000 })
 })
 
 t.test('settings of an upstream that is not listed are noted, with the nearest name', async (t) => {

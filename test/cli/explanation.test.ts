@@ -1,8 +1,8 @@
 import { plainModel } from '../../src/core/model/listed-model.ts'
 import fc from 'fast-check'
 import t from 'tap'
-import { explain, isServed } from '../../src/cli/explanation.ts'
-import { explainDocument, explainLines } from '../../src/cli/explain-lines.ts'
+import { explainDocument, explainLines } from '../../src/cli/commands/explain.ts'
+import { explanationOf, isServed } from '../../src/cli/explanation.ts'
 import { type GateStatus, parseGateStatus } from '../../src/cli/gate-status.ts'
 import { tableOf } from '../../src/cli/gate-table.ts'
 import { decide } from '../../src/core/route.ts'
@@ -52,12 +52,12 @@ function fail(world: World, name: string, reason: 'refused' | 'http_5xx' = 'refu
 
 /** Every line but the ages and the hints, which other tests know. */
 function told(world: World, model: string | null, status = travelled(world)) {
-  const explanation = explain(status, model, WALL + world.now)
+  const explanation = explanationOf(status, model, WALL + world.now)
   const lines = explainLines(explanation, WALL + world.now)
   return { explanation, lines, text: lines.join('\n'), document: explainDocument(explanation) }
 }
 
-t.test('explain() says who is taken and what speaks against the others', async (t) => {
+t.test('explanationOf() says who is taken and what speaks against the others', async (t) => {
   const world = worldOf([{ model: 'big' }, { model: 'tiny' }, { model: 'other' }])
   fail(world, 'a').pass('b').pass('c').at(12_000)
   const { lines, document, explanation } = told(world, 'tiny')
@@ -95,28 +95,31 @@ t.test('explain() says who is taken and what speaks against the others', async (
   })
 })
 
-t.test('explain() tells the tiers apart, and a cold one that may not be loaded', async (t) => {
-  const cold = { kind: 'cold' } as const
-  const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
-  for (const name of ['a', 'b']) {
-    world.tell(name, { type: 'models', at: world.now, models: ['m'].map(plainModel) })
-    world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
-  }
-  const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
-  const loads = told(world, 'm')
-  t.match(loads.lines[0], 'goes to b (http://127.0.0.1:2): it is cold.')
-  t.match(loads.text, never)
-  t.match(loads.document, { decision: 'forward', upstream: 'b', tier: 'cold' })
-  world.pass('c')
-  const proven = told(world, 'm')
-  t.match(proven.document, { upstream: 'c', tier: 'eligible' })
-  t.match(proven.text, 'Not taken: c is eligible, which comes first.')
-  const unproven = told(worldOf([{ model: 'm', probe: 'passive' }]), 'm')
-  t.match(unproven.document, { upstream: 'a', tier: 'suspect' })
-  t.match(unproven.lines[0], 'it is unknown.')
-})
+t.test(
+  'explanationOf() tells the tiers apart, and a cold one that may not be loaded',
+  async (t) => {
+    const cold = { kind: 'cold' } as const
+    const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
+    for (const name of ['a', 'b']) {
+      world.tell(name, { type: 'models', at: world.now, models: ['m'].map(plainModel) })
+      world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
+    }
+    const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
+    const loads = told(world, 'm')
+    t.match(loads.lines[0], 'goes to b (http://127.0.0.1:2): it is cold.')
+    t.match(loads.text, never)
+    t.match(loads.document, { decision: 'forward', upstream: 'b', tier: 'cold' })
+    world.pass('c')
+    const proven = told(world, 'm')
+    t.match(proven.document, { upstream: 'c', tier: 'eligible' })
+    t.match(proven.text, 'Not taken: c is eligible, which comes first.')
+    const unproven = told(worldOf([{ model: 'm', probe: 'passive' }]), 'm')
+    t.match(unproven.document, { upstream: 'a', tier: 'suspect' })
+    t.match(unproven.lines[0], 'it is unknown.')
+  },
+)
 
-t.test('explain() says what is full, and that a request waits', async (t) => {
+t.test('explanationOf() says what is full, and that a request waits', async (t) => {
   const world = worldOf([{ model: 'm', maxConcurrency: 2 }, { model: 'm' }])
     .pass('a')
     .pass('b')
@@ -136,7 +139,7 @@ t.test('explain() says what is full, and that a request waits', async (t) => {
   t.match(waits.text, 'Not taken: an eligible one is worth the wait for a slot.')
 })
 
-t.test('explain() knows who is less busy, and who has just come back', async (t) => {
+t.test('explanationOf() knows who is less busy, and who has just come back', async (t) => {
   const specs = [{ model: 'm' }, { model: 'm' }]
   const equal = worldOf(specs, { routing: 'least_busy' }).pass('a').pass('b')
   const less = told(
@@ -162,7 +165,7 @@ t.test('explain() knows who is less busy, and who has just come back', async (t)
   }
 })
 
-t.test('explain() says why nothing serves', async (t) => {
+t.test('explanationOf() says why nothing serves', async (t) => {
   const starting = worldOf([{ model: 'm' }])
   t.match(told(starting, 'm').lines[0], 'is held while the first probes run')
   const failed = told(fail(starting, 'a'), 'm')
@@ -180,7 +183,7 @@ t.test('explain() says why nothing serves', async (t) => {
   t.match(leaving.lines[0], 'is refused: this gate shuts down.')
 })
 
-t.test('explain() lists the known names for one that nobody knows', async (t) => {
+t.test('explanationOf() lists the known names for one that nobody knows', async (t) => {
   const world = worldOf([{}, { model: 'chosen' }])
     .pass('a')
     .pass('b')
@@ -207,7 +210,7 @@ t.test('explain() lists the known names for one that nobody knows', async (t) =>
   t.match(told(gone, 'm').text, /-  a: [^]*No candidate: it is ejected: refused\./)
 })
 
-t.test('explain() follows GENGATE_MODELS, in its order', async (t) => {
+t.test('explanationOf() follows GENGATE_MODELS, in its order', async (t) => {
   const members = [
     { upstream: 'b', model: 'm2' },
     { upstream: 'b', model: 'm3' },
@@ -319,7 +322,7 @@ holds(
   ),
 )
 
-t.test('explain() says which model a request without one means, and why', async (t) => {
+t.test('explanationOf() says which model a request without one means, and why', async (t) => {
   const world = worldOf([{ engine: 'ollama' }, { engine: 'llamaswap', cold: 'never' }])
     .pass('a')
     .pass('b')
@@ -341,7 +344,7 @@ t.test('explain() says which model a request without one means, and why', async 
   t.match(told(world, '').text, 'm1: it is listed first, and such a request loads it.')
 })
 
-t.test('explain() says that a request has to name a model', async (t) => {
+t.test('explanationOf() says that a request has to name a model', async (t) => {
   const world = worldOf([{ engine: 'ollama' }]).pass('a')
   const models = [{ ...plainModel('e'), work: 'embedding' as const }]
   world.tell('a', { type: 'models', at: world.now, models })
@@ -357,7 +360,9 @@ t.test('explain says what the engine said to a probe, and drops it when it is ov
   const said = { ...outcome, said: 'no chat template' }
   world.tell('a', { type: 'probe_ended', at: world.now, outcome: said })
   const lines = () =>
-    explainLines(explain(travelled(world), null, WALL + world.now), WALL + world.now).join('\n')
+    explainLines(explanationOf(travelled(world), null, WALL + world.now), WALL + world.now).join(
+      '\n',
+    )
   t.match(lines(), 'It said to a probe: no chat template')
   world.pass('a')
   t.notMatch(lines(), 'no chat template')

@@ -1,5 +1,14 @@
 import t from 'tap'
-import { findHolder, identify } from '../../src/cli/port-holder.ts'
+import {
+  enginePortAdvice,
+  findHolder,
+  type Holder,
+  identify,
+  listenAdvice,
+  parseLsof,
+  parseProcNetTcp,
+  portAdvice,
+} from '../../src/cli/port-holder.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { jsonServer, type Reply } from './json-server.ts'
 
@@ -43,4 +52,104 @@ t.test('findHolder() names the process behind a port', async (t) => {
   const { process: found } = await findHolder('127.0.0.1', port, systemClock)
   t.equal(found?.pid, process.pid)
   t.type(found?.name, 'string')
+})
+
+const TCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 424242 1 0000000000000000 100 0 0 10 0
+   1: 0100007F:1F40 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000  1000        0 424243 1 0000000000000000 20 4 30 10 -1
+`
+const TCP6 = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000000000000000000000000000:2328 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0000000000000000 100 0 0 10 0
+`
+
+t.test('parseProcNetTcp() finds listeners, not connections', async (t) => {
+  t.same(parseProcNetTcp(TCP), [{ port: 8000, inode: '424242', uid: 1000 }])
+  t.same(parseProcNetTcp(TCP6), [{ port: 9000, inode: '7', uid: 0 }])
+  t.same(parseProcNetTcp(''), [])
+  t.same(parseProcNetTcp('head\ngarbage\n'), [])
+})
+
+t.test('parseLsof() reads the first process of lsof -Fpc', async (t) => {
+  t.same(parseLsof('p4242\ncpython3.12\nf7\np4243\ncother\n'), { pid: 4242, name: 'python3.12' })
+  t.equal(parseLsof(''), null)
+})
+
+const python = { pid: 42, name: 'python3' }
+const at = { host: '127.0.0.1', port: 8000 }
+
+function advice(holder: Holder, port = 8000): string {
+  return portAdvice({ ...at, port }, holder).join('\n')
+}
+
+t.test('portAdvice() prints both ways out where a vLLM holds the port', async (t) => {
+  const text = advice({
+    process: python,
+    serves: { kind: 'vllm', version: '0.32.0', model: 'tiny' },
+  })
+  t.match(text, 'port 8000 on 127.0.0.1 is taken by a vLLM 0.32.0 (python3, pid 42).')
+  t.match(text, 'vllm serve tiny --port 8001\n')
+  t.match(text, 'GENGATE_PORT=8010 GENGATE_VLLM_CPU_URL=http://127.0.0.1:8000 gengate serve')
+  const unnamed = advice({ process: null, serves: { kind: 'vllm', version: null, model: null } })
+  t.match(unnamed, 'taken by a vLLM (an unknown process)')
+  t.match(unnamed, 'vllm serve MODEL --port 8001')
+  const on8001 = advice(
+    { process: python, serves: { kind: 'vllm', version: null, model: null } },
+    8001,
+  )
+  t.match(on8001, '--port 8002', 'it never advises the port that is taken')
+})
+
+t.test('portAdvice() names every other holder and a way out', async (t) => {
+  const table: [holder: Holder, words: string[]][] = [
+    [
+      { process: python, serves: { kind: 'gengate', version: '0.1.0' } },
+      ['another gengate 0.1.0', 'gengate status', 'GENGATE_PORT=8010'],
+    ],
+    [
+      { process: python, serves: { kind: 'openai', owner: 'llamacpp' } },
+      ['server "llamacpp"', 'GENGATE_PORT=8010 gengate serve --upstream http://127.0.0.1:8000'],
+    ],
+    [
+      { process: python, serves: { kind: 'http' } },
+      ['an HTTP server (python3, pid 42)', 'kill 42'],
+    ],
+    [{ process: python, serves: { kind: 'silent' } }, ['taken by python3, pid 42', 'kill 42']],
+    [
+      { process: { pid: null, name: 'a process of user 0' }, serves: { kind: 'silent' } },
+      ['taken by a process of user 0.', 'Stop it, or take another port: GENGATE_PORT=8010'],
+    ],
+  ]
+  for (const [holder, words] of table) for (const word of words) t.match(advice(holder), word)
+})
+
+t.test('listenAdvice() says what to set for each way in which binding fails', async (t) => {
+  t.match(listenAdvice({ ...at, port: 80 }, 'EACCES'), /port 80 \(EACCES\)\. .*GENGATE_PORT/)
+  t.match(listenAdvice(at, 'EADDRNOTAVAIL'), 'GENGATE_HOST')
+  t.match(listenAdvice(at, 'EOTHER'), '(EOTHER)')
+})
+
+/** Advice for an engine whose port is taken. */
+function text(holder: Holder, engine: Parameters<typeof enginePortAdvice>[0]): string {
+  return enginePortAdvice(engine, { host: '127.0.0.1', port: 8001, probe: engine }, holder).join(
+    '\n',
+  )
+}
+
+t.test('enginePortAdvice() says who holds the port of an engine, and never stops it', async (t) => {
+  const vllm = {
+    process: python,
+    serves: { kind: 'vllm', version: '0.32.0', model: null },
+  } as const
+  t.equal(
+    text(vllm, 'vllm_cpu'),
+    `gengate: port 8001 on 127.0.0.1 is taken by a vLLM 0.32.0 (python3, pid 42).
+If that is the engine, it runs already: gengate probe vllm_cpu
+Stop it (kill 42), or take another port: VLLM_PORT=8011 gengate run vllm_cpu`,
+  )
+  const other = text({ process: null, serves: { kind: 'silent' } }, 'ollama')
+  t.match(
+    other,
+    /^Stop it, or .*: GENGATE_OLLAMA_URL=http:\/\/127\.0\.0\.1:8011 gengate run ollama$/m,
+  )
+  t.notMatch(other, 'runs already')
 })

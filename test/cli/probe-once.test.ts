@@ -1,7 +1,6 @@
 // Goal: `gengate probe` finds out by itself whether a server generates. Method: real sockets.
 import t from 'tap'
-import type { ProbeTarget } from '../../src/cli/probe-artefact.ts'
-import { probeOnce } from '../../src/cli/probe-once.ts'
+import { probeOnce, type ProbeTarget } from '../../src/cli/probe-once.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { jsonServer, type Reply } from './json-server.ts'
 
@@ -20,7 +19,7 @@ t.test('probeOnce() asks an unknown server for the first model that it lists', a
     'GET /v1/models': list,
     'POST /v1/chat/completions': answer,
   })
-  const found = await probeOnce(targetAt(url, { apiKey: 'k' }), 5_000, { clock: systemClock })
+  const found = await probeOnce(targetAt(url, { apiKey: 'k' }), 5_000, systemClock)
   t.match(found, { models: ['first', 'second'], outcome: { kind: 'pass', tokens: 1 } })
   t.same(
     seen.map(({ method, path }) => `${method} ${path}`),
@@ -36,7 +35,7 @@ t.test('probeOnce() calls a server that lists and never generates a timeout', as
     'GET /v1/models': list,
     'POST /v1/chat/completions': null,
   })
-  t.match(await probeOnce(targetAt(url), 200, { clock: systemClock }), {
+  t.match(await probeOnce(targetAt(url), 200, systemClock), {
     models: ['first', 'second'],
     outcome: { kind: 'timeout', limitMs: 200 },
   })
@@ -64,7 +63,7 @@ t.test('probeOnce() keeps the words of a gate that refuses, and no engine is one
       'POST /v1/chat/completions': generation,
       'POST /v1/completions': generation,
     })
-    const found = await probeOnce(targetAt(url), 5_000, { clock: systemClock })
+    const found = await probeOnce(targetAt(url), 5_000, systemClock)
     t.same(found.refusal, refusal, JSON.stringify(generation))
   }
 })
@@ -72,12 +71,12 @@ t.test('probeOnce() keeps the words of a gate that refuses, and no engine is one
 t.test('probeOnce() makes no configured Ollama load a model', async (t) => {
   const { url, seen } = await jsonServer(t, { 'GET /api/ps': [200, { models: [] }] })
   const target = targetAt(url, { upstream: 'ollama', engine: 'ollama', model: 'gemma' })
-  t.match(await probeOnce(target, 5_000, { clock: systemClock }), { outcome: { kind: 'cold' } })
+  t.match(await probeOnce(target, 5_000, systemClock), { outcome: { kind: 'cold' } })
   t.ok(seen.every(({ method }) => method === 'GET'))
 })
 
 t.test('probeOnce() says refused where nothing listens', async (t) => {
-  const found = await probeOnce(targetAt('http://127.0.0.1:1'), 5_000, { clock: systemClock })
+  const found = await probeOnce(targetAt('http://127.0.0.1:1'), 5_000, systemClock)
   t.match(found, { models: null, outcome: { kind: 'fail', reason: 'refused' } })
 })
 
@@ -88,7 +87,7 @@ t.test('probeOnce() is given up by its signal, and leaves no connection', async 
   })
   const stop = new AbortController()
   const target = targetAt(url, { model: 'tiny' })
-  const ended = probeOnce(target, 60_000, { clock: systemClock, signal: stop.signal })
+  const ended = probeOnce(target, 60_000, systemClock, stop.signal)
   systemClock.after(50, () => stop.abort())
   t.not((await ended).outcome.kind, 'pass')
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseGateStatus } from '../../src/cli/gate-status.ts'
+import { isServable, parseGateStatus } from '../../src/cli/gate-status.ts'
 import { tableOf } from '../../src/cli/gate-table.ts'
 import {
   type EngineStatus,
@@ -7,8 +7,7 @@ import {
   processLine,
   tailLines,
 } from '../../src/cli/process-status.ts'
-import { showsServable } from '../../src/cli/commands/status.ts'
-import { statusLines } from '../../src/cli/status-table.ts'
+import { statusLines } from '../../src/cli/commands/status.ts'
 import { servesOf } from '../../src/core/entry.ts'
 
 const WALL = Date.parse('2026-11-24T12:00:00.000Z')
@@ -114,7 +113,7 @@ t.test(
     t.match(lines[3], 'It loads.')
     t.match(lines[4], /^ {2}engine starting for 10 s/)
     t.equal(lines[5], '  | last words')
-    t.ok(showsServable(status))
+    t.ok(status.upstreams.every(isServable))
     t.equal(tableOf(status).entries.map((entry) => servesOf(entry))[0], 'on_demand')
   },
 )

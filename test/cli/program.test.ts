@@ -1,37 +1,30 @@
 import t from 'tap'
-import { EXAMPLES } from '../../src/cli/examples.ts'
-import type { Handlers } from '../../src/cli/handlers.ts'
-import { runProgram } from '../../src/cli/program.ts'
-import { recordedIo } from './recorded-io.ts'
+import type { CommandSpec } from '../../src/cli/command.ts'
+import { COMMANDS, PROGRAM } from '../../src/cli/commands/index.ts'
+import { run as runLine } from '../../src/cli/program.ts'
+import { recordedIo, worldWith } from './recorded-io.ts'
 
-/** Runs a command line; every handler notes its arguments and ends with 7. */
+/** Runs a command line; every command notes its arguments and flags, and ends with 7. */
 async function run(...argv: string[]) {
   const io = recordedIo()
   const calls: unknown[] = []
-  const note =
-    (name: string) =>
-    async (...args: unknown[]) => {
-      calls.push([name, ...args])
-      return 7
+  const noting = (spec: CommandSpec): CommandSpec => {
+    const below = spec.below === undefined ? {} : { below: spec.below.map(noting) }
+    const { run: own, ...rest } = spec
+    if (own === undefined) return { ...rest, ...below }
+    return {
+      ...rest,
+      run: (args: readonly unknown[], flags: object, world) => {
+        calls.push([spec.name, ...args, ...(spec.name === 'run' ? [world.rest] : []), { ...flags }])
+        return 7
+      },
     }
-  const handlers: Handlers = {
-    serve: note('serve'),
-    run: note('run'),
-    probe: note('probe'),
-    diag: note('diag'),
-    status: note('status'),
-    explain: note('explain'),
-    wait: note('wait'),
-    completion: note('completion'),
-    doctor: note('doctor'),
-    configCheck: note('configCheck'),
-    configPrint: note('configPrint'),
   }
-  const code = await runProgram(argv, handlers, { io, version: '1.2.3' })
+  const code = await runLine(argv, worldWith(io), COMMANDS.map(noting))
   return { code, calls, out: io.stdout.join('\n'), err: io.stderr.join('\n') }
 }
 
-t.test('runProgram() hands each subcommand its flags, and its exit code back', async (t) => {
+t.test('run() hands each subcommand its flags, and its exit code back', async (t) => {
   const table: [argv: string[], call: unknown[]][] = [
     [['diag'], ['diag', {}]],
     [['run'], ['run', undefined, [], {}]],
@@ -91,11 +84,11 @@ t.test('runProgram() hands each subcommand its flags, and its exit code back', a
     ],
     [
       ['config', 'check', '--json'],
-      ['configCheck', { json: true }],
+      ['check', { json: true }],
     ],
     [
       ['config', 'print'],
-      ['configPrint', {}],
+      ['print', {}],
     ],
   ]
   for (const [argv, call] of table) {
@@ -105,7 +98,7 @@ t.test('runProgram() hands each subcommand its flags, and its exit code back', a
   }
 })
 
-t.test('runProgram() takes serve where no subcommand is named', async (t) => {
+t.test('run() takes serve where no subcommand is named', async (t) => {
   const upstream = ['http://a', 'b=http://b']
   const flags = ['--upstream', 'http://a', '--upstream', 'b=http://b']
   t.same((await run()).calls, [['serve', {}]])
@@ -113,7 +106,7 @@ t.test('runProgram() takes serve where no subcommand is named', async (t) => {
   t.same((await run('serve', ...flags)).calls, [['serve', { upstream }]])
 })
 
-t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2', async (t) => {
+t.test('run() answers wrong usage on stderr with a suggestion and exit 2', async (t) => {
   const table: [argv: string[], err: RegExp][] = [
     [['stauts'], /unknown command 'stauts'[^]*Did you mean status/],
     [['status', '--jso'], /unknown option '--jso'[^]*Did you mean --json/],
@@ -143,31 +136,22 @@ t.test('runProgram() answers wrong usage on stderr with a suggestion and exit 2'
   }
 })
 
-const PAGES = [
-  'serve',
-  'run',
-  'probe',
-  'diag',
-  'status',
-  'explain',
-  'wait',
-  'doctor',
-  'config',
-  'completion',
-] as const
-
-t.test('runProgram() prints version and help on stdout, with examples, and exits 0', async (t) => {
+t.test('run() prints version and help on stdout, with examples, and exits 0', async (t) => {
   for (const flag of ['--version', '-V']) {
     t.match(await run(flag), { code: 0, out: /^1\.2\.3$/, err: '', calls: [] })
   }
-  const pages: [argv: string[], examples: string][] = [
-    [['--help'], EXAMPLES.gengate],
-    [['-h'], EXAMPLES.gengate],
-    ...PAGES.map((name): [string[], string] => [[name, '--help'], EXAMPLES[name]]),
-    [['config', 'check', '--help'], EXAMPLES.check],
-    [['config', 'print', '--help'], EXAMPLES.print],
+  const pages: [argv: string[], spec: CommandSpec][] = [
+    [['--help'], PROGRAM],
+    [['-h'], PROGRAM],
+    ...COMMANDS.flatMap((spec): [string[], CommandSpec][] => [
+      [[spec.name, '--help'], spec],
+      ...(spec.below ?? []).map((one): [string[], CommandSpec] => [
+        [spec.name, one.name, '--help'],
+        one,
+      ]),
+    ]),
   ]
-  for (const [argv, examples] of pages) {
+  for (const [argv, { examples }] of pages) {
     const { code, out, err } = await run(...argv)
     t.same([code, err], [0, ''], argv.join(' '))
     t.ok(out.includes(examples), 'examples, as they stand')

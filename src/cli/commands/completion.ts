@@ -1,8 +1,90 @@
-import { type CommandRow, commandsBelow, type OptionRow } from '../completion-table.ts'
+import type { ArgumentSpec, CommandSpec, OptionSpec, World } from '../command.ts'
+import { EXIT } from '../io.ts'
 
 /** Shells that we can complete in. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
+
+export const completion: CommandSpec = {
+  name: 'completion',
+  summary: 'print a script that completes command lines',
+  examples: `Examples:
+  gengate completion bash                 the script, to look at it
+
+Install it once, by the line for your shell:
+  bash  echo 'eval "$(gengate completion bash)"' >> ~/.bashrc
+  zsh   echo 'eval "$(gengate completion zsh)"' >> ~/.zshrc   (after compinit)
+  fish  gengate completion fish > ~/.config/fish/completions/gengate.fish`,
+  args: [{ name: '<shell>', summary: 'the shell that it is for', choices: SHELLS }],
+  run([shell]: readonly [Shell], _flags: object, { io, table }: World) {
+    io.out(completionScript(shell, table === undefined ? [] : commandRows(table)))
+    return EXIT.ok
+  },
+}
+
+/** One option of a command, as a shell completes it. */
+export interface OptionRow {
+  /** `--json`, `-h`: every spelling. */
+  readonly names: readonly string[]
+  readonly summary: string
+  /** What follows it: nothing, the path of a file, or something that only the user knows. */
+  readonly value: 'none' | 'file' | 'any'
+}
+
+/** One command, as a shell completes it. */
+export interface CommandRow {
+  /** `['gengate', 'config', 'check']`. */
+  readonly path: readonly string[]
+  readonly summary: string
+  readonly options: readonly OptionRow[]
+  /** Words that its argument may be; empty: none, or any. */
+  readonly choices: readonly string[]
+}
+
+/** Every command has it. */
+const HELP: OptionRow = {
+  names: ['-h', '--help'],
+  summary: 'display help for command',
+  value: 'none',
+}
+const VERSION: OptionRow = {
+  names: ['-V', '--version'],
+  summary: 'print the version',
+  value: 'none',
+}
+
+/**
+ * The table as the shells see it: the program first, then its commands, each before those below it. The
+ * program alone takes the options of the command that it means without one, too. Pure.
+ */
+export function commandRows(program: CommandSpec, meant: string = 'serve'): CommandRow[] {
+  const [root, ...rest] = rowsOf(program, [])
+  const more = program.below?.find(({ name }) => name === meant)?.options ?? []
+  return root === undefined
+    ? []
+    : [{ ...root, options: [VERSION, HELP, ...more.map(optionRow)] }, ...rest]
+}
+
+/** The commands right below this one. Pure. */
+export function commandsBelow(rows: readonly CommandRow[], { path }: CommandRow): CommandRow[] {
+  return rows.filter(
+    (row) =>
+      row.path.length === path.length + 1 && path.every((name, index) => row.path[index] === name),
+  )
+}
+
+function rowsOf(spec: CommandSpec, above: readonly string[]): CommandRow[] {
+  const { name, summary, args = [], options = [], below = [] } = spec
+  const path = [...above, name]
+  const choices = args.flatMap((argument: ArgumentSpec) => argument.choices ?? [])
+  const row = { path, summary, options: [...options.map(optionRow), HELP], choices }
+  return [row, ...below.flatMap((one) => rowsOf(one, path))]
+}
+
+function optionRow({ flags, summary }: OptionSpec): OptionRow {
+  const value = flags.endsWith('<path>') ? 'file' : flags.endsWith('>') ? 'any' : 'none'
+  return { names: flags.match(/(?<=^|[ ,])--?[a-z][a-z-]*/g) ?? [], summary, value }
+}
 
 /** The script that completes our command lines in this shell, without a last newline. Pure. */
 export function completionScript(shell: Shell, rows: readonly CommandRow[]): string {

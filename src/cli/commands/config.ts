@@ -1,45 +1,61 @@
 import { configToJson, printConfig } from '../../config/print.ts'
-import { type CliIo, EXIT, printJson } from '../io.ts'
-import { issueLines } from '../issues.ts'
-import type { Loaded } from '../load.ts'
+import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
 import { choiceNotes, configNotes, programsOf } from '../config-notes.ts'
+import { type CliIo, EXIT, printJson } from '../io.ts'
+import { issueLines, load } from '../load.ts'
 
-/** What the `config` commands need of their surroundings. */
-export interface ConfigDeps extends Loaded {
-  readonly io: CliIo
+const check: CommandSpec = {
+  name: 'check',
+  summary: 'say whether the configuration is valid',
+  examples: `Examples:
+  gengate config check
+  gengate config check --envfile ./new.env && mv new.env .env`,
+  options: [ENV_FILE, { flags: '--json', summary: 'print the issues as JSON' }],
+  run: (_args: readonly [], flags: JsonFlags, { io }: World) => checkConfig(flags, io),
+}
+
+const print: CommandSpec = {
+  name: 'print',
+  summary: 'print every setting and where it comes from; secrets are hidden',
+  examples: `Examples:
+  gengate config print
+  gengate config print | grep -v '# default'`,
+  options: [ENV_FILE, { flags: '--json', summary: 'print the settings as JSON' }],
+  run(_args: readonly [], flags: JsonFlags, { io }: World) {
+    const { result } = load(io, flags)
+    if (!result.ok) return checkConfig(flags, io)
+    if (flags.json === true) printJson(io, configToJson(result.config))
+    else for (const line of printConfig(result.config)) io.out(line)
+    return EXIT.ok
+  },
+}
+
+export const config: CommandSpec = {
+  name: 'config',
+  summary: 'check or print the configuration',
+  examples: `Examples:
+  gengate config check
+  gengate config print`,
+  below: [check, print],
 }
 
 /** Says whether the configuration is valid. Exit 0, or 2. */
-export function configCheck(options: { readonly json: boolean }, deps: ConfigDeps): number {
-  const { io, result } = deps
+function checkConfig(flags: JsonFlags, io: CliIo): number {
+  const { result, envFile } = load(io, flags)
   if (!result.ok) {
     const { issues } = result
-    if (options.json) printJson(io, { ok: false, issues, notes: [] })
-    else for (const line of issueLines(issues, deps.envFile)) io.err(line)
+    if (flags.json === true) printJson(io, { ok: false, issues, notes: [] })
+    else for (const line of issueLines(issues, envFile)) io.err(line)
     return EXIT.usage
   }
-  const { config } = result
-  const upstreams = config.upstreams.map(({ spec }) => spec.name)
-  const notes = [...configNotes(config, programsOf(io)), ...choiceNotes(config)]
-  if (options.json) {
-    printJson(io, { ok: true, issues: [], notes, upstreams, port: config.port })
+  const { port, upstreams } = result.config
+  const names = upstreams.map(({ spec }) => spec.name)
+  const notes = [...configNotes(result.config, programsOf(io)), ...choiceNotes(result.config)]
+  if (flags.json === true) {
+    printJson(io, { ok: true, issues: [], notes, upstreams: names, port })
   } else {
-    const names = upstreams.length === 0 ? 'no upstream' : upstreams.join(', ')
-    io.out(`valid: ${names}, on port ${config.port}`)
+    io.out(`valid: ${names.length === 0 ? 'no upstream' : names.join(', ')}, on port ${port}`)
     for (const note of notes) io.err(`note: ${note}`)
-  }
-  return EXIT.ok
-}
-
-/** Prints every setting with its value and source; secrets show as `(set)`. Exit 0, or 2. */
-export function configPrint(options: { readonly json: boolean }, deps: ConfigDeps): number {
-  const { io, result } = deps
-  if (!result.ok) return configCheck(options, deps)
-  const { config } = result
-  if (options.json) {
-    printJson(io, configToJson(config))
-  } else {
-    for (const line of printConfig(config)) io.out(line)
   }
   return EXIT.ok
 }

@@ -1,20 +1,30 @@
+import { legacyProbeReason, type ProbeOutcome } from '../../core/health/evidence.ts'
+import { REASONS, type Reason } from '../../core/health/reason.ts'
 import { listedModels } from '../../engines/model-list.ts'
-import { ask, succeeded } from '../ask.ts'
-import {
-  type Diagnosis,
-  diagLines,
-  diagReason,
-  type DiagUpstream,
-  generationReason,
-  reasonOf,
-  reasonsOf,
-} from '../diag-lines.ts'
-import { askGate, noStatusMessage, ownGate } from '../gate-client.ts'
-import type { GateStatus } from '../gate-status.ts'
+import { type CommandSpec, ENV_FILE, withGate, type World } from '../command.ts'
+import { ask, askGate, noStatusMessage, ownGate, succeeded } from '../gate-client.ts'
+import { type GateStatus, isReason } from '../gate-status.ts'
 import { type CliIo, EXIT } from '../io.ts'
-import type { Askable } from '../load.ts'
-import type { ProbeOnce } from './probe.ts'
-import { type Targets, targetsOfNames } from '../probe-targets.ts'
+import type { Askable, ConfigFlags } from '../load.ts'
+import { probeOnce, type ProbeOnce } from '../probe-once.ts'
+import { targetOfClients, targetOfGate, type Targets, targetsOfNames } from '../targets.ts'
+
+export const diag: CommandSpec = {
+  name: 'diag',
+  summary: 'print the diagnosis that scripts read; no secrets',
+  examples: `Examples:
+  gengate diag
+  gengate diag | grep '^local_vllm:'`,
+  options: [ENV_FILE],
+  run: (_args: readonly [], flags: ConfigFlags, { io }: World) =>
+    withGate(io, flags, (gate) =>
+      diagnose(gate, {
+        io,
+        probeOnce: (target, timeoutMs) => probeOnce(target, timeoutMs, io.clock),
+        clients: targetOfClients(io.env) ?? targetOfGate(gate),
+      }),
+    ),
+}
 
 /** What `diag` needs of its surroundings. */
 export interface DiagDeps {
@@ -30,7 +40,7 @@ const PROBE_TIMEOUT_MS = 5_000
 
 /** Prints the lines of `diag`: the running gate's knowledge, or else what probes of our own find
  *  now. Exit 0 when eligible, else 1. */
-export async function diag(config: Askable, deps: DiagDeps): Promise<number> {
+export async function diagnose(config: Askable, deps: DiagDeps): Promise<number> {
   const { io } = deps
   const { origin, apiKey } = ownGate(config)
   const answer = await askGate(origin, apiKey, io)
@@ -148,4 +158,113 @@ const NO_CONNECTION: ReadonlySet<string> = new Set(['refused', 'unreachable'])
 
 function keysOf(config: Askable, name: string): readonly string[] {
   return config.upstreams.find(({ spec }) => spec.name === name)?.apiKeyNames ?? []
+}
+
+/** One upstream as `diag` shows it. */
+export interface DiagUpstream {
+  readonly name: string
+  readonly enabled: boolean
+  readonly eligible: boolean
+  /** A word of ours; it is translated here. */
+  readonly reason: string
+  /** Names of env keys, never values. */
+  readonly authEnvKeys: readonly string[]
+}
+
+/** What `diag` found out. */
+export interface Diagnosis {
+  /** Does anything answer where clients send their requests? */
+  readonly endpointPresent: boolean
+  /** How many models it lists; null: the listing failed. */
+  readonly models: number | null
+  readonly generationOk: boolean
+  /** In the operator's words: `ok`, `timeout`, `http_500`, … */
+  readonly generationReason: string
+  readonly eligible: boolean
+  readonly reason: string
+  readonly upstreams: readonly DiagUpstream[]
+}
+
+/** The secret-safe lines that operators' scripts read. Pure. */
+export function diagLines(found: Diagnosis): string[] {
+  return [
+    `local_vllm_endpoint_present=${found.endpointPresent}`,
+    `local_vllm_models_fetch_ok=${found.models !== null}`,
+    `local_vllm_models_count=${found.models ?? 0}`,
+    `local_vllm_generation_probe_ok=${found.generationOk}`,
+    `local_vllm_generation_probe_reason=${found.generationReason}`,
+    `local_vllm: eligible=${yes(found.eligible)} reason=${found.reason}`,
+    ...found.upstreams.map(
+      ({ name, enabled, eligible, reason, authEnvKeys }) =>
+        `- ${name}: configured=yes enabled=${yes(enabled)} eligible=${yes(eligible)}` +
+        ` reason=${diagReason(reason)} auth_env_keys=${authEnvKeys.join(',') || 'none'}`,
+    ),
+  ]
+}
+
+/** Reasons that say "asked to generate, it did not": one word in the operator's world. */
+const GENERATION_FAILED: ReadonlySet<Reason> = new Set<Reason>([
+  'probe_missed',
+  'silent',
+  'slow',
+  'live_failure',
+  'wedged',
+  'http_5xx',
+  'invalid_response',
+  'truncated',
+  'hold_down',
+])
+
+/** The operator's word for a reason: `ok`, `generation_probe_failed`, else our own. Pure. */
+export function diagReason(reason: string): string {
+  if (!isReason(reason)) return reason
+  if (REASONS[reason].state === 'eligible') return 'ok'
+  return GENERATION_FAILED.has(reason) ? 'generation_probe_failed' : reason
+}
+
+/** The operator's word for what a generation probe would end with, where it is not our own. */
+const GENERATION_WORDS: ReadonlyMap<string, string> = new Map<Reason, string>([
+  ['probe_missed', 'timeout'],
+  ['silent', 'timeout'],
+  ['slow', 'timeout'],
+  ['wedged', 'timeout'],
+  ['invalid_response', 'parse_error'],
+  ['truncated', 'parse_error'],
+  ['not_probed_yet', 'unknown'],
+  ['stale', 'unknown'],
+])
+
+/** The operator's word for what a generation probe at an upstream with this reason says. Pure. */
+export function generationReason(reason: string): string {
+  if (isReason(reason) && REASONS[reason].state === 'eligible') return 'ok'
+  return GENERATION_WORDS.get(reason) ?? reason
+}
+
+/** What one probe of our own says in both vocabularies. Pure. */
+export function reasonsOf(outcome: ProbeOutcome): { generation: string; reason: string } {
+  return { generation: legacyProbeReason(outcome), reason: diagReason(reasonOf(outcome)) }
+}
+
+/** The reason that a gate would give after this one outcome. Pure. */
+export function reasonOf(outcome: ProbeOutcome): string {
+  switch (outcome.kind) {
+    case 'pass':
+      return 'ok'
+    case 'embeds':
+      return 'embeddings_only'
+    case 'timeout':
+      return 'wedged'
+    case 'fail':
+      return outcome.reason
+    case 'cold':
+      return 'model_not_loaded'
+    // One refusal for load, or a probe that told nothing, leaves it unproven.
+    case 'busy':
+    case 'inconclusive':
+      return 'not_probed_yet'
+  }
+}
+
+function yes(value: boolean): 'yes' | 'no' {
+  return value ? 'yes' : 'no'
 }

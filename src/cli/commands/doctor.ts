@@ -6,8 +6,8 @@ import { generates, idsOf, type ListedModel } from '../../core/model/listed-mode
 import { engineByOwner } from '../../engines/index.ts'
 import { listedModels } from '../../engines/model-list.ts'
 import { codeOf } from '../../errors/transport.ts'
-import { ask, succeeded } from '../ask.ts'
 import { leadsTo, originOf } from '../../runtime/address.ts'
+import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
 import { configNotes, programsOf } from '../config-notes.ts'
 import {
   anyUpstreamCheck,
@@ -15,42 +15,42 @@ import {
   checkLine,
   clientUrlCheck,
   embeddedCheck,
+  gateCheck,
+  gateUpstreamChecks,
   localhostCheck,
   nodeCheck,
   proxyCheck,
   upstreamCheck,
   type UpstreamLook,
 } from '../doctor-checks.ts'
-import { gateCheck, gateUpstreamChecks } from '../doctor-gate.ts'
-import { askGate, type GateAnswer, ownGate } from '../gate-client.ts'
+import { ask, askGate, type GateAnswer, ownGate, succeeded } from '../gate-client.ts'
 import { type CliIo, EXIT, paint, printJson } from '../io.ts'
-import type { Loaded } from '../load.ts'
-import { describeHolder, describeProcess } from '../port-advice.ts'
-import { findHolder, identify } from '../port-holder.ts'
+import { load, type Loaded } from '../load.ts'
+import { describeHolder, describeProcess, findHolder, identify } from '../port-holder.ts'
+
+export const doctor: CommandSpec = {
+  name: 'doctor',
+  summary: 'look for what could be wrong around the gate',
+  examples: `Examples:
+  gengate doctor
+  gengate doctor --json`,
+  options: [ENV_FILE, { flags: '--json', summary: 'print the checks as JSON' }],
+  run: examine,
+}
 
 const MODELS_LIMIT_MS = 2_000
 
-/** What `doctor` needs of its surroundings. */
-export interface DoctorDeps extends Loaded {
-  readonly io: CliIo
-  readonly nodeVersion: string
-  readonly execPath: string
-}
-
 /** Looks at everything around the gate, changes nothing. Exit 1 when something must be mended. */
-export async function doctor(
-  options: { readonly json: boolean },
-  deps: DoctorDeps,
-): Promise<number> {
-  const { io } = deps
-  const checks = await allChecks(deps)
+async function examine(_args: readonly [], flags: JsonFlags, world: World): Promise<number> {
+  const { io } = world
+  const checks = await allChecks({ ...world, ...load(io, flags) })
   const failed = checks.some(({ level }) => level === 'fail')
-  if (options.json) printJson(io, { ok: !failed, checks })
+  if (flags.json === true) printJson(io, { ok: !failed, checks })
   else for (const check of checks) io.out(coloured(io, check))
   return failed ? EXIT.failed : EXIT.ok
 }
 
-async function allChecks(deps: DoctorDeps): Promise<Check[]> {
+async function allChecks(deps: World & Loaded): Promise<Check[]> {
   const { io, result, envFile } = deps
   const first = [nodeCheck(deps.nodeVersion, deps.execPath), proxyCheck(io.env)]
   if (!result.ok) {

@@ -1,25 +1,58 @@
 import type { Config, ConfigResult } from '../../config/config.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { urlName } from '../../launch/address.ts'
-import { originOf, reachable, reaches } from '../../runtime/address.ts'
-import { type ChildDeps, type EngineEnd, startEngine } from '../../launch/child.ts'
-import { hintFor } from '../../launch/hints.ts'
+import { type ChildDeps, startEngine } from '../../launch/child.ts'
 import { metalIssue, portProblem, thisMachine } from '../../launch/preflight.ts'
 import { printLine } from '../../launch/print-line.ts'
 import { withoutSecrets } from '../../launch/flags.ts'
 import { isRunnable, RUNNABLE, type Runnable, type StartLine } from '../../launch/start-line.ts'
 import { startLine } from '../../launch/start.ts'
-import type { RunFlags } from '../handlers.ts'
+import { originOf, reachable, reaches } from '../../runtime/address.ts'
+import { type CommandSpec, ENV_FILE, type JsonFlags, stopStep, type World } from '../command.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
-import { issueLines } from '../issues.ts'
-import { backendOf, load } from '../load.ts'
-import { enginePortAdvice, listenAdvice } from '../port-advice.ts'
-import type { Holder } from '../port-holder.ts'
-import type { ServeDeps } from './serve.ts'
-import { stopStep } from '../stop-signals.ts'
+import { backendOf, issueLines, load } from '../load.ts'
+import { enginePortAdvice, listenAdvice } from '../port-holder.ts'
+import { announce, runHealed, runWithGate, tellEnd } from '../run-gate.ts'
+import { type GateDeps, gateDepsOf } from './serve.ts'
+
+interface RunFlags extends JsonFlags {
+  readonly dryRun?: true
+  readonly gate?: true
+  /** The gate in front, which owns the engine. */
+  readonly heal?: true
+}
+
+export const run: CommandSpec = {
+  name: 'run',
+  summary: 'start an engine where the gate looks for it',
+  usage: '[options] [engine] [-- flags of the engine]',
+  examples: `Examples:
+  gengate run vllm_cpu                    start that engine, on its own port
+  gengate run                             LOCAL_LLM_BACKEND, else vllm_cpu
+  gengate run ollama --gate               and the gate in front of it
+  gengate run ollama --heal               and restart it when dead or wedged
+  gengate run vllm_metal --dry-run        only print the command line
+  gengate run vllm_cpu -- --max-num-seqs 4
+  GENGATE_LLAMACPP_GGUF=~/m.gguf gengate run llamacpp -- -c 4096
+
+What stands after -- are flags of the engine; they replace ours.`,
+  args: [{ name: '[engine]', summary: 'what to start', choices: RUNNABLE }],
+  options: [
+    ENV_FILE,
+    { flags: '--gate', summary: 'run the gate in front of it, too' },
+    { flags: '--heal', summary: 'the same, and start it again when it is dead or wedged' },
+    { flags: '--dry-run', summary: 'print the command line, start nothing' },
+    { flags: '--json', summary: 'print it as JSON; implies --dry-run', implies: 'dryRun' },
+  ],
+  run([engine]: readonly [Runnable?], flags: RunFlags, world: World) {
+    const { rest = [], streams = process } = world
+    const deps = { ...gateDepsOf(world), streams }
+    return runEngine({ engine: engine ?? null, own: rest, flags }, deps)
+  },
+}
 
 /** What to start, as the command line says it. */
-export interface Wanted {
+interface Wanted {
   /** Null: what `LOCAL_LLM_BACKEND` says. */
   readonly engine: Runnable | null
   /** Flags of the engine. */
@@ -28,15 +61,9 @@ export interface Wanted {
 }
 
 /** What `run` needs of its surroundings. */
-export interface RunEngineDeps extends Pick<ServeDeps, 'onSignal'> {
-  readonly io: CliIo
+interface RunDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
   /** Where the engine's output goes. */
   readonly streams: Pick<ChildDeps, 'stdout' | 'stderr'>
-  readonly findHolder: (host: string, port: number) => Promise<Holder>
-  /** Runs the gate in front of the engine, and both to their end. */
-  readonly withGate: (line: StartLine, io: CliIo) => Promise<number>
-  /** Runs the gate, which owns the engine. */
-  readonly healed: (line: StartLine, io: CliIo) => Promise<number>
 }
 
 /** What `gengate run` starts when nobody says. */
@@ -46,7 +73,7 @@ const DEFAULT_ENGINE = 'vllm_cpu'
  * Starts one engine in the foreground and stays until it ends. Resolves with its exit code; 1: its
  * port is taken; 2: it cannot be started like this.
  */
-export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<number> {
+async function runEngine(wanted: Wanted, deps: RunDeps): Promise<number> {
   const { io } = deps
   const { flags } = wanted
   const engine = wanted.engine ?? chosen(io, flags)
@@ -65,8 +92,12 @@ export async function runEngine(wanted: Wanted, deps: RunEngineDeps): Promise<nu
   if (flags.dryRun === true) return dryRun(line, flags, io)
   const problem = await notReady(line, flags, deps)
   if (problem !== null) return problem
-  if (flags.heal === true) return deps.healed(line, own)
-  if (flags.gate === true) return deps.withGate(line, own)
+  const ours = {
+    ...deps,
+    load: (first: { readonly name: string; readonly url: string }) => load(own, flags, first),
+  }
+  if (flags.heal === true) return runHealed(line, { ...ours, io: own })
+  if (flags.gate === true) return runWithGate(line, ours)
   announce(line, io)
   io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
   return foreground(line, deps)
@@ -124,7 +155,7 @@ function dryRun(line: StartLine, flags: RunFlags, io: CliIo): number {
 async function notReady(
   line: StartLine,
   flags: RunFlags,
-  { io, findHolder }: RunEngineDeps,
+  { io, findHolder }: RunDeps,
 ): Promise<number | null> {
   const { host, port, engine } = line
   const code = await portProblem(host, port, io.clock)
@@ -151,14 +182,7 @@ function probeArgument(line: StartLine, result: ConfigResult): string {
   return known ? engine : `--url ${originOf(line)}`
 }
 
-/** Says what is started, how, and what to know about it. */
-export function announce(line: StartLine, io: Pick<CliIo, 'env' | 'err'>): void {
-  io.err(`gengate: starting ${line.engine} on ${line.host} port ${line.port}; Ctrl-C ends it:`)
-  io.err(`  ${printLine(line, (name) => (io.env[name] ?? '') !== '')}`)
-  for (const note of line.notes) io.err(note)
-}
-
-async function foreground(line: StartLine, deps: RunEngineDeps): Promise<number> {
+async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
   const { io, streams } = deps
   const child = startEngine(line, { env: io.env, clock: io.clock, ...streams })
   let firstAt: number | null = null
@@ -180,12 +204,4 @@ async function foreground(line: StartLine, deps: RunEngineDeps): Promise<number>
   const end = await child.ended
   if (firstAt === null) tellEnd(line.engine, end, io)
   return forced ?? end.exitCode
-}
-
-/** Says how an engine ended that nobody told to, and what to do about it. */
-export function tellEnd(engine: Runnable, end: EngineEnd, io: Pick<CliIo, 'err'>): void {
-  const how = end.signal === null ? `code ${end.exitCode}` : end.signal
-  io.err(`gengate: ${engine} ended by itself (${how}).`)
-  const hint = hintFor({ engine, ...end })
-  if (hint !== null) io.err(`Hint: ${hint}`)
 }

@@ -1,43 +1,68 @@
 import type { AppIo } from '../../app-io.ts'
 import type { Config, ConfigResult } from '../../config/config.ts'
+import { watchEnvFile } from '../../config/watch.ts'
 import { codeOf } from '../../errors/transport.ts'
-import { bannerLines } from '../banner.ts'
-import { type CliIo, EXIT } from '../io.ts'
-import { issueLines } from '../issues.ts'
-import type { Loaded } from '../load.ts'
-import { listenAdvice, portAdvice } from '../port-advice.ts'
-import type { Holder } from '../port-holder.ts'
+import { originOf } from '../../runtime/address.ts'
+import { systemRandom } from '../../runtime/random.ts'
+import {
+  type CommandSpec,
+  ENV_FILE,
+  type Gate,
+  stopStep,
+  type StopSignal,
+  type World,
+} from '../command.ts'
 import { configNotes, programsOf } from '../config-notes.ts'
-import { type StopSignal, stopStep } from '../stop-signals.ts'
+import { type CliIo, EXIT } from '../io.ts'
+import { type ConfigFlags, issueLines, load, type Loaded } from '../load.ts'
+import { findHolder, type Holder, listenAdvice, portAdvice } from '../port-holder.ts'
 
-/** The running gate, as far as the command line drives it; `src/app.ts` builds it. */
-export interface Gate {
-  listen(): Promise<{ readonly host: string; readonly port: number }>
-  reload(result: ConfigResult): void
-  close(options?: { readonly force?: boolean }): Promise<void>
+export const serve: CommandSpec = {
+  name: 'serve',
+  summary: 'run the gate',
+  examples: `Examples:
+  gengate serve
+  gengate serve --upstream http://127.0.0.1:8001
+  gengate serve --upstream vllm_cpu=http://127.0.0.1:8001
+  GENGATE_PORT=8010 gengate serve --upstream http://127.0.0.1:8000`,
+  options: [
+    ENV_FILE,
+    {
+      flags: '--upstream <[name=]url>',
+      summary: 'an LLM server, best first (repeatable)',
+      takes: 'list',
+    },
+  ],
+  run: (_args: readonly [], flags: ConfigFlags, world: World) =>
+    runGate({ ...gateDepsOf(world), load: () => load(world.io, flags) }),
 }
 
-/** What `serve` needs of its surroundings. */
-export interface ServeDeps {
-  readonly io: CliIo
-  readonly version: string
+/** What running the gate needs of its surroundings. */
+export interface GateDeps extends Pick<
+  World,
+  'io' | 'version' | 'createGate' | 'onSignal' | 'exit'
+> {
   /** Reads the environment, the env file and the flags anew. */
   readonly load: () => Loaded
   /** Calls `onChange` when the file at `path` changed; the returned function stops that. */
   readonly watch: (path: string, onChange: () => void) => () => void
-  /** `onDeath` hears of engines of the gate that ended by themselves. */
-  readonly createGate: (config: Config, onDeath?: AppIo['onDeath']) => Promise<Gate>
   readonly findHolder: (host: string, port: number) => Promise<Holder>
-  /** Calls `run` at each signal of this name, from now to the end of the process. */
-  readonly onSignal: (signal: StopSignal | 'SIGHUP' | 'SIGQUIT', run: () => void) => void
-  /** Ends the process at once. */
-  readonly exit: (code: number) => void
   /** Ends the gate as a signal does, and says why; never where nothing else is to end it. */
   readonly endsWith?: Promise<string>
 }
 
+/** What the gate takes from this world, but for its configuration. */
+export function gateDepsOf(world: World): Omit<GateDeps, 'load'> {
+  const { clock } = world.io
+  return {
+    ...world,
+    watch: (path, onChange) => watchEnvFile({ path, clock, onChange }),
+    findHolder: (host, port) => findHolder(host, port, clock),
+  }
+}
+
 /** Runs the gate until a signal ends it. Resolves with the exit code. */
-export async function serve(deps: ServeDeps): Promise<number> {
+export async function runGate(deps: GateDeps): Promise<number> {
   const { io } = deps
   const { result, envFile } = deps.load()
   if (!result.ok) {
@@ -83,12 +108,12 @@ function goneFile(path: string): ConfigResult {
 }
 
 /** A file that appears later is seen as well. Stops by the returned function. */
-function watchFile({ envFile }: Config, reload: () => void, deps: ServeDeps): () => void {
+function watchFile({ envFile }: Config, reload: () => void, deps: GateDeps): () => void {
   return envFile === null ? () => undefined : deps.watch(envFile, reload)
 }
 
 /** Binds and returns the port; null: it could not, and everything has been said and closed. */
-async function bind(gate: Gate, config: Config, deps: ServeDeps): Promise<number | null> {
+async function bind(gate: Gate, config: Config, deps: GateDeps): Promise<number | null> {
   try {
     return (await gate.listen()).port
   } catch (error) {
@@ -108,7 +133,7 @@ async function bind(gate: Gate, config: Config, deps: ServeDeps): Promise<number
  * Listens for stop signals: the first resolves `first`, a true second one ends the process. The
  * handlers stay to the end of the process: without them a late signal would kill it.
  */
-function stopSignal(deps: ServeDeps): { first: Promise<StopSignal>; heard: () => boolean } {
+function stopSignal(deps: GateDeps): { first: Promise<StopSignal>; heard: () => boolean } {
   const { promise, resolve } = Promise.withResolvers<StopSignal>()
   let firstAt: number | null = null
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -122,4 +147,60 @@ function stopSignal(deps: ServeDeps): { first: Promise<StopSignal>; heard: () =>
     })
   }
   return { first: promise, heard: () => firstAt !== null }
+}
+
+/** What `serve` says once it listens: where, to whom it forwards, how to check. Pure. */
+export function bannerLines(version: string, config: Config, port: number): string[] {
+  const origin = originOf({ host: config.host, port })
+  const width = Math.max(0, ...config.upstreams.map(({ spec }) => spec.name.length))
+  return [
+    `gengate ${version} listens on ${origin}/v1 and forwards to the first of these that generates:`,
+    ...config.upstreams.map(({ spec }, index) => {
+      const intent = spec.intent === 'enabled' ? '' : `, ${spec.intent}`
+      return `  ${index + 1}. ${spec.name.padEnd(width)}  ${spec.url} (${spec.engine}${intent})`
+    }),
+    ...(config.embedded.mode === 'off' ? [] : [`  ${embeddedLine(config.embedded)}`]),
+    `  check: gengate status | gengate diag | curl ${origin}/v1/models`,
+  ]
+}
+
+function embeddedLine(embedded: Exclude<Config['embedded'], { mode: 'off' }>): string {
+  return embedded.mode === 'auto'
+    ? 'and to the embedded engine, while none of them answers'
+    : `and last to the embedded engine, with ${embedded.path}`
+}
+
+/** What the gate of `serve` is made from. */
+export interface GateParts {
+  readonly io: CliIo
+  readonly version: string
+  /** Is stderr a terminal? Then log lines are for people. */
+  readonly terminal: boolean
+  /** Hears of engines of the gate that ended by themselves. */
+  readonly onDeath?: AppIo['onDeath']
+}
+
+/** File descriptor of stderr: log lines are diagnostics, stdout is for data. */
+const STDERR = 2
+
+/** Builds the gate with its log. Its parts are loaded here, by the one command that needs them. */
+export async function createGate(config: Config, parts: GateParts): Promise<Gate> {
+  const [{ createApp }, { openLog }] = await Promise.all([
+    import('../../app.ts'),
+    import('../../telemetry/log.ts'),
+  ])
+  const { io, version, terminal } = parts
+  const { clock } = io
+  const color = terminal && (io.env['NO_COLOR'] ?? '') === ''
+  const log = openLog({ level: config.logLevel, clock, tty: terminal, color, to: STDERR })
+  const { onDeath } = parts
+  const app = createApp(config, { clock, random: systemRandom, version, log, env: io.env, onDeath })
+  return {
+    listen: () => app.listen(),
+    reload: (result) => app.reload(result),
+    async close(options) {
+      await app.close(options)
+      await log.close()
+    },
+  }
 }

@@ -1,28 +1,63 @@
+import { durationText } from '../../core/explain.ts'
 import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
 import { isRecord } from '../../engines/engine-error.ts'
+import { parseIso } from '../../runtime/clock.ts'
+import {
+  type CommandSpec,
+  ENV_FILE,
+  WATCH,
+  type WatchFlags,
+  watchUntilStopped,
+  withGate,
+  type World,
+} from '../command.ts'
 import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
-import type { GateStatus, UpstreamStatus } from '../gate-status.ts'
+import { type GateStatus, isServable, type UpstreamStatus } from '../gate-status.ts'
 import { tableOf } from '../gate-table.ts'
 import { type CliIo, EXIT } from '../io.ts'
-import { type Look, printLook } from '../look.ts'
-import { tailLines } from '../process-status.ts'
-import { statusLines } from '../status-table.ts'
+import { processLine, tailLines } from '../process-status.ts'
+import { type Look, printLook } from '../watch.ts'
 
-/** Shows what the running gate knows. Exit 0 when something is servable, else 1. */
-export async function showStatus(
-  config: GatePlace,
-  options: { readonly json: boolean; readonly verbose?: boolean },
-  io: CliIo,
-): Promise<number> {
-  const { readFile } = io
-  const reading = options.verbose === true ? { ...io, readFile } : { clock: io.clock }
-  return printLook(await lookAtStatus(config, reading), options, io)
+interface StatusFlags extends WatchFlags {
+  readonly verbose?: true
+}
+
+export const status: CommandSpec = {
+  name: 'status',
+  summary: 'show what the running gate knows of its upstreams',
+  examples: `Examples:
+  gengate status
+  gengate status --watch                  redrawn every 2 s, until Ctrl-C
+  gengate status --json | jq '.upstreams[].reason'
+  gengate status --watch --json           one JSON document per line`,
+  options: [
+    ENV_FILE,
+    ...WATCH,
+    { flags: '--json', summary: 'print the document of /gate/status' },
+    {
+      flags: '--verbose',
+      summary:
+        'show also what a request without a model means, and the last words of owned engines',
+    },
+  ],
+  run: (_args: readonly [], flags: StatusFlags, world: World) =>
+    withGate(world.io, flags, async (gate) => {
+      const { io } = world
+      const eyes = flags.verbose === true ? io : { clock: io.clock }
+      const look = (signal?: AbortSignal): Promise<Look> => lookAtStatus(gate, { ...eyes, signal })
+      if (flags.watch !== true) return printLook(await look(), flags, io)
+      await watchUntilStopped(look, flags, world)
+      return EXIT.ok
+    }),
 }
 
 /** One look at the running gate. With `readFile` also at the last words of the engines it owns. */
-export async function lookAtStatus(
+async function lookAtStatus(
   config: GatePlace,
-  io: Pick<CliIo, 'clock'> & Partial<Pick<CliIo, 'readFile'>> & { readonly signal?: AbortSignal },
+  io: Pick<CliIo, 'clock'> &
+    Partial<Pick<CliIo, 'readFile'>> & {
+      readonly signal?: AbortSignal | undefined
+    },
 ): Promise<Look> {
   const { origin, apiKey } = ownGate(config)
   const answer = await askGate(origin, apiKey, io)
@@ -41,7 +76,7 @@ export async function lookAtStatus(
           entry.spec.name === name ? [choiceText(choiceOf(entry))] : [],
         )
   return {
-    code: showsServable(answer.status) ? EXIT.ok : EXIT.failed,
+    code: answer.status.upstreams.some(isServable) ? EXIT.ok : EXIT.failed,
     lines: statusLines(answer.status, io.clock.wallMs(), tailOf, meantOf),
     problems: [],
     document: readFile === undefined ? answer.document : withWords(answer, tailOf),
@@ -51,28 +86,13 @@ export async function lookAtStatus(
 
 /** The document with what `--verbose` adds for people: the last words of each engine, by upstream. */
 function withWords(
-  { status, document }: { readonly status: GateStatus; readonly document: unknown },
+  { status: { upstreams }, document }: { readonly status: GateStatus; readonly document: unknown },
   tailOf: (upstream: UpstreamStatus) => readonly string[],
 ): Record<string, unknown> {
-  const words = status.upstreams.flatMap((upstream) =>
+  const words = upstreams.flatMap((upstream) =>
     upstream.process === null ? [] : [[upstream.name, tailOf(upstream)] as const],
   )
   return { ...(isRecord(document) ? document : {}), last_words: Object.fromEntries(words) }
-}
-
-/** Does the document show something servable: eligible, cold on demand, suspect, or
- *  unproven where nobody probes? Pure. */
-export function showsServable({ upstreams }: GateStatus): boolean {
-  return upstreams.some(isServable)
-}
-
-/** The same of one upstream. Pure. */
-export function isServable(upstream: UpstreamStatus): boolean {
-  const { eligible, state, cold, probe, process } = upstream
-  if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
-  const empty = upstream.loadsNothing || (upstream.modelsListed && upstream.models.length === 0)
-  if (state === 'cold') return cold === 'on_demand' && !empty
-  return state === 'unknown' && probe === 'passive'
 }
 
 /** Load and ages move all the time; the rest is news. */
@@ -86,4 +106,54 @@ function keyOf({ version, draining, configError, shadowed, upstreams }: GateStat
     process?.restarts,
   ])
   return JSON.stringify([version, draining, configError, shadowed, rows])
+}
+
+const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
+
+/** The upstreams as a table for people, with a hint under each that is not eligible, and a line about
+ *  each engine that the gate owns. `tailOf`: the end of that engine's output. `meantOf`: what a request
+ *  without a model means there. Pure but for them. */
+export function statusLines(
+  gate: GateStatus,
+  wallMs: number,
+  tailOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
+  meantOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
+): string[] {
+  const rows = gate.upstreams.map((upstream) => cells(upstream, wallMs))
+  const widths = HEAD.map((head, column) =>
+    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  return [
+    `gengate ${gate.version}, running for ${durationText(gate.uptimeS * 1000)}`,
+    line(HEAD),
+    ...gate.upstreams.flatMap((upstream, index) => [
+      line(rows[index] ?? []),
+      ...(upstream.eligible || upstream.hint === '' ? [] : [`  ${upstream.hint}`]),
+      ...meantOf(upstream).map((text) => `  ${text}`),
+      ...(upstream.process === null
+        ? []
+        : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream)]),
+    ]),
+    ...(gate.configError === null ? [] : [`Last reload failed: ${gate.configError}`]),
+    ...gate.shadowed.map((name) => `${name} in the env file has no effect: the environment wins.`),
+  ]
+}
+
+function cells(upstream: UpstreamStatus, wallMs: number): readonly string[] {
+  const since = upstream.since === null ? Number.NaN : parseIso(upstream.since)
+  const models = upstream.models.slice(0, 3).join(', ')
+  const more = upstream.models.length > 3 ? ` and ${upstream.models.length - 3} more` : ''
+  return [
+    upstream.name,
+    upstream.state,
+    upstream.reason,
+    Number.isNaN(since) ? '-' : durationText(wallMs - since),
+    String(upstream.inFlight),
+    models === '' ? '-' : models + more,
+  ]
 }

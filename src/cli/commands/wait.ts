@@ -1,10 +1,46 @@
 import { durationText } from '../../core/explain.ts'
-import { sleep } from '../../runtime/clock.ts'
-import { askText } from '../ask.ts'
 import { originOf } from '../../runtime/address.ts'
-import { GATE_LIMIT_MS, type GatePlace } from '../gate-client.ts'
-import { type CliIo, EXIT } from '../io.ts'
-import { readinessLook, type ReadinessLook } from '../readiness-look.ts'
+import { sleep } from '../../runtime/clock.ts'
+import { type CommandSpec, ENV_FILE, withGate, type World } from '../command.ts'
+import {
+  askText,
+  GATE_LIMIT_MS,
+  type GatePlace,
+  noStatusMessage,
+  type TextReply,
+} from '../gate-client.ts'
+import { type CliIo, EXIT, ownTerminal } from '../io.ts'
+import type { ConfigFlags } from '../load.ts'
+
+interface WaitFlags extends ConfigFlags {
+  /** Seconds. */
+  readonly timeout: number
+  readonly model?: string
+}
+
+export const wait: CommandSpec = {
+  name: 'wait',
+  summary: 'wait until the gate can serve',
+  examples: `Examples:
+  gengate wait                            until something can serve, or 180 s
+  gengate wait --timeout 60 && ./client.sh
+  gengate wait --model default; echo "exit=$?"      0 ready, 1 not in time`,
+  options: [
+    ENV_FILE,
+    {
+      flags: '--timeout <seconds>',
+      summary: 'give up after this long',
+      takes: { secondsFrom: 0 },
+      default: 180,
+    },
+    { flags: '--model <name>', summary: 'wait until this model can be served' },
+  ],
+  run: (_args: readonly [], { timeout, model, ...flags }: WaitFlags, world: World) => {
+    const { io, terminal = ownTerminal() } = world
+    const options = { timeoutMs: timeout * 1_000, model: model ?? null }
+    return withGate(io, flags, (gate) => waitFor(gate, options, { io, verbose: terminal.stderr }))
+  },
+}
 
 export interface WaitOptions {
   readonly timeoutMs: number
@@ -22,7 +58,7 @@ export interface WaitDeps {
 const PACE_MS = 500
 
 /** Waits until the gate is ready. Exit 0 when it is, 1 when it is not in time, and then says why. */
-export async function wait(
+export async function waitFor(
   config: Pick<GatePlace, 'host' | 'port'>,
   { timeoutMs, model }: WaitOptions,
   { io, verbose }: WaitDeps,
@@ -54,4 +90,40 @@ export async function wait(
     last = look
     await sleep(clock, Math.min(PACE_MS, timeoutMs - tookMs), never)
   }
+}
+
+/** What one answer of `/readyz?verbose` says. */
+interface ReadinessLook {
+  readonly ready: boolean
+  /** Why not, in one line that changes only when something does. */
+  readonly summary: string
+  /** What speaks against it, line by line, with ages and hints; empty where no gate answered. */
+  readonly reasons: readonly string[]
+}
+
+/** The first line of every gate's answer; something else may be listening there. */
+const GATE_LINE = /^\[[+-]\]gate /
+/** The upstream, or `gate`, and its reason. */
+const FAILED_LINE = /^\[-\](\w+) (\w+)/
+
+/** Reads the answer. Only a gate's own words make it ready. Pure. */
+export function readinessLook(
+  reply: TextReply,
+  origin: string,
+  model: string | null,
+): ReadinessLook {
+  const { status, text, errorCode } = reply
+  if (errorCode !== null) {
+    const summary = noStatusMessage(origin, { kind: 'unreachable', code: errorCode })
+    return { ready: false, summary, reasons: [] }
+  }
+  if (!GATE_LINE.test(text)) {
+    return { ready: false, summary: noStatusMessage(origin, { kind: 'other' }), reasons: [] }
+  }
+  const reasons = text.split('\n').filter((line) => FAILED_LINE.test(line))
+  if (status === 200) return { ready: true, summary: 'ready', reasons }
+  const failed = reasons.map((line) => FAILED_LINE.exec(line)?.slice(1).join(' ') ?? '')
+  const unknown = status === 404 ? [`the model "${model}" is not known`] : []
+  const summary = [...unknown, ...failed].join('; ')
+  return { ready: false, summary: summary === '' ? `HTTP ${status}` : summary, reasons }
 }

@@ -2,36 +2,18 @@
 // those of zsh and fish, which a machine may not have, are compared with the table.
 import { execFile } from 'node:child_process'
 import t from 'tap'
-import { completionScript, SHELLS } from '../../../src/cli/commands/completion.ts'
-import { type CommandRow, commandsBelow } from '../../../src/cli/completion-table.ts'
-import type { Handlers } from '../../../src/cli/handlers.ts'
-import { runProgram } from '../../../src/cli/program.ts'
-import { recordedIo } from '../recorded-io.ts'
-
-const no = (): Promise<number> => Promise.reject(new Error('not asked'))
+import {
+  type CommandRow,
+  commandRows,
+  commandsBelow,
+  completionScript,
+  SHELLS,
+} from '../../../src/cli/commands/completion.ts'
+import { COMMANDS, PROGRAM } from '../../../src/cli/commands/index.ts'
+import { gengate } from '../recorded-io.ts'
 
 /** The table of the real program. */
-async function realRows(): Promise<readonly CommandRow[]> {
-  let rows: readonly CommandRow[] = []
-  const handlers: Handlers = {
-    serve: no,
-    run: no,
-    probe: no,
-    diag: no,
-    status: no,
-    explain: no,
-    wait: no,
-    doctor: no,
-    configCheck: no,
-    configPrint: no,
-    completion: async (_shell, told) => {
-      rows = told
-      return 0
-    },
-  }
-  await runProgram(['completion', 'bash'], handlers, { io: recordedIo(), version: '1' })
-  return rows
-}
+const ROWS = commandRows({ ...PROGRAM, below: COMMANDS })
 
 function bash(args: string[], cwd: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -41,23 +23,29 @@ function bash(args: string[], cwd: string): Promise<string> {
   })
 }
 
-t.test('commandRows() is the program as it is', async (t) => {
-  const rows = await realRows()
-  const paths = rows.map(({ path }) => path.join(' '))
+t.test('commandRows() is the program as its help shows it', async (t) => {
+  for (const { path, options } of ROWS) {
+    const { out } = await gengate([...path.slice(1), '--help'])
+    for (const { names, summary } of path.length === 1 ? [] : options) {
+      t.match(out.replaceAll(/\s+/g, ' '), names.join(', '))
+      t.match(out.replaceAll(/\s+/g, ' '), summary)
+    }
+  }
+  const paths = ROWS.map(({ path }) => path.join(' '))
   t.match(paths, ['gengate', 'gengate serve'])
   for (const path of ['gengate config check', 'gengate completion', 'gengate explain']) {
     t.ok(paths.includes(path), path)
   }
-  const [root] = rows
+  const [root] = ROWS
   if (root === undefined) throw new Error('unreachable')
-  t.ok(commandsBelow(rows, root).every(({ path }) => path.length === 2))
+  t.ok(commandsBelow(ROWS, root).every(({ path }) => path.length === 2))
   const names = root.options.flatMap((option) => option.names)
   t.same(
     names.filter((name) => name === '--help' || name === '--upstream'),
     ['--help', '--upstream'],
     'the options of serve too, none of them twice',
   )
-  const status = rows.find(({ path }) => path[1] === 'status')
+  const status = ROWS.find(({ path }) => path[1] === 'status')
   t.match(
     status?.options.map(({ names: [first], value }) => [first, value]),
     [
@@ -69,11 +57,11 @@ t.test('commandRows() is the program as it is', async (t) => {
       ['-h', 'none'],
     ],
   )
-  t.match(rows.find(({ path }) => path[1] === 'completion')?.choices, SHELLS)
+  t.match(ROWS.find(({ path }) => path[1] === 'completion')?.choices, SHELLS)
 })
 
 t.test('the bash script completes in a real bash', async (t) => {
-  const script = completionScript('bash', await realRows())
+  const { out: script } = await gengate('completion bash')
   const cwd = t.testdir({ 'gate.env': '', 'completion.bash': `${script}\n` })
   t.equal(await bash(['-n', 'completion.bash'], cwd), '')
   const complete = async (...words: string[]): Promise<string[]> => {
@@ -115,7 +103,7 @@ t.test('the bash script completes in a real bash', async (t) => {
 
 t.test('every script names each command, option and choice, and no quote stays open', async (t) => {
   const rows: CommandRow[] = [
-    ...(await realRows()),
+    ...ROWS,
     { path: ['gengate', 'odd'], summary: "it's odd", options: [], choices: [] },
   ]
   for (const shell of SHELLS) {

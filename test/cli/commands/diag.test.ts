@@ -1,8 +1,15 @@
 import t from 'tap'
-import { diag } from '../../../src/cli/commands/diag.ts'
-import type { ProbeOnce } from '../../../src/cli/commands/probe.ts'
-import { targetOfGate } from '../../../src/cli/probe-targets.ts'
+import {
+  diagLines,
+  diagnose,
+  diagReason,
+  generationReason,
+  reasonsOf,
+} from '../../../src/cli/commands/diag.ts'
+import type { ProbeOnce } from '../../../src/cli/probe-once.ts'
+import { targetOfGate } from '../../../src/cli/targets.ts'
 import type { ProbeOutcome } from '../../../src/core/health/evidence.ts'
+import { REASONS } from '../../../src/core/health/reason.ts'
 import { configOf, recordedIo } from '../recorded-io.ts'
 import { jsonServer, type Reply } from '../json-server.ts'
 
@@ -27,7 +34,7 @@ async function withGate(
     ...env,
   })
   const io = recordedIo()
-  const code = await diag(config, { io, probeOnce: noProbe, clients: targetOfGate(config) })
+  const code = await diagnose(config, { io, probeOnce: noProbe, clients: targetOfGate(config) })
   return { code, lines: io.stdout, all: [...io.stdout, ...io.stderr].join('\n') }
 }
 
@@ -49,7 +56,7 @@ const wedged = {
 const listed: Reply = [200, { data: [{ id: 'default' }, { id: 'tiny' }] }]
 const none: Reply = [503, { error: { code: 'no_eligible_upstream' } }]
 
-t.test('diag() tells what the running gate knows, and no secret', async (t) => {
+t.test('diagnose() tells what the running gate knows, and no secret', async (t) => {
   const { code, lines, all } = await withGate(t, [ok, wedged], listed)
   t.equal(code, 0)
   t.same(lines, [
@@ -66,7 +73,7 @@ t.test('diag() tells what the running gate knows, and no secret', async (t) => {
   t.notMatch(all, 'very-secret')
 })
 
-t.test('diag() ends with 1 where nothing is servable', async (t) => {
+t.test('diagnose() ends with 1 where nothing is servable', async (t) => {
   const { code, lines } = await withGate(t, [wedged], none)
   t.equal(code, 1)
   t.match(lines, [
@@ -79,7 +86,7 @@ t.test('diag() ends with 1 where nothing is servable', async (t) => {
   ])
 })
 
-t.test('diag() where all are wedged shows that the engines still list models', async (t) => {
+t.test('diagnose() where all are wedged shows that the engines still list models', async (t) => {
   const engine = await jsonServer(t, {
     'GET /v1/models': [200, { data: [{ id: 'a' }, { id: 'b' }] }],
   })
@@ -106,7 +113,7 @@ t.test('diag() where all are wedged shows that the engines still list models', a
   t.equal(engine.seen.length, asked, 'what nobody wants is not asked')
 })
 
-t.test('diag() counts a suspect that still serves as eligible, not as proven', async (t) => {
+t.test('diagnose() counts a suspect that still serves as eligible, not as proven', async (t) => {
   const suspect = { ...wedged, state: 'suspect', reason: 'silent' }
   const { code, lines } = await withGate(t, [suspect], listed)
   t.equal(code, 0)
@@ -114,7 +121,7 @@ t.test('diag() counts a suspect that still serves as eligible, not as proven', a
   t.ok(lines.includes('local_vllm: eligible=yes reason=generation_probe_failed'))
 })
 
-t.test('diag() looks at what the operator disabled only to list it', async (t) => {
+t.test('diagnose() looks at what the operator disabled only to list it', async (t) => {
   const disabled = {
     ...ok,
     intent: 'disabled',
@@ -127,7 +134,7 @@ t.test('diag() looks at what the operator disabled only to list it', async (t) =
   t.match(lines.at(-1), 'enabled=no eligible=no reason=disabled')
 })
 
-t.test('diag() without a gate believes only what clients reach', async (t) => {
+t.test('diagnose() without a gate believes only what clients reach', async (t) => {
   const refused: ProbeOutcome = { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' }
   const pass: ProbeOutcome = { kind: 'pass', latencyMs: 5, tokens: 1 }
   const config = configOf({ GENGATE_PORT: '1', GENGATE_UPSTREAMS: 'vllm_cpu' })
@@ -139,7 +146,7 @@ t.test('diag() without a gate believes only what clients reach', async (t) => {
       outcome: target.upstream === null ? endpoint : upstream,
       endedAtMs: 0,
     })
-    const code = await diag(config, { io, probeOnce, clients: targetOfGate(config) })
+    const code = await diagnose(config, { io, probeOnce, clients: targetOfGate(config) })
     t.match(io.stderr.join('\n'), /No gate answers .* Start one with `gengate serve`/)
     return { code, lines: io.stdout }
   }
@@ -152,4 +159,86 @@ t.test('diag() without a gate believes only what clients reach', async (t) => {
   t.equal(alive.code, 0)
   t.ok(alive.lines.includes('local_vllm: eligible=yes reason=ok'))
   t.match(alive.lines.at(-1), 'eligible=no reason=refused')
+})
+
+t.test('diagLines() prints exactly the lines that scripts read', async (t) => {
+  const lines = diagLines({
+    endpointPresent: true,
+    models: 2,
+    generationOk: false,
+    generationReason: 'timeout',
+    eligible: false,
+    reason: 'generation_probe_failed',
+    upstreams: [
+      {
+        name: 'vllm_cpu',
+        enabled: true,
+        eligible: false,
+        reason: 'wedged',
+        authEnvKeys: ['GENGATE_VLLM_CPU_API_KEY'],
+      },
+      { name: 'ollama', enabled: false, eligible: false, reason: 'disabled', authEnvKeys: [] },
+    ],
+  })
+  t.same(lines, [
+    'local_vllm_endpoint_present=true',
+    'local_vllm_models_fetch_ok=true',
+    'local_vllm_models_count=2',
+    'local_vllm_generation_probe_ok=false',
+    'local_vllm_generation_probe_reason=timeout',
+    'local_vllm: eligible=no reason=generation_probe_failed',
+    '- vllm_cpu: configured=yes enabled=yes eligible=no reason=generation_probe_failed' +
+      ' auth_env_keys=GENGATE_VLLM_CPU_API_KEY',
+    '- ollama: configured=yes enabled=no eligible=no reason=disabled auth_env_keys=none',
+  ])
+})
+
+t.test('diagReason() has a word for every reason', async (t) => {
+  const failed =
+    'probe_missed silent slow live_failure wedged http_5xx invalid_response truncated hold_down'
+  for (const [reason, { state }] of Object.entries(REASONS)) {
+    const own = failed.split(' ').includes(reason) ? 'generation_probe_failed' : reason
+    t.equal(diagReason(reason), state === 'eligible' ? 'ok' : own, reason)
+  }
+  t.equal(diagReason('of_a_newer_gate'), 'of_a_newer_gate')
+})
+
+t.test('generationReason() and reasonsOf() use the words of the older probe', async (t) => {
+  const reasons: [reason: string, word: string][] = [
+    ['ok_by_traffic', 'ok'],
+    ['wedged', 'timeout'],
+    ['probe_missed', 'timeout'],
+    ['truncated', 'parse_error'],
+    ['stale', 'unknown'],
+    ['refused', 'refused'],
+  ]
+  for (const [reason, word] of reasons) t.equal(generationReason(reason), word, reason)
+  const outcomes: [outcome: ProbeOutcome, words: object][] = [
+    [
+      { kind: 'pass', latencyMs: 1, tokens: 1 },
+      { generation: 'ok', reason: 'ok' },
+    ],
+    [
+      { kind: 'timeout', limitMs: 5_000 },
+      { generation: 'timeout', reason: 'generation_probe_failed' },
+    ],
+    [
+      { kind: 'fail', reason: 'http_5xx', detail: 'http_500' },
+      { generation: 'http_500', reason: 'generation_probe_failed' },
+    ],
+    [
+      { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' },
+      { generation: 'refused', reason: 'refused' },
+    ],
+    [{ kind: 'cold' }, { generation: 'model_not_loaded', reason: 'model_not_loaded' }],
+    [
+      { kind: 'busy', detail: 'http_503' },
+      { generation: 'http_503', reason: 'not_probed_yet' },
+    ],
+    [
+      { kind: 'inconclusive', detail: 'EMFILE' },
+      { generation: 'unknown', reason: 'not_probed_yet' },
+    ],
+  ]
+  for (const [outcome, words] of outcomes) t.same(reasonsOf(outcome), words, outcome.kind)
 })

@@ -1,7 +1,6 @@
 import t from 'tap'
-import { showExplanation } from '../../../src/cli/commands/explain.ts'
 import { jsonServer } from '../json-server.ts'
-import { configOf, recordedIo } from '../recorded-io.ts'
+import { gengate } from '../recorded-io.ts'
 
 const row = { name: 'a', url: 'http://a', intent: 'enabled', models: ['m'] }
 const ok = { ...row, eligible: true, state: 'eligible', reason: 'ok', last_generation_at: 'x' }
@@ -10,16 +9,16 @@ const dead = { ...row, eligible: false, state: 'ejected', reason: 'wedged', hint
 async function explainWith(t: Parameters<typeof jsonServer>[0], upstream: object, model: string) {
   const document = { version: '1', uptime_s: 1, upstreams: [upstream] }
   const { port } = await jsonServer(t, { 'GET /gate/status': [200, document] })
-  const config = configOf({ GENGATE_PORT: String(port) })
-  const [people, programs] = [recordedIo(), recordedIo()]
-  const code = await showExplanation(config, { model, json: false }, people)
-  t.equal(await showExplanation(config, { model, json: true }, programs), code)
-  const json = JSON.parse(programs.stdout.join('\n'))
-  t.ok(json.summary.startsWith(people.stdout[0]), 'the sentence of the text')
-  return { code, out: people.stdout.join('\n'), json }
+  const env = { GENGATE_PORT: String(port) }
+  const people = await gengate(['explain', model], env)
+  const programs = await gengate(['explain', model, '--json'], env)
+  t.equal(programs.code, people.code)
+  const json = JSON.parse(programs.out)
+  t.ok(json.summary.startsWith(people.out.split('\n')[0]), 'the sentence of the text')
+  return { ...people, json }
 }
 
-t.test('showExplanation() ends with 0 exactly when something would serve it', async (t) => {
+t.test('explain ends with 0 exactly when something would serve it', async (t) => {
   t.match(await explainWith(t, ok, 'm'), {
     code: 0,
     out: 'A request for "m" goes to a (http://a): it is eligible.',
@@ -37,10 +36,8 @@ t.test('showExplanation() ends with 0 exactly when something would serve it', as
   })
 })
 
-t.test('showExplanation() says what to do where no gate answers', async (t) => {
-  const io = recordedIo()
-  const config = configOf({ GENGATE_PORT: '1' })
-  t.equal(await showExplanation(config, { model: null, json: true }, io), 1)
-  t.match(io.stderr.join('\n'), /No gate answers at .*:1 \(ECONNREFUSED\)\. .*gengate serve/)
-  t.same(io.stdout, [])
+t.test('explain says what to do where no gate answers', async (t) => {
+  const { code, out, err } = await gengate('explain --json', { GENGATE_PORT: '1' })
+  t.same([code, out], [1, ''])
+  t.match(err, /No gate answers at .*:1 \(ECONNREFUSED\)\. .*gengate serve/)
 })

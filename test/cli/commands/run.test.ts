@@ -2,25 +2,13 @@
 // Method: the command line with everything real but its process; the engines are scripts.
 import t from 'tap'
 import { join } from 'node:path'
-import { run as runLine } from '../../../src/cli/run.ts'
 import { fakeEngines } from '../../bin/fake-engines.ts'
 import { jsonServer } from '../json-server.ts'
-import { recordedIo } from '../recorded-io.ts'
+import { gengate } from '../recorded-io.ts'
 
 /** Runs `gengate run …`; `settings` is the env file. */
-async function run(args: readonly string[], env: Record<string, string>, settings = '') {
-  const io = { ...recordedIo(env), readFile: (path: string) => (path === '.env' ? settings : null) }
-  const code = await runLine(['run', ...args], {
-    io,
-    version: '1.2.3',
-    nodeVersion: '26.10.0',
-    execPath: '/usr/bin/node',
-    createGate: () => Promise.reject(new Error('no gate is built here')),
-    onSignal: () => undefined,
-    exit: () => undefined,
-  })
-  return { code, out: io.stdout.join('\n'), err: io.stderr.join('\n') }
-}
+const run = (args: readonly string[], env: Record<string, string>, settings = '') =>
+  gengate(['run', ...args], env, { '.env': settings })
 
 /** The engine that a line printed as JSON starts. */
 function engine({ out }: { out: string }): unknown {

@@ -2,12 +2,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
-import { type Gate, serve, type ServeDeps } from '../../../src/cli/commands/serve.ts'
+import type { Gate } from '../../../src/cli/command.ts'
+import { type GateDeps, runGate } from '../../../src/cli/commands/serve.ts'
 import type { ConfigResult } from '../../../src/config/config.ts'
 import { recordedIo, resultOf } from '../recorded-io.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
-/** A `serve` under way, and everything that it did. */
+/** A gate under way, and everything that it did. */
 function start(more: { env?: Record<string, string>; listen?: () => Promise<never> } = {}) {
   const io = { ...recordedIo(), clock: new VirtualClock() }
   const heard = new Map<string, () => void>()
@@ -24,7 +25,7 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
       if (options?.force !== true) await drained.promise
     },
   }
-  const deps: ServeDeps = {
+  const deps: GateDeps = {
     io,
     version: '1.2.3',
     load: () => ({ result, envFile: file }),
@@ -38,7 +39,7 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
     onSignal: (signal, run) => heard.set(signal, run),
     exit: (code) => done.push(['exit', code]),
   }
-  const ended = serve(deps)
+  const ended = runGate(deps)
   return {
     io,
     done,
@@ -57,10 +58,10 @@ function start(more: { env?: Record<string, string>; listen?: () => Promise<neve
   }
 }
 
-/** Lets `serve` come as far as it can without a signal. */
+/** Lets it come as far as it can without a signal. */
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
-t.test('serve() says where it listens, drains at a signal and ends with 0', async (t) => {
+t.test('runGate() says where it listens, drains at a signal and ends with 0', async (t) => {
   const run = start()
   await settled()
   t.match(run.io.stderr[0], 'gengate 1.2.3 listens on http://127.0.0.1:8123/v1')
@@ -77,7 +78,7 @@ t.test('serve() says where it listens, drains at a signal and ends with 0', asyn
   t.equal(run.io.clock.pending, 0)
 })
 
-t.test('serve() exits at once at a second signal, not at the echo of the first', async (t) => {
+t.test('runGate() exits at once at a second signal, not at the echo of the first', async (t) => {
   const run = start()
   await settled()
   run.signal('SIGINT')
@@ -90,7 +91,7 @@ t.test('serve() exits at once at a second signal, not at the echo of the first',
   await run.end()
 })
 
-t.test('serve() stays for the echo of a Ctrl-C even when nothing is left to drain', async (t) => {
+t.test('runGate() stays for the echo of a Ctrl-C even when nothing is left to drain', async (t) => {
   const run = start()
   await settled()
   run.drained.resolve()
@@ -106,7 +107,7 @@ t.test('serve() stays for the echo of a Ctrl-C even when nothing is left to drai
   t.equal(await run.ended, 0)
 })
 
-t.test('serve() that is told to stop while it starts stops', async (t) => {
+t.test('runGate() that is told to stop while it starts stops', async (t) => {
   const run = start()
   await Promise.resolve()
   run.signal('SIGTERM')
@@ -115,7 +116,7 @@ t.test('serve() that is told to stop while it starts stops', async (t) => {
   await run.end()
 })
 
-t.test('serve() reads everything anew at SIGHUP and when the file changes', async (t) => {
+t.test('runGate() reads everything anew at SIGHUP and when the file changes', async (t) => {
   const run = start()
   await settled()
   run.signal('SIGHUP')
@@ -129,7 +130,7 @@ t.test('serve() reads everything anew at SIGHUP and when the file changes', asyn
   await run.end()
 })
 
-t.test('serve() keeps its settings when the env file is gone', async (t) => {
+t.test('runGate() keeps its settings when the env file is gone', async (t) => {
   const run = start()
   await settled()
   run.watch.change()
@@ -149,7 +150,7 @@ t.test('serve() keeps its settings when the env file is gone', async (t) => {
   await run.end()
 })
 
-t.test('serve() prints every issue and ends with 2 before it builds anything', async (t) => {
+t.test('runGate() prints every issue and ends with 2 before it builds anything', async (t) => {
   const run = start({
     env: { GENGATE_PORT: 'x', GENGATE_HOLD_MS: 'y', LOCAL_LLM_BACKEND: 'nobody' },
   })
@@ -159,7 +160,7 @@ t.test('serve() prints every issue and ends with 2 before it builds anything', a
   t.same(run.done, [])
 })
 
-t.test('serve() ends with 1 and a way out where the port is taken', async (t) => {
+t.test('runGate() ends with 1 and a way out where the port is taken', async (t) => {
   const holder = createServer().listen(0, '127.0.0.1')
   await once(holder, 'listening')
   t.teardown(() => holder.close())
@@ -177,7 +178,7 @@ t.test('serve() ends with 1 and a way out where the port is taken', async (t) =>
   )
 })
 
-t.test('serve() does not swallow a bug', async (t) => {
+t.test('runGate() does not swallow a bug', async (t) => {
   const run = start({ listen: () => Promise.reject(new TypeError('a bug')) })
   await t.rejects(run.ended, { message: 'a bug' })
 })

@@ -1,8 +1,7 @@
 import t from 'tap'
 import { parseGateStatus } from '../../../src/cli/gate-status.ts'
-import { showStatus } from '../../../src/cli/commands/status.ts'
-import { statusLines } from '../../../src/cli/status-table.ts'
-import { configOf, recordedIo } from '../recorded-io.ts'
+import { statusLines } from '../../../src/cli/commands/status.ts'
+import { gengate } from '../recorded-io.ts'
 import { jsonServer } from '../json-server.ts'
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 30)
@@ -76,7 +75,7 @@ t.test('statusLines() is a table with a hint under what is not eligible', async 
   ])
 })
 
-t.test('showStatus() ends with 0 exactly when something is servable', async (t) => {
+t.test('status ends with 0 exactly when something is servable', async (t) => {
   const no = { eligible: false }
   const table: [row: object, code: number][] = [
     [{}, 0],
@@ -91,10 +90,9 @@ t.test('showStatus() ends with 0 exactly when something is servable', async (t) 
   for (const [more, code] of table) {
     const document = documentOf(row(more))
     const { port } = await jsonServer(t, { 'GET /gate/status': [200, document] })
-    const config = configOf({ GENGATE_PORT: String(port) })
-    const io = recordedIo()
-    t.equal(await showStatus(config, { json: true }, io), code, JSON.stringify(more))
-    t.same(JSON.parse(io.stdout.join('\n')), document, 'the document as it came')
+    const ended = await gengate('status --json', { GENGATE_PORT: String(port) })
+    t.equal(ended.code, code, JSON.stringify(more))
+    t.same(JSON.parse(ended.out), document, 'the document as it came')
   }
 })
 
@@ -102,18 +100,17 @@ t.test('status --verbose --json has the last words that its text has', async (t)
   const process = { state: 'backing_off', program: 'e', log: '/state/a.log' }
   const document = documentOf(row({ process }))
   const { port } = await jsonServer(t, { 'GET /gate/status': [200, document] })
-  const config = configOf({ GENGATE_PORT: String(port) })
-  const io = { ...recordedIo(), readFile: () => 'a\nerror: no model\n' }
-  const [text, json] = [recordedIo(), recordedIo()]
-  await showStatus(config, { json: false, verbose: true }, { ...io, out: text.out })
-  await showStatus(config, { json: true, verbose: true }, { ...io, out: json.out })
-  const { last_words: words, ...rest } = JSON.parse(json.stdout.join('\n'))
+  const env = { GENGATE_PORT: String(port) }
+  const files = { '/state/a.log': 'a\nerror: no model\n' }
+  const { out } = await gengate('status --verbose', env, files)
+  const json = await gengate('status --verbose --json', env, files)
+  const { last_words: words, ...rest } = JSON.parse(json.out)
   t.same(rest, document)
   t.ok(words.vllm_cpu.length > 1)
-  for (const line of words.vllm_cpu) t.ok(text.stdout.includes(line), line)
+  for (const line of words.vllm_cpu) t.ok(out.split('\n').includes(line), line)
 })
 
-t.test('showStatus() says what to do where no gate answers', async (t) => {
+t.test('status says what to do where no gate answers', async (t) => {
   const key = 'gate-key-of-some-length'
   const other = await jsonServer(t, {})
   const locked = await jsonServer(t, {
@@ -125,12 +122,11 @@ t.test('showStatus() says what to do where no gate answers', async (t) => {
     [locked.port, /set GENGATE_API_KEYS/],
   ]
   for (const [port, words] of table) {
-    const io = recordedIo()
-    const config = configOf({ GENGATE_PORT: String(port), GENGATE_API_KEYS: key })
-    t.equal(await showStatus(config, { json: false }, io), 1)
-    t.match(io.stderr.join('\n'), words)
-    t.same(io.stdout, [])
-    t.notMatch(io.stderr.join('\n'), key)
+    const env = { GENGATE_PORT: String(port), GENGATE_API_KEYS: key }
+    const { code, out, err } = await gengate('status', env)
+    t.same([code, out], [1, ''])
+    t.match(err, words)
+    t.notMatch(err, key)
   }
   t.equal(locked.seen[0]?.authorization, `Bearer ${key}`)
 })

@@ -1,11 +1,12 @@
 import t from 'tap'
-import { clientTarget, withoutV1 } from '../../src/cli/client-url.ts'
 import {
+  clientTarget,
   targetOfClients,
   targetOfGate,
   targetOfUrl,
   targetsOfNames,
-} from '../../src/cli/probe-targets.ts'
+  withoutV1,
+} from '../../src/cli/targets.ts'
 import { configOf } from './recorded-io.ts'
 
 t.test('clientTarget() reads the variables in the order of the clients', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { stopStep } from '../../src/cli/stop-signals.ts'
+import { stopStep } from '../../src/cli/command.ts'
 
 t.test(
   'stopStep() drains at the first signal, and exits at a second one 500 ms later',
