@@ -23,7 +23,7 @@ import { pathsOutside } from './api/lanes.ts'
 import { Leases } from './proxy/leases.ts'
 import { Pools } from './proxy/upstream/pools.ts'
 import { Realtime } from './proxy/realtime/realtime.ts'
-import { Spending } from './proxy/spending.ts'
+import { fullBudget } from './core/exchange/budget.ts'
 import { Sticky } from './proxy/sticky.ts'
 import { TableStore } from './state/table-store.ts'
 import { hostMachine } from './supervisor/host.ts'
@@ -170,7 +170,7 @@ class Gate implements App {
       leases: this.#leases,
       holds: new Holds({ store: this.store, leases: this.#leases, clock }),
       sticky: new Sticky(() => clock.nowMs()),
-      budget: new Spending(() => clock.nowMs()),
+      budget: { left: fullBudget(clock.nowMs()) },
       buffered: new Buffered(() => clock.nowMs()),
       clock,
       random,

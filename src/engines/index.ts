@@ -51,12 +51,6 @@ export function enginesWith(route: RouteName): ReadonlySet<EngineKind> {
   return BY_ROUTE.get(route) ?? new Set()
 }
 
-/** What a client is told of a route that no configured upstream has. */
-export function noRouteText(route: RouteName | null, path: string): string {
-  const engines = route === null ? '' : [...enginesWith(route)].join(', ')
-  return `No upstream that is configured has ${path}; engines that have it: ${engines}.`
-}
-
 const BY_ROUTE: ReadonlyMap<RouteName, ReadonlySet<EngineKind>> = new Map(
   ROUTE_NAMES.map((route) => {
     const able = Object.values(ENGINES).filter(({ routes }) => routes.includes(route))

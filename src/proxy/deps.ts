@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { FailoverBudget } from '../core/exchange/budget.ts'
 import type { Evidence } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -11,7 +12,6 @@ import type { Lane } from '../api/lanes.ts'
 import type { Leases } from './leases.ts'
 import type { Pools } from './upstream/pools.ts'
 import type { ScannedBody } from './request/scan.ts'
-import type { Spending } from './spending.ts'
 import type { Sticky } from './sticky.ts'
 
 /** The settings that one exchange keeps from its beginning to its end, whatever is reloaded. */
@@ -28,7 +28,8 @@ export interface ProxyDeps {
   readonly leases: Leases
   readonly holds: Holds
   readonly sticky: Sticky
-  readonly budget: Spending
+  /** The one failover budget of this gate. */
+  readonly budget: { left: FailoverBudget }
   readonly buffered: Buffered
   readonly clock: Clock
   readonly random: Random
@@ -67,7 +68,7 @@ export interface Asked {
 
 /** Applies evidence about one upstream, at the epoch in which it was gathered. */
 export function report(
-  deps: ProxyDeps,
+  deps: Pick<ProxyDeps, 'store'>,
   about: { readonly upstream: string; readonly epoch: number },
   evidence: Evidence,
 ): void {

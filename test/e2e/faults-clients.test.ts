@@ -62,7 +62,7 @@ t.test('F34 readers that do not read: others are served, memory is bounded', asy
   await gate.until(() => [...up.sockets].length <= 5)
 })
 
-// Fails without: `ClientFlow` in proxy/exchange.ts.
+// Fails without: STALLED_MS in core/exchange/trying.ts.
 t.test('F34 a reader that takes nothing for minutes is cut, and told as such', async (t) => {
   const big = chunk(event('x'.repeat(60_000)))
   const up = await rawUpstream(t, (socket, asked) => {
@@ -97,7 +97,7 @@ t.test('F34 a reader that takes nothing for minutes is cut, and told as such', a
   t.ok((await readStream(await chat(gate, { stream: true }))).done)
 })
 
-// Fails without: DEAD_MS in proxy/patience.ts.
+// Fails without: DEAD_MS in core/exchange/patience.ts.
 t.test('a stream whose connection is dead ends, while its upstream serves others', async (t) => {
   const up = await rawUpstream(t, (socket, asked) => {
     const end = asked.includes('dead') ? '' : SSE_END

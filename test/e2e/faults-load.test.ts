@@ -126,7 +126,7 @@ t.test('F47 a configuration that flips A, B, A: each request sees one version', 
   }
 })
 
-// Fails without: the budget (`spend` of proxy/spending.ts, always true).
+// Fails without: the budget (`priceOf` of core/exchange/next.ts, which then asks for nothing).
 for (const status of [503, 500]) {
   t.test(`F51 all upstreams answer ${status}: bounded load, and recovery by itself`, async (t) => {
     const { a, b, gate } = await twoUpstreams(t)

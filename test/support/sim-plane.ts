@@ -1,16 +1,13 @@
-import type { FlightItem } from '../../src/core/health/evidence.ts'
-import { decide, mayAbandon, type RouteDecision } from '../../src/core/route.ts'
+import type { ServerResponse } from 'node:http'
+import type { AttemptEnding, Failed, HeldAnswer } from '../../src/core/exchange/ending.ts'
+import type { ExchangeEffect, Summary } from '../../src/core/exchange/exchange.ts'
+import { removed } from '../../src/core/exchange/ending.ts'
 import type { AnswerWriter } from '../../src/proxy/answer/answer-writer.ts'
-import { type ProxyDeps, report } from '../../src/proxy/deps.ts'
-import {
-  type AttemptEnding,
-  evidenceOf,
-  type Failed,
-  mayFollow,
-  stalled,
-} from '../../src/core/exchange/ending.ts'
-import type { Lease } from '../../src/proxy/leases.ts'
+import { ClientFlow } from '../../src/proxy/answer/client-flow.ts'
 import { ClientSink } from '../../src/proxy/answer/sink.ts'
+import type { ProxyDeps } from '../../src/proxy/deps.ts'
+import { type Deed, Drive } from '../../src/proxy/drive.ts'
+import type { Lease } from '../../src/proxy/leases.ts'
 import type { Watch } from '../../src/proxy/watch.ts'
 import type { Engine, JobFailure, JobWish } from './sim-engine.ts'
 
@@ -22,11 +19,14 @@ export interface SimRequest extends JobWish {
   readonly patienceMs: number
 }
 
-export type SimEnding = 'finished' | 'cut' | 'client_gone' | 'failed'
+export type SimEnding = Summary['ending']
+export type Send = Extract<ExchangeEffect, { type: 'send' }>
 
 export interface PlaneEars {
-  onForward(next: Forward, tried: readonly string[], request: SimRequest): void
-  onEnd(request: SimRequest, ending: SimEnding, code: string | null): void
+  /** `tried`: those that have had their turn. */
+  onSend(send: Send, tried: readonly string[]): void
+  /** `deeds`: what was done for it, in order. */
+  onEnd(summary: Summary, deeds: readonly Deed['type'][]): void
 }
 
 export interface PlaneDeps {
@@ -34,204 +34,142 @@ export interface PlaneDeps {
   readonly watch: Watch
   readonly engineAt: (url: string) => Engine | undefined
   readonly holdMs: number
+  readonly commitDeadlineMs: number
   readonly ears: PlaneEars
 }
 
-export type Forward = Extract<RouteDecision, { kind: 'forward' }>
-
+/** How each failure of an engine ends an attempt; what `upstream/failed.ts` makes of its answer. */
 const FAILURES: Readonly<Record<JobFailure, Failed>> = {
-  refused: failed('refused', false),
-  unreachable: failed('unreachable', false),
-  http_5xx: failed('http_5xx', true),
-  error_body: failed('error_body', true),
-  truncated: failed('truncated', true),
-  reset: failed('reset', true),
-  busy: failed('busy', true),
-  loading: failed('busy', true),
+  refused: failed('refused', { sent: false, code: 'upstream_unreachable' }),
+  unreachable: failed('unreachable', { sent: false, code: 'upstream_unreachable' }),
+  http_5xx: failed('http_5xx', { answer: answerOf(500) }),
+  error_body: failed('error_body'),
+  truncated: failed('truncated', { code: 'upstream_truncated' }),
+  reset: failed('reset', { code: 'upstream_unreachable' }),
+  busy: failed('busy', { answer: answerOf(503) }),
+  loading: failed('busy', { answer: answerOf(503) }),
 }
 
-function failed(why: Failed['why'], sent: boolean): Failed {
-  return { kind: 'failed', why, code: 'upstream_error', detail: why, sent, answer: null }
+function failed(why: Failed['why'], over: Partial<Failed> = {}): Failed {
+  const code = 'upstream_error'
+  return { kind: 'failed', why, code, detail: why, sent: true, answer: null, ...over }
 }
 
-const gone = (): void => {}
+function answerOf(status: number): HeldAnswer {
+  return { status, headers: {}, body: Buffer.from('{}') }
+}
 
-/** One client request: `src/proxy/exchange.ts` without sockets, over its real books, watch, sink
- *  and rules, so that it reports the same evidence at the same time. */
+/** A client that takes all that comes. */
+const READER = { writableLength: 0, writableNeedDrain: false, destroyed: true }
+
+/** One client request: the hands of `core/exchange` over simulated engines. It decides nothing. */
 export class SimExchange {
   readonly #deps: PlaneDeps
   readonly #request: SimRequest
+  readonly #drive: Drive
+  readonly #flow = new ClientFlow(READER as unknown as ServerResponse)
+  readonly #deeds: Deed['type'][] = []
   readonly #arrivedAt: number
-  readonly #tried: string[] = []
-  #running: { lease: Lease; committed: boolean; stop: (ending: AttemptEnding) => void } | null =
-    null
-  #sent = 0
-  #over = false
-  #stopWaiting = (): void => {}
+  #written = 0
+  #stop: (ending: AttemptEnding) => void = () => {}
+  #cancels: (() => void)[] = []
   #cancelPatience = (): void => {}
 
   constructor(deps: PlaneDeps, request: SimRequest) {
     this.#deps = deps
     this.#request = request
     this.#arrivedAt = deps.proxy.clock.nowMs()
+    const { bytes, streamed, maxTokens } = request
+    const wish = {
+      requestId: '',
+      path: '/v1/chat/completions',
+      arrivedAt: this.#arrivedAt,
+      wants: { model: null, work: 'generation' },
+      size: { bytes, streamed, maxTokens },
+      replay: true,
+      judged: true,
+      holdMs: deps.holdMs,
+      commitAt: streamed ? this.#arrivedAt + deps.commitDeadlineMs : null,
+    } as const
+    this.#drive = new Drive(deps.proxy, wish, (deed, lease) => this.#do(deed, lease))
   }
 
   async run(): Promise<void> {
-    const { proxy, watch } = this.#deps
+    const { proxy, watch, commitDeadlineMs } = this.#deps
     proxy.store.apply({ type: 'client_active', at: this.#arrivedAt })
     watch.add(this)
     this.#beSilent()
-    try {
-      await this.#loop()
-    } finally {
-      this.#cancelPatience()
-      watch.remove(this)
+    if (this.#request.streamed) {
+      const due = (): unknown => this.#drive.tell({ type: 'commit_due' })
+      this.#cancels.push(proxy.clock.after(commitDeadlineMs, due))
     }
+    this.#drive.tell({ type: 'decide' })
+    await this.#drive.ended
+    this.#cancelPatience()
+    for (const cancel of this.#cancels) cancel()
+    watch.remove(this)
   }
 
   tick(nowMs: number): void {
-    if (this.#running === null) return
-    const { lease, committed, stop } = this.#running
-    const table = this.#deps.proxy.store.current
-    const entry = table.entries.find(({ spec }) => spec.name === lease.upstream)
-    const wedged = entry?.epoch === lease.epoch && entry.reason === 'wedged'
-    const silentMs = nowMs - (lease.item.contentAt ?? lease.item.sentAt)
-    if (committed) {
-      if (!wedged || silentMs < table.config.health.detectWithinMs) return
-      return stop({ kind: 'cut', code: 'upstream_stalled', detail: '' })
-    }
-    const asked = { model: null, tried: this.#tried }
-    if (wedged || mayAbandon(table, lease.upstream, { request: asked, item: lease.item, nowMs })) {
-      stop(stalled(lease.upstream, silentMs))
-    }
+    this.#drive.look(this.#flow.look(nowMs, this.#written))
   }
 
   /** The client leaves, or the gate ends. */
   leave(): void {
-    if (this.#over) return
-    this.#finish('client_gone', null)
-    this.#stopWaiting()
-    this.#running?.stop({ kind: 'aborted' })
+    this.#drive.tell({ type: 'client_gone' })
   }
 
-  async #loop(): Promise<void> {
-    const { proxy, holdMs } = this.#deps
-    let last: Failed | null = null
-    while (!this.#over) {
-      const asked = { model: null, tried: this.#tried }
-      const next = decide(proxy.store.current, asked, (name) => proxy.leases.count(name))
-      if (last !== null && !mayFollow(last, next, this.#sent)) {
-        return this.#finish('failed', last.code)
-      }
-      switch (next.kind) {
-        case 'forward':
-          last = await this.#try(next)
-          break
-        case 'unknown_model':
-        case 'model_required':
-        case 'no_route':
-        case 'exhausted':
-          return this.#finish('failed', next.kind)
-        case 'hold':
-        case 'wait_for_slot': {
-          const waiting = proxy.holds.wait(next, this.#arrivedAt, holdMs)
-          this.#stopWaiting = waiting.stop
-          const code = await waiting.done
-          if (code !== null) this.#finish('failed', code)
-        }
-      }
-    }
+  #do(deed: Deed, lease: Lease | null): void {
+    this.#deeds.push(deed.type)
+    if (deed.type === 'send' && lease !== null) this.#send(deed, lease)
+    if (deed.type === 'abandon') this.#stop(deed.ending)
+    if (deed.type === 'over') this.#deps.ears.onEnd(deed.summary, this.#deeds)
   }
 
-  async #try(next: Forward): Promise<Failed | null> {
-    const { proxy, ears } = this.#deps
-    const { name } = next.entry.spec
-    ears.onForward(next, [...this.#tried], this.#request)
-    this.#tried.push(name)
-    const lease = proxy.leases.take(name, next.entry.epoch, this.#item(next))
-    const ending = await this.#attempt(next, lease)
-    this.#running = null
-    lease.release()
-    const at = proxy.clock.nowMs()
-    const { sentAt, streamed, cold } = lease.item
-    const evidence = evidenceOf(ending, {
-      at,
-      sentAt,
-      streamed,
-      cold,
-      work: lease.work,
-      model: next.means,
-    })
-    if (evidence !== null) report(proxy, lease, evidence)
-    switch (ending.kind) {
-      case 'aborted':
-      case 'passed':
-        return null
-      case 'finished':
-      case 'cut':
-        this.#finish(ending.kind, ending.kind === 'cut' ? ending.code : null)
-        return null
-      case 'failed':
-        if (ending.sent) this.#sent++
-        if (ending.why === 'refused') this.#tried.pop()
-        return ending
-    }
-  }
-
-  #attempt({ entry: { spec }, means }: Forward, lease: Lease): Promise<AttemptEnding> {
-    const { proxy, engineAt } = this.#deps
+  #send(send: Send, lease: Lease): void {
+    const { proxy, engineAt, ears } = this.#deps
+    const drive = this.#drive
+    ears.onSend(send, drive.state.tried.slice(0, -1))
     const sink = new ClientSink({
       deps: proxy,
       lease,
-      means,
-      // The sink writes through it; what is only measured here never is.
-      writer: null as unknown as AnswerWriter,
+      means: send.means,
+      writer: { commit: () => {} } as unknown as AnswerWriter,
       headFor: () => ({}),
-      onFirstContent: () => {},
+      onCommit: () => drive.tell({ type: 'committed' }),
+      onFirstContent: () => drive.tell({ type: 'first_content' }),
     })
-    return new Promise((resolve) => {
-      const engine = engineAt(spec.url)
-      let leave = gone
-      const stop = (ending: AttemptEnding): void => {
-        leave()
-        resolve(ending)
-      }
-      const running = { lease, committed: false, stop }
-      this.#running = running
-      leave =
-        engine?.submit(this.#request, {
-          token: () => {
-            running.committed = true
-            this.#beSilent()
-            sink.content(1)
-          },
-          end: () => stop({ kind: 'finished' }),
-          fail: (why) =>
-            stop(
-              running.committed
-                ? { kind: 'cut', code: 'upstream_truncated', detail: why }
-                : FAILURES[why],
-            ),
-        }) ?? leave
+    const running = { committed: false, over: false, leave: (): void => {} }
+    const stop = (ending: AttemptEnding): void => {
+      if (running.over) return
+      running.over = true
+      running.leave()
+      void Promise.resolve(ending).then((how) => drive.attemptEnded(how))
+    }
+    this.#stop = stop
+    const engine = engineAt(send.entry.spec.url)
+    if (engine === undefined) return stop({ ...removed(lease.upstream), sent: false })
+    running.leave = engine.submit(this.#request, {
+      token: () => {
+        this.#written++
+        this.#beSilent()
+        sink.content(1)
+        if (!running.committed) sink.commit({ status: 200, headers: {} }, null)
+        running.committed = true
+      },
+      end: () => stop({ kind: 'finished' }),
+      fail: (why) =>
+        stop(
+          running.committed
+            ? { kind: 'cut', code: 'upstream_truncated', detail: why }
+            : FAILURES[why],
+        ),
     })
-  }
-
-  #item({ serves }: Forward): FlightItem {
-    const { bytes, streamed, maxTokens } = this.#request
-    const sentAt = this.#deps.proxy.clock.nowMs()
-    return { sentAt, bytes, streamed, contentAt: null, maxTokens, cold: serves === 'on_demand' }
   }
 
   #beSilent(): void {
     this.#cancelPatience()
     const { clock } = this.#deps.proxy
     this.#cancelPatience = clock.after(this.#request.patienceMs, () => this.leave())
-  }
-
-  #finish(ending: SimEnding, code: string | null): void {
-    if (this.#over) return
-    this.#over = true
-    this.#cancelPatience()
-    this.#deps.ears.onEnd(this.#request, ending, code)
   }
 }

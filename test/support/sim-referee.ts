@@ -1,10 +1,10 @@
 import { REASONS } from '../../src/core/health/reason.ts'
-import { type Entry, stateOf } from '../../src/core/entry.ts'
+import { type Entry, servesOf, stateOf } from '../../src/core/entry.ts'
 import { nextTable, type RoutingTable, type TableEvent } from '../../src/core/table.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 import { hangs, Ledger } from './sim-ledger.ts'
-import type { Forward } from './sim-plane.ts'
+import type { Send } from './sim-plane.ts'
 import { noTally } from './sim-tally.ts'
 
 const SERVING: readonly string[] = ['eligible', 'cold', 'suspect']
@@ -82,7 +82,7 @@ export class Referee {
     }
   }
 
-  forward({ entry, serves }: Forward, tried: readonly string[]): void {
+  forward({ entry }: Send, tried: readonly string[]): void {
     this.tally.forwards++
     const { name } = entry.spec
     const now = this.#clock.nowMs()
@@ -95,7 +95,7 @@ export class Referee {
       (other) => stateOf(other) === 'eligible' && !tried.includes(other.spec.name),
     )
     if (state !== 'eligible' && better) this.fail('I1', `${name} is ${state}, another is eligible`)
-    if (serves !== 'first') return
+    if (servesOf(entry) !== 'first') return
     if (now - ledger.proofAt > this.#freshMs(entry, now)) {
       this.fail('I1', `${name} serves by a proof of ${Math.round(now - ledger.proofAt)} ms ago`)
     }

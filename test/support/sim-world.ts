@@ -1,3 +1,6 @@
+import { fullBudget } from '../../src/core/exchange/budget.ts'
+import type { Summary } from '../../src/core/exchange/exchange.ts'
+import type { GateEvent } from '../../src/core/event.ts'
 import type { RoutingTable, TableConfig, TableEvent } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import { Prober } from '../../src/probe/prober.ts'
@@ -9,7 +12,7 @@ import { TableStore } from '../../src/state/table-store.ts'
 import type { Chance } from './sim-chance.ts'
 import { SimClock } from './sim-clock.ts'
 import { Engine, type EngineTraits, type Fault } from './sim-engine.ts'
-import { type SimEnding, SimExchange, type SimRequest } from './sim-plane.ts'
+import { SimExchange, type SimEnding, type SimRequest } from './sim-plane.ts'
 import { Referee } from './sim-referee.ts'
 import { simWire } from './sim-wire.ts'
 
@@ -40,6 +43,9 @@ export interface Done {
   readonly code: string | null
   readonly askedAt: number
   readonly endedAt: number
+  readonly summary: Summary
+  /** What was done for it, in order. */
+  readonly deeds: readonly string[]
 }
 
 /** A store that says which event made each change. */
@@ -70,6 +76,8 @@ export class SimWorld {
   readonly done: Done[] = []
   /** Called for each attempt, before it is made. */
   onForward: (name: string) => void = () => {}
+  /** Called for each event that the gate emits about a request. */
+  onEvent: (event: GateEvent) => void = () => {}
   /** By how much sleep has put off all that the world had to do, ms. */
   sleptMs = 0
   readonly #prober: Prober
@@ -86,7 +94,9 @@ export class SimWorld {
     this.store.spy((...change) => this.referee.applied(...change))
     const leases = new Leases()
     const parts = { store: this.store, clock: this.clock, random: chance.next, leases }
-    this.#proxy = { ...parts, holds: new Holds(parts), emit: () => {} } as unknown as ProxyDeps
+    const budget = { left: fullBudget(0) }
+    const emit = (event: GateEvent): void => this.onEvent(event)
+    this.#proxy = { ...parts, holds: new Holds(parts), budget, emit } as unknown as ProxyDeps
     this.#watch = new Watch(this.#proxy)
     this.#prober = new Prober({
       ...parts,
@@ -146,13 +156,16 @@ export class SimWorld {
         watch: this.#watch,
         engineAt: (url) => this.engines.get(url),
         holdMs: 2_000,
+        commitDeadlineMs: 10_000,
         ears: {
-          onForward: (next, tried) => {
-            this.onForward(next.entry.spec.name)
-            this.referee.forward(next, tried)
+          onSend: (send, tried) => {
+            this.onForward(send.entry.spec.name)
+            this.referee.forward(send, tried)
           },
-          onEnd: (_request, ending, code) => {
-            this.done.push({ request, ending, code, askedAt, endedAt: this.clock.nowMs() })
+          onEnd: (summary, deeds) => {
+            const { ending, code } = summary
+            const endedAt = this.clock.nowMs()
+            this.done.push({ request, ending, code, askedAt, endedAt, summary, deeds })
             if (code !== null) this.referee.refused(code)
           },
         },

@@ -1,4 +1,7 @@
+import type { Evidence } from '../health/evidence.ts'
+import { needsStart } from '../owned/process.ts'
 import type { RouteDecision } from '../route.ts'
+import type { Entry } from '../entry.ts'
 import type { EndCode } from './ending.ts'
 
 /** While nothing has been judged yet, a request waits for the first verdict, at most so long. */
@@ -22,4 +25,11 @@ export function limitOf(why: Blocked, holdMs: number): { limitMs: number; code: 
   if (why.kind === 'start') return { limitMs: START_MS_MAX, code: 'upstream_starting' }
   if (why.starting) return { limitMs: Math.max(holdMs, STARTING_MS_MAX), code: 'upstream_starting' }
   return { limitMs: holdMs, code: 'no_eligible_upstream' }
+}
+
+/** What the table is told for an engine that sleeps and is needed, so that its owner starts it; null:
+ *  it needs no start. Pure. */
+export function startOf({ facts }: Entry, nowMs: number): readonly Evidence[] | null {
+  if (!needsStart(facts.process)) return null
+  return facts.wantedAt === null ? [{ type: 'wanted', at: nowMs }] : []
 }

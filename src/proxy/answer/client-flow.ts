@@ -1,19 +1,7 @@
 import type { ServerResponse } from 'node:http'
+import type { Flow } from '../../core/exchange/exchange.ts'
+import { STALLED_MS } from '../../core/exchange/trying.ts'
 import type { Clock } from '../../runtime/clock.ts'
-
-/**
- * A client that takes nothing for this long while bytes wait for it is cut off, ms. Generous: the
- * system tells of room in lumps of a megabyte, and who reads 4 kB a second is still alive.
- */
-export const STALLED_MS = 300_000
-
-/** What has moved towards a client. */
-export interface Flow {
-  /** For how long nothing has been written, and nothing that waited has left, ms. */
-  readonly stillMs: number
-  /** Is it the client that takes no more? */
-  readonly blocked: boolean
-}
 
 /** Looks from time to time at how an answer gets on. */
 export class ClientFlow {

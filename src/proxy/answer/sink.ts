@@ -15,8 +15,10 @@ export interface SinkInput {
   readonly writer: AnswerWriter
   /** Status and headers for the client, from the upstream's. */
   readonly headFor: (head: AnswerHead, length: number | null) => Record<string, string | string[]>
+  /** The upstream's answer has begun to reach the client. */
+  readonly onCommit: () => void
   /** Content is about to reach the client, or would if it were not held. */
-  readonly onFirstContent: (atMs: number) => void
+  readonly onFirstContent: () => void
 }
 
 /** Between one attempt and the client: writes, measures, and tells the table what moves. */
@@ -37,8 +39,9 @@ export class ClientSink implements AttemptSink {
   }
 
   commit(head: AnswerHead, length: number | null): void {
-    const { writer, lease, headFor } = this.#in
+    const { writer, lease, headFor, onCommit } = this.#in
     writer.commit(head.status, headFor(head, length), lease.upstream)
+    onCommit()
   }
 
   write(chunk: Buffer): boolean {
@@ -81,7 +84,7 @@ export class ClientSink implements AttemptSink {
     if (lease.work === 'generation') {
       report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes, cold })
     }
-    this.#in.onFirstContent(at)
+    this.#in.onFirstContent()
   }
 
   #next(at: number): void {

@@ -1,18 +1,19 @@
 import { reasonsText, retryAfterMs } from '../../core/explain.ts'
 import { decide } from '../../core/route.ts'
 import type { Entry } from '../../core/entry.ts'
-import { enginesWith, noRouteText } from '../../engines/index.ts'
+import { startOf } from '../../core/exchange/hold.ts'
+import { noRouteText } from '../../core/exchange/refusal.ts'
+import { enginesWith } from '../../engines/index.ts'
 import { type Answer, errorAnswer } from '../../errors/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
-import type { ProxyDeps } from '../deps.ts'
+import { type ProxyDeps, report } from '../deps.ts'
 import { REALTIME_PATH } from '../../api/lanes.ts'
-import { startFor } from '../hold.ts'
 import type { Pool } from '../upstream/pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
 const engines = enginesWith('realtime')
 const REQUEST = { model: null, engines, exact: true }
-const NO_ROUTE = noRouteText('realtime', REALTIME_PATH)
+const NO_ROUTE = noRouteText(engines, REALTIME_PATH)
 
 /** Why a handshake gets no socket. */
 export interface Why {
@@ -32,8 +33,11 @@ export function choose(
   const next = decide(store.current, { ...REQUEST, tried }, (name) => leases.count(name))
   switch (next.kind) {
     case 'forward': {
-      if (startFor(next.entry, deps) !== null) return refused('upstream_starting')
-      const pool = pools.get(next.entry.spec.name)
+      const { spec, epoch } = next.entry
+      const start = startOf(next.entry, deps.clock.nowMs())
+      for (const evidence of start ?? []) report(deps, { upstream: spec.name, epoch }, evidence)
+      if (start !== null) return refused('upstream_starting')
+      const pool = pools.get(spec.name)
       return pool === undefined ? refused('no_eligible_upstream') : { entry: next.entry, pool }
     }
     case 'wait_for_slot':

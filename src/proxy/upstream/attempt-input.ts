@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { EndRule, EndSign, FlightItem } from '../../core/health/evidence.ts'
+import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -184,12 +184,6 @@ function asksForUsage(body: unknown): boolean {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
-}
-
-/** What the flight book notes of this request. */
-export function flightItem({ body, scan }: Asked, sentAt: number): FlightItem {
-  const { stream, maxTokens } = scan
-  return { sentAt, bytes: body.length, streamed: stream, contentAt: null, maxTokens }
 }
 
 /** Status line and headers that the client gets with the upstream's answer. */

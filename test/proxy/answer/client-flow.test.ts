@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
-import { ClientFlow, STALLED_MS } from '../../../src/proxy/answer/client-flow.ts'
+import { STALLED_MS } from '../../../src/core/exchange/trying.ts'
+import { ClientFlow } from '../../../src/proxy/answer/client-flow.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
 /** As much of a response as is looked at. */

@@ -31,6 +31,7 @@ function setup(cold = false) {
     lease,
     writer: {} as AnswerWriter,
     headFor: () => ({}),
+    onCommit: () => {},
     onFirstContent: () => events.push('commit'),
   })
   return { clock, told, events, sink, lease }

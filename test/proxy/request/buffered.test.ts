@@ -1,6 +1,5 @@
 import t from 'tap'
 import { Buffered, type HeldBody } from '../../../src/proxy/request/buffered.ts'
-import { Spending } from '../../../src/proxy/spending.ts'
 
 /** A room for four bodies of 100 kB, and those who are in it. */
 function room() {
@@ -100,17 +99,4 @@ t.test('of those who are fast the largest of the address with most has to go', a
   t.equal(b2.resize(96_000), null)
   t.equal(b2.resize(99_000), null)
   t.strictSame(gone, ['a1 gate_overloaded', 'a3 gate_overloaded'])
-})
-
-t.test('spend() and earn() keep one budget for the gate', async (t) => {
-  let now = 0
-  const spending = new Spending(() => now)
-  let spent = 0
-  while (spending.spend(false)) spent++
-  t.equal(spent, 100)
-  for (let i = 0; i < 11; i++) spending.earn()
-  t.ok(spending.spend(false))
-  t.notOk(spending.spend(false))
-  now = 1_000
-  t.ok(spending.spend(false))
 })
