@@ -12,7 +12,7 @@ export const llamacpp: Quirks = {
   defaultPort: 8080,
   // A server started with --embeddings answers 501 to the other two.
   probes: ['chat', 'completions', 'embeddings'],
-  // The router marks each model with a status; with one model there is none, so it does not tell.
+  // The router marks each model with a status; with one model it says nothing, so it does not tell.
   loadedQuery: { path: '/v1/models', loaded: loadedByRouter },
   // With one model any name, or none, is accepted. The router wants a name.
   modelOptional: true,

@@ -22,7 +22,7 @@ export interface DetailsQuery {
 }
 
 /**
- * The models in an answer to `GET /v1/models`, in its order; null when it is no list. An empty
+ * The models in an answer to `GET /v1/models`, in its order; null when it is not a list. An empty
  * Ollama says `"data": null`, which is an empty list; mlx-lm may send an empty body, which is none
  * (both seen live: ollama 0.33.0-rc2, mlx-lm 0.32.2). Pure.
  */
@@ -80,7 +80,7 @@ export function aliasesIn(values: unknown): readonly string[] {
   return Array.isArray(values) ? values.filter(isName).slice(0, ALIASES_MAX) : []
 }
 
-/** A size in bytes; null: it is none. Pure. */
+/** A size in bytes; null: the value is not one. Pure. */
 export function sizeIn(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : null
 }

@@ -19,8 +19,8 @@ export const vllm: Quirks = {
   listsUnloaded: false,
   routes: ROUTE_NAMES,
   details: [],
-  // Gauges read 0 while requests hang, and 200 here is no sign of life. It drops what its client gives
-  // up. The count of gaps between tokens leaves out the first one of each stream.
+  // Gauges read 0 while requests hang, and a 200 here is not a sign of life. It drops what its client
+  // gives up. The count of gaps between tokens leaves out the first one of each stream.
   work: {
     path: '/metrics',
     before: false,
@@ -31,8 +31,8 @@ export const vllm: Quirks = {
   sleep: { path: '/is_sleeping', read: isSleeping },
   quietIntervalMs: 0,
   neverProbe: () => false,
-  // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling,
-  // and the 503 "currently busy" of a full queue (vllm-project/vllm#49445) is no loading.
+  // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling.
+  // The 503 "currently busy" of a full queue (vllm-project/vllm#49445) does not mean that it loads.
   isLoading: (status, body) =>
     status === 503 && /\bscaling\b/i.test(engineError(body)?.message ?? ''),
   // 404 NotFoundError "The model `x` does not exist."; a missing route is {"detail":"Not Found"}.

@@ -7,11 +7,11 @@ export interface WorkQuery {
   /** Look before a probe is sent, since the engine runs what its client has given up? Else only
    *  while a probe is silent. */
   readonly before: boolean
-  /** What the answer shows: its JSON, or its text where it is none; null: nothing. Pure. */
+  /** What the answer shows: its JSON, or its text where it is not JSON; null: nothing. Pure. */
   readonly read: (body: unknown) => Work | null
 }
 
-/** What an engine says about its work. That it says anything is no sign of life. */
+/** What an engine says about its work. That it says anything is not a sign of life. */
 export interface Work {
   /** Would a probe be worked on at once? */
   readonly room: boolean

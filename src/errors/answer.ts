@@ -7,7 +7,7 @@ export interface Answer {
   /** Lower-case names. `content-length` is always among them. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** The code of the error in it; null: it is none. */
+  /** The code of the error in it; null: it is not an error. */
   readonly code: ErrorCode | null
 }
 
@@ -67,7 +67,7 @@ export function errorAnswer(code: ErrorCode, details: ErrorDetails): Answer {
   }
 }
 
-/** An answer that is no error: `type` with its charset, `body` whole. Pure. */
+/** An answer that is not an error: `type` with its charset, `body` whole. Pure. */
 export function plainAnswer(
   status: number,
   content: { readonly type: string; readonly body: string },

@@ -113,7 +113,7 @@ export const ERRORS = {
   invalid_type: {
     status: 400,
     message: 'A field of the body has the wrong type.',
-    advice: 'stream is true or false.',
+    advice: 'Set stream to true or false.',
   },
   model_not_found: {
     status: 404,
@@ -166,13 +166,13 @@ export const ERRORS = {
   loop_detected: {
     status: 508,
     message: 'This request has already passed this gate, or more than five gates.',
-    advice: 'An upstream URL leads back here. Move the engine to its own port.',
+    advice: 'Move the engine to its own port: the URL of an upstream leads back here.',
   },
   no_eligible_upstream: {
     status: 503,
     retry: 'after',
     message: 'No upstream can generate now.',
-    advice: 'The message says why, per upstream. `gengate diag` shows the same.',
+    advice: 'Read the message: it says why, per upstream. `gengate diag` shows the same.',
   },
   upstream_starting: {
     status: 503,
@@ -219,14 +219,14 @@ export const ERRORS = {
   upstream_protocol_error: {
     status: 502,
     retry: 'after',
-    message: 'The upstream sent something that is no valid answer.',
+    message: 'The upstream did not send a valid answer.',
     advice: 'Check that the URL belongs to an OpenAI-compatible server.',
   },
   upstream_truncated: {
     status: 502,
     retry: 'after',
     message: 'The upstream ended its answer before it was complete.',
-    advice: 'The engine was stopped or crashed. See its log, then try again.',
+    advice: 'See the log of the engine, which was stopped or crashed, then try again.',
   },
   upstream_error: {
     status: 502,
@@ -238,7 +238,7 @@ export const ERRORS = {
     status: 504,
     retry: 'after',
     message: 'The upstream stopped generating and was taken out.',
-    advice: 'The engine is wedged. Restart it; `gengate diag` shows the proof.',
+    advice: 'Restart the engine, which is wedged; `gengate diag` shows the proof.',
   },
   upstream_misconfigured: {
     status: 502,

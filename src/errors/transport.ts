@@ -8,7 +8,7 @@ export type TransportFailure =
   | 'unreachable'
   /** The connection broke after it existed. */
   | 'reset'
-  /** What came back is no HTTP. */
+  /** What came back is not HTTP. */
   | 'protocol'
   /** Our own limit (file descriptors): says nothing about the server. */
   | 'ours'
@@ -37,7 +37,7 @@ const BY_CODE: Readonly<Record<string, TransportFailure>> = {
 
 /** Classifies by `code`, never by message. Anything unknown counts as a broken connection. */
 export function transportFailure(error: unknown): TransportFailure {
-  // undici's error for bytes that are no HTTP has a name and sometimes no code.
+  // undici's error for bytes that are not HTTP has a name and sometimes no code.
   if (error instanceof Error && error.name === 'HTTPParserError') return 'protocol'
   const code = codeOf(error)
   // llhttp's parse errors all begin with HPE_.

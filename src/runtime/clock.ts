@@ -53,7 +53,7 @@ export function isoTime(wallMs: number): string {
 let lastSecond = Number.NaN
 let lastText = ''
 
-/** Wall-clock ms since 1970 of an ISO time; NaN if it is none. */
+/** Wall-clock ms since 1970 of an ISO time; NaN if it is not one. */
 export function parseIso(text: string): number {
   return Date.parse(text)
 }
