@@ -1,33 +1,21 @@
-import type { AnswerApi } from './answer.ts'
-import { type EngineError, engineError, wordsOf } from './engine-error.ts'
-import { fieldsOf, type JsonObject, objectOf, valueOf } from './read.ts'
-import {
-  anthropicTypeOf,
-  anthropicTypeOfStatus,
-  errorTypeOf,
-  toOpenAiBody,
-} from '../errors/body.ts'
+import { errorTypeOf, toOpenAiBody } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import { EventSplitter } from './sse.ts'
+import type { AnswerApi, ErrorForm } from './api.ts'
+import { type EngineError, engineError, wordsOf } from './engine-error.ts'
+import { EventSplitter, fieldsOf, type JsonObject, objectOf, valueOf } from './read.ts'
 
 /**
  * The last bytes of an event stream that cannot be completed, as the clients of this API read
  * them: none of them takes a stream that merely stops for an error. `sequence`: the number after
  * the last one that the stream sent; only the Responses API counts its events. Pure.
  */
-export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequence = 0): string {
-  const { error } = toOpenAiBody(code, detail)
-  switch (api) {
-    case 'responses':
-      return responseFrame(error, sequence)
-    case 'messages':
-      return messageFrame({ type: anthropicTypeOf(code), message: error.message, code })
-    case 'chat':
-    case 'completions':
-    case 'embeddings':
-    case 'json':
-      return `data: ${JSON.stringify({ error })}\n\n`
-  }
+export function errorFrame(
+  { errors }: AnswerApi,
+  code: ErrorCode,
+  detail: string,
+  sequence = 0,
+): string {
+  return errors.frame(errors.own(code, detail), sequence)
 }
 
 /**
@@ -36,24 +24,13 @@ export function errorFrame(api: AnswerApi, code: ErrorCode, detail: string, sequ
  * a client's own mistake follows it, and one without words gets some. Pure.
  */
 export function errorFrameOf(
-  api: AnswerApi,
+  { errors }: AnswerApi,
   upstreamBody: string,
   { sequence = 0, status = 0 }: { readonly sequence?: number; readonly status?: number } = {},
 ): string | null {
   const found = engineError(valueOf(upstreamBody))?.object ?? {}
-  const error = status >= 400 && status < 500 ? ofMistake(api, found, status) : found
-  if (Object.keys(error).length === 0) return null
-  switch (api) {
-    case 'responses':
-      return responseFrame(error, sequence)
-    case 'messages':
-      return messageFrame({ ...error, type: error['type'] ?? 'api_error' })
-    case 'chat':
-    case 'completions':
-    case 'embeddings':
-    case 'json':
-      return `data: ${JSON.stringify({ error })}\n\n`
-  }
+  const error = status >= 400 && status < 500 ? ofMistake(errors, found, status) : found
+  return Object.keys(error).length === 0 ? null : errors.frame(error, sequence)
 }
 
 /** A mistake of the client's that an engine tells after a 200 of its own: what to answer instead. */
@@ -64,42 +41,48 @@ export interface Mistake {
 }
 
 /** Null: what the engine said names no mistake of the client's. Pure. */
-export function mistakeOf(api: AnswerApi, said: EngineError | null): Mistake | null {
+export function mistakeOf({ errors }: AnswerApi, said: EngineError | null): Mistake | null {
   if (said === null || said.status === null) return null
   const { status, object } = said
-  const { code = null, param = null } = object
   const message = said.message === '' ? wordsOf(said) : said.message
-  const error =
-    api === 'messages'
-      ? { ...object, message, type: typeIn(api, object['type'], status) }
-      : { ...object, message, type: object['type'] ?? errorTypeOf(status), param, code }
-  const body = api === 'messages' ? { type: 'error', error } : { error }
+  const body = errors.body({ ...object, message }, status)
   return { status, body: Buffer.from(JSON.stringify(body)) }
 }
 
-function ofMistake(api: AnswerApi, error: JsonObject, status: number): JsonObject {
+function ofMistake(errors: ErrorForm, error: JsonObject, status: number): JsonObject {
   const { message = `The upstream answered ${status}.`, ...more } = error
-  return { message, ...more, type: typeIn(api, error['type'], status) }
+  return { message, ...more, type: errors.typeOf(status, error['type']) }
 }
 
-/** The type that clients of this API know for a status; the engine's own where it is one of them. */
-function typeIn(api: AnswerApi, type: unknown, status: number): string {
-  if (api === 'messages') return anthropicTypeOfStatus(status)
-  const own = typeof type === 'string' ? type : ''
-  return OPENAI_TYPES.has(own) ? own : errorTypeOf(status)
-}
-const OPENAI_TYPES: ReadonlySet<string> = new Set([
+const OPENAI_TYPES: ReadonlySet<unknown> = new Set([
   'invalid_request_error',
   'authentication_error',
   'permission_error',
   'rate_limit_error',
 ])
 
+/** How OpenAI's clients read errors, and those of nearly everybody. */
+export const OPENAI_ERRORS: ErrorForm = {
+  own: (code, detail) => ({ ...toOpenAiBody(code, detail).error }),
+  typeOf: (status, given) => (OPENAI_TYPES.has(given) ? String(given) : errorTypeOf(status)),
+  frame: (error) => `data: ${JSON.stringify({ error })}\n\n`,
+  body: (error, status) => {
+    const { type, code = null, param = null } = error
+    return { error: { ...error, type: type ?? errorTypeOf(status), param, code } }
+  },
+  numbered: false,
+}
+
+/** An error as an event of that name. */
+export function eventFrame(data: JsonObject): string {
+  return `event: error\ndata: ${JSON.stringify(data)}\n\n`
+}
+
 const SEQUENCE = Buffer.from('"sequence_number"')
 
-/** May an event of a response in these bytes have a number? Pure. */
-export function mayBeNumbered(events: Buffer): boolean {
-  return events.includes(SEQUENCE)
+/** May an event in these bytes have a number? Pure. */
+export function mayBeNumbered({ errors }: AnswerApi, events: Buffer): boolean {
+  return errors.numbered && events.includes(SEQUENCE)
 }
 
 /** The number after the last one in these whole events; 0: they have none, as those of llama.cpp and
@@ -110,23 +93,4 @@ export function sequenceAfter(events: Buffer): number {
     return typeof number === 'number' && Number.isSafeInteger(number) ? number : -1
   })
   return (numbers.findLast((number) => number >= 0) ?? -1) + 1
-}
-
-/** openai-node raises by the name of the event, openai-python by a top-level `error`; the members
- *  beside it are what the API documents. */
-function responseFrame(error: JsonObject, sequence: number): string {
-  const { code = null, message = '', param = null } = error
-  const data = {
-    type: 'error',
-    code: typeof code === 'number' ? String(code) : code,
-    message,
-    param,
-    sequence_number: sequence,
-    error,
-  }
-  return `event: error\ndata: ${JSON.stringify(data)}\n\n`
-}
-
-function messageFrame(error: JsonObject): string {
-  return `event: error\ndata: ${JSON.stringify({ type: 'error', error })}\n\n`
 }

@@ -1,4 +1,4 @@
-import type { AnswerApi } from './tables.ts'
+import type { AnswerApi } from './api.ts'
 
 /** Kept of one text, bytes: the 300 characters of a message that are shown, each one escaped. */
 const TEXT_MAX = 2048
@@ -40,7 +40,7 @@ export class LargeEvent {
   #bare = ''
 
   constructor(api: AnswerApi) {
-    this.#depthMax = api === 'responses' || api === 'messages' ? 3 : 4
+    this.#depthMax = api.depthMax
   }
 
   push(bytes: Uint8Array): void {

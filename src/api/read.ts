@@ -1,9 +1,22 @@
+import { Gather } from '../core/gather.ts'
+
+const LF = 0x0a
+const CR = 0x0d
+/** An event longer than this is no longer held: what looks back must be bounded. */
+const HELD_BYTES_MAX = 1024 * 1024
+
 /** A parsed JSON object of which nothing is known yet. */
 export type JsonObject = Record<string, unknown>
 
+/** What one event says. */
+export interface EventFields {
+  readonly name: string
+  readonly data: string
+}
+
 /** The name of an event, and its data lines joined, as the SSE standard says. The field `error:`
  *  (llama.cpp until September 2025) is data of an event of that name. */
-export function fieldsOf(text: string): { readonly name: string; readonly data: string } {
+export function fieldsOf(text: string): EventFields {
   let name = ''
   let failed = false
   const data: string[] = []
@@ -43,4 +56,98 @@ export function isObject(value: unknown): value is JsonObject {
 /** The objects in a list; none where it is no list. */
 export function listOf(value: unknown): JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : []
+}
+
+/**
+ * Cuts a stream of server-sent events into events, each with its exact bytes and the blank line
+ * that ends it. Lines may end in LF, CRLF or CR. Everything that was pushed comes out again, in
+ * order: the events, then `tail()`.
+ */
+export class EventSplitter {
+  readonly #held = new Gather()
+  /** Is the next byte the first of a line? */
+  #lineStart = true
+  /** Was the last byte a CR that may yet be followed by its LF? */
+  #afterCr = false
+  /** Has some of the event that is arriving been given away? */
+  #spilt = false
+
+  /** Is the event that is arriving longer than 1 MiB? Then `spill` it, and what follows of it. */
+  get overflow(): boolean {
+    return this.#held.length > HELD_BYTES_MAX
+  }
+
+  /** The events that `chunk` completes. They share memory with it where they can. */
+  push(chunk: Buffer): Buffer[] {
+    const events: Buffer[] = []
+    if (chunk.length === 0) return events
+    let start = 0
+    let at = 0
+    if (this.#afterCr) {
+      this.#afterCr = false
+      // The second half of a CRLF. Where it ends an event that is out already, it follows it alone.
+      if (chunk[0] === LF) {
+        at = 1
+        if (this.#held.length === 0 && !this.#spilt) {
+          events.push(chunk.subarray(0, 1))
+          start = 1
+        }
+      }
+    }
+    const next = chunk.includes(CR) ? lineEnd : lineEndLf
+    while (at < chunk.length) {
+      const end = next(chunk, at)
+      if (end === -1) {
+        this.#lineStart = false
+        break
+      }
+      const blank = this.#lineStart && isBlank(chunk, at, end)
+      this.#lineStart = true
+      at = end
+      if (!blank) continue
+      events.push(this.#take(chunk, start, end))
+      start = end
+    }
+    this.#afterCr = chunk[chunk.length - 1] === CR
+    if (start < chunk.length) this.#held.push(start === 0 ? chunk : chunk.subarray(start))
+    return events
+  }
+
+  /** What has come of an event that is not complete; empty between events. */
+  tail(): Buffer {
+    return this.#held.whole()
+  }
+
+  /** Gives away what has come of an event that is not complete. The next event is the rest of it. */
+  spill(): Buffer {
+    this.#spilt = true
+    return this.#held.take()
+  }
+
+  #take(chunk: Buffer, start: number, end: number): Buffer {
+    const rest = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)
+    this.#spilt = false
+    if (this.#held.length === 0) return rest
+    this.#held.push(rest)
+    return this.#held.take()
+  }
+}
+
+/** The offset after the line that begins at or before `at`, or -1 when it does not end here. */
+function lineEnd(chunk: Buffer, at: number): number {
+  for (let i = at; i < chunk.length; i++) {
+    if (chunk[i] === LF) return i + 1
+    if (chunk[i] === CR) return chunk[i + 1] === LF ? i + 2 : i + 1
+  }
+  return -1
+}
+
+/** The same for a chunk without any CR: what engines send, and four times as fast. */
+function lineEndLf(chunk: Buffer, at: number): number {
+  const end = chunk[at] === LF ? at : chunk.indexOf(LF, at)
+  return end === -1 ? -1 : end + 1
+}
+
+function isBlank(chunk: Buffer, at: number, end: number): boolean {
+  return end - at === 1 || (end - at === 2 && chunk[at] === CR && chunk[at + 1] === LF)
 }

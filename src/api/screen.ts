@@ -1,5 +1,48 @@
-import type { AnswerApi, EventVerdict, TypedApi } from './tables.ts'
-import { QUIET_NAMES, type Rule, WATCHED, type Watched } from './watched.ts'
+import type { AnswerApi, EventVerdict, Members, Rule, Screen, Watched } from './api.ts'
+
+type Row = readonly [key: string, rule: Rule]
+
+const encoder = new TextEncoder()
+const ERROR: readonly Row[] = [
+  ['error', 'null'],
+  ['detail', 'null'],
+  ['object', 'kind'],
+]
+
+/** The screen of an API. `rows`: keys of its own; `types`: how the types of content end, and all that are
+ *  something else. */
+export function screenOf({
+  rows,
+  holders,
+  members,
+  types = { quiet: '', others: [] },
+}: {
+  readonly rows: readonly Row[]
+  readonly holders: readonly string[]
+  readonly members: Members
+  readonly types?: { readonly quiet: string; readonly others: readonly string[] }
+}): Screen {
+  const known = [...ERROR, ...rows]
+  const keys = new Set(known.map(([key]) => key))
+  const quiet = (members.except ?? []).filter((key) => !keys.has(key))
+  const all = [
+    ...known,
+    ...holders.map((key): Row => [key, 'holder']),
+    ...(members.only ?? []).map((key): Row => [key, 'news']),
+    ...quiet.map((key): Row => [key, 'quiet']),
+  ]
+  const longest = Math.max(...all.map(([key]) => key.length))
+  return {
+    watched: Array.from({ length: longest + 1 }, (_, length) =>
+      all
+        .filter(([key]) => key.length === length)
+        .map(([key, rule]) => ({ key: encoder.encode(key), rule })),
+    ),
+    quiet: encoder.encode(types.quiet),
+    // An escape may be any letter.
+    suspect: marks(['\\', ...types.others.map((type) => type.slice(0, 1))].join('')),
+  }
+}
 
 /** `unsure`: it may be an end, an error or anything else. */
 type Screened = 'content' | 'neutral' | 'unsure'
@@ -13,9 +56,8 @@ const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
 )
 const OPENS = marks('{[')
 const CLOSES = marks('}]')
-const DATA = new TextEncoder().encode('data:')
-const EVENT = new TextEncoder().encode('event:')
-const DELTA = new TextEncoder().encode('.delta')
+const DATA = encoder.encode('data:')
+const EVENT = encoder.encode('event:')
 const NONE: readonly Watched[] = []
 
 const VERDICTS: Readonly<Record<Screened, EventVerdict | null>> = {
@@ -31,29 +73,27 @@ const VERDICTS: Readonly<Record<Screened, EventVerdict | null>> = {
  * calls content or neutral is never an error, an end or `[DONE]`.
  */
 export function screenEvent(api: AnswerApi, event: Uint8Array): EventVerdict | null {
-  return VERDICTS[screen(api, event)]
+  return VERDICTS[screenBytes(api, event)]
 }
 
-function screen(api: AnswerApi, event: Uint8Array): Screened {
+function screenBytes({ screen }: AnswerApi, event: Uint8Array): Screened {
   const end = textEnd(event)
   if (end === 0) return 'neutral'
   if (event[0] === 0x3a) return isOneLine(event, end) ? 'neutral' : 'unsure'
-  // Nothing is plain there: see `classifyEvent`.
-  if (api === 'json') return 'unsure'
-  const typed = api === 'responses' || api === 'messages'
-  const line = typed && event[0] === EVENT[0] ? quietNameEnd(api, event) : 0
+  if (screen === null) return 'unsure'
+  const named = screen.quiet.length > 0 && event[0] === EVENT[0]
+  const line = named ? quietNameEnd(screen.quiet, event) : 0
   if (line === -1 || !matches(event, line, DATA)) return 'unsure'
   const colon = line + DATA.length
   const start = event[colon] === SPACE ? colon + 1 : colon
-  return event[start] === 0x7b ? screenObject(WATCHED[api], event, { start, end }) : 'unsure'
+  return event[start] === 0x7b ? screenObject(screen, event, { start, end }) : 'unsure'
 }
 
 /** The offset after a first line that names an event which is no end and no error, or -1. */
-function quietNameEnd(api: TypedApi, event: Uint8Array): number {
+function quietNameEnd(quiet: Uint8Array, event: Uint8Array): number {
   if (!matches(event, 0, EVENT)) return -1
   let end = EVENT.length
   while ((event[end] ?? 0) >= SPACE) end += 1
-  const quiet = QUIET_NAMES[api]
   if (!matches(event, end - quiet.length, quiet)) return -1
   if (event[end] === 0x0d) end += 1
   return event[end] === 0x0a ? end + 1 : -1
@@ -62,10 +102,11 @@ function quietNameEnd(api: TypedApi, event: Uint8Array): number {
 /** Goes from string to string; those before a colon are keys. `depth` counts what is open, `holder` is
  *  the depth at which the members of a delta stand; 0: in none. */
 function screenObject(
-  watched: readonly (readonly Watched[])[],
+  screen: Screen,
   event: Uint8Array,
   { start, end }: { readonly start: number; readonly end: number },
 ): Screened {
+  const { watched } = screen
   let content = false
   let depth = 0
   let holder = 0
@@ -104,7 +145,7 @@ function screenObject(
     if (rule === 'index' && holder !== 0) continue
     i = skipSpaces(event, i + 1)
     if (rule === 'holder' && holder === 0 && event[i] === 0x7b) holder = depth + 1
-    const seen = apply(rule ?? 'news', event, i)
+    const seen = apply(rule ?? 'news', screen, event, i)
     if (seen === 'unsure') return seen
     if (seen === 'content') content = true
   }
@@ -119,18 +160,13 @@ function ruleOf(watched: readonly Watched[], event: Uint8Array, at: number): Rul
 }
 
 /** What the value at `at` makes of the event. */
-function apply(rule: Rule, event: Uint8Array, at: number): Screened {
+function apply(rule: Rule, screen: Screen, event: Uint8Array, at: number): Screened {
   const first = event[at]
   switch (rule) {
     case 'null':
       return first === 0x6e ? 'neutral' : 'unsure'
-    case 'response_type':
-      return first === QUOTE ? quietType(event, at + 1) : 'neutral'
-    case 'message_type':
-      // By the first letter alone: `message_delta`, `message_stop`, `error`. Deltas are named else.
-      return event[at + 1] === 0x6d || event[at + 1] === 0x65 || event[at + 1] === BACKSLASH
-        ? 'unsure'
-        : 'neutral'
+    case 'type':
+      return first === QUOTE ? typeAt(screen, event, at + 1) : 'neutral'
     case 'kind':
       // By the first letter alone: the usual kinds begin with other ones.
       return event[at + 1] === 0x65 || event[at + 1] === BACKSLASH ? 'unsure' : 'neutral'
@@ -146,13 +182,12 @@ function apply(rule: Rule, event: Uint8Array, at: number): Screened {
   }
 }
 
-/** `response.….delta`, or a type of something inside that cannot be one of an event. */
-function quietType(event: Uint8Array, at: number): Screened {
-  const first = event[at]
-  if (first !== 0x72) return first === 0x65 || first === BACKSLASH ? 'unsure' : 'neutral'
+/** Is this type one of content, or of something inside that cannot be one of an event? */
+function typeAt({ quiet, suspect }: Screen, event: Uint8Array, at: number): Screened {
+  if (suspect[event[at] ?? 0] !== 1) return 'neutral'
   let end = at
   while (PLAIN[event[end] ?? 0] === 1) end += 1
-  return event[end] === QUOTE && matches(event, end - DELTA.length, DELTA) ? 'neutral' : 'unsure'
+  return event[end] === QUOTE && matches(event, end - quiet.length, quiet) ? 'neutral' : 'unsure'
 }
 
 function marks(bytes: string): Uint8Array {

@@ -1,5 +1,6 @@
 import type { EndRule, EndSign } from '../core/health/evidence.ts'
-import type { EventVerdict } from './tables.ts'
+import type { AnswerApi, EventVerdict } from './api.ts'
+import { fieldsOf, objectOf } from './read.ts'
 
 /**
  * How far one stream has come: the one rule for its proper end, for probes and traffic. An error is
@@ -7,13 +8,17 @@ import type { EventVerdict } from './tables.ts'
  */
 export class StreamEnd {
   readonly #rule: EndRule
+  /** Is its proper end the last of it? */
+  readonly #atEnd: boolean
   readonly #open = new Set<number>()
   readonly #finished = new Set<number>()
   #content = false
   #done = false
 
-  constructor(rule: EndRule) {
-    this.#rule = rule
+  /** `rule`: of the upstream, for the APIs whose events do not name their end themselves. */
+  constructor({ streamEnd }: AnswerApi, rule: EndRule) {
+    this.#rule = streamEnd === 'by_upstream' ? rule : 'finish_reason'
+    this.#atEnd = streamEnd === 'at_end'
   }
 
   note(verdict: EventVerdict): void {
@@ -44,18 +49,19 @@ export class StreamEnd {
     }
   }
 
-  /** Has its last event come? */
-  get done(): boolean {
-    return this.#done
+  /** Is it whole, whatever follows? */
+  get complete(): boolean {
+    return (this.#done || (this.#atEnd && this.reasoned)) && this.proper
+  }
+
+  /** Has it said that it is over, and is not whole? */
+  get broken(): boolean {
+    return this.#done && !this.proper
   }
 
   /** Has a choice ended by a reason? */
   get reasoned(): boolean {
     return this.#finished.size > 0
-  }
-
-  get hasContent(): boolean {
-    return this.#content
   }
 
   /** Is what has come so far a whole answer? */
@@ -71,9 +77,21 @@ export class StreamEnd {
     }
   }
 
-  /** What it tells of its upstream's habits; null: nothing yet. */
+  /** What it tells of its upstream's habits while they are learned; null: nothing yet. */
   get sign(): EndSign | null {
+    if (this.#rule !== 'learn') return null
     if (this.reasoned) return 'finish_reason'
     return this.#done && this.#content ? 'done' : null
   }
+}
+
+const decoder = new TextDecoder()
+
+/** Is this, the last of a body, half an event, so that the stream was cut? Blank lines, comments and whole
+ *  objects may be the last. `verdict`: what it was taken for. Pure. */
+export function isRagged(rest: Uint8Array, verdict: EventVerdict): boolean {
+  if (verdict.kind !== 'neutral') return false
+  const text = decoder.decode(rest).trim()
+  if (text === '' || text.startsWith(':')) return false
+  return objectOf(fieldsOf(text).data) === null
 }

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { engineError } from '../engines/engine-error.ts'
+import { engineError } from '../api/engine-error.ts'
 import { fetchJson } from '../probe/run.ts'
 import { exchange } from '../probe/wire.ts'
 import { originOf } from '../runtime/address.ts'

@@ -10,7 +10,7 @@ import {
   type SwapPolicy,
 } from '../core/upstream.ts'
 import type { WorkVerdict } from '../core/health/judge.ts'
-import { isRecord } from '../engines/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { type EngineStatus, parseProcess } from './process-status.ts'
 
 /** One upstream as the running gate shows it; the fields that the command line reads. */
@@ -83,7 +83,7 @@ const POLICIES: readonly RoutingPolicy[] = ['priority', 'least_busy']
 /** Parses the document; null: whoever answered is no gengate. What an older or newer gate says
  *  otherwise becomes the default of the setting. Pure. */
 export function parseGateStatus(document: unknown): GateStatus | null {
-  if (!isRecord(document)) return null
+  if (!isObject(document)) return null
   const { version, uptime_s: uptimeS, config, upstreams } = document
   if (typeof version !== 'string' || typeof uptimeS !== 'number') return null
   if (!Array.isArray(upstreams)) return null
@@ -93,15 +93,15 @@ export function parseGateStatus(document: unknown): GateStatus | null {
     draining: document['draining'] === true,
     policy: wordOf(document['policy'], POLICIES) ?? 'priority',
     groups: parseGroups(document['groups']),
-    configError: isRecord(config) ? textOf(config, 'error') : null,
-    shadowed: isRecord(config) ? strings(config['shadowed']) : [],
+    configError: isObject(config) ? textOf(config, 'error') : null,
+    shadowed: isObject(config) ? strings(config['shadowed']) : [],
     upstreams: upstreams.flatMap((row) => parseUpstream(row) ?? []),
   }
 }
 
 function parseUpstream(row: unknown): UpstreamStatus | null {
-  const name = isRecord(row) ? textOf(row, 'name') : null
-  if (!isRecord(row) || name === null) return null
+  const name = isObject(row) ? textOf(row, 'name') : null
+  if (!isObject(row) || name === null) return null
   const models = strings(row['models'])
   const { models_listed: listed, in_flight: inFlight, max_concurrency: cap } = row
   return {
@@ -142,12 +142,12 @@ function parseUpstream(row: unknown): UpstreamStatus | null {
 
 function workOf(row: Readonly<Record<string, unknown>>, work: OtherWork): WorkVerdict {
   const works = row['works']
-  return (isRecord(works) ? wordOf(works[work], VERDICTS) : null) ?? 'unproven'
+  return (isObject(works) ? wordOf(works[work], VERDICTS) : null) ?? 'unproven'
 }
 
 function isDone(row: Readonly<Record<string, unknown>>, work: OtherWork): boolean {
   const done = row['last_done_at']
-  return isRecord(done) && textOf(done, work) !== null
+  return isObject(done) && textOf(done, work) !== null
 }
 
 /** An older gate tells the names alone. */
@@ -171,17 +171,17 @@ function detailsOf(value: unknown, names: readonly string[]): readonly ListedMod
 }
 
 function records(value: unknown): Readonly<Record<string, unknown>>[] {
-  return Array.isArray(value) ? value.filter(isRecord) : []
+  return Array.isArray(value) ? value.filter(isObject) : []
 }
 
 function parseGroups(value: unknown): ModelGroup[] | null {
   if (!Array.isArray(value)) return null
   return value.flatMap((group: unknown) => {
-    const name = isRecord(group) ? textOf(group, 'public') : null
-    if (!isRecord(group) || name === null || !Array.isArray(group['members'])) return []
+    const name = isObject(group) ? textOf(group, 'public') : null
+    if (!isObject(group) || name === null || !Array.isArray(group['members'])) return []
     const members = group['members'].flatMap((member: unknown) => {
-      const upstream = isRecord(member) ? textOf(member, 'upstream') : null
-      const model = isRecord(member) ? textOf(member, 'model') : null
+      const upstream = isObject(member) ? textOf(member, 'upstream') : null
+      const model = isObject(member) ? textOf(member, 'model') : null
       return upstream === null || model === null ? [] : [{ upstream, model }]
     })
     return [{ public: name, members }]

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { idsOf } from '../core/model/listed-model.ts'
-import { isRecord } from '../engines/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { urlName } from '../launch/address.ts'
 import type { Runnable } from '../launch/start-line.ts'
@@ -54,7 +54,7 @@ export async function identify(origin: string, clock: Clock): Promise<HolderKind
   ])
   const ids = idsOf(succeeded(listing) ? listedModels(listing.body) : null)
   const owner = ownerOf(listing.body)
-  const { version: said }: { readonly version?: unknown } = isRecord(told.body) ? told.body : {}
+  const { version: said }: { readonly version?: unknown } = isObject(told.body) ? told.body : {}
   const number = typeof said === 'string' ? said : null
   // vLLM with a key answers 401 to /v1/models; its /version stays open.
   const versioned = number !== null && (ids !== null || listing.status === 401)
@@ -66,9 +66,9 @@ export async function identify(origin: string, clock: Clock): Promise<HolderKind
 
 /** `owned_by` of the first model listed; null: nobody says. */
 function ownerOf(listing: unknown): string | null {
-  const data = isRecord(listing) ? listing['data'] : null
+  const data = isObject(listing) ? listing['data'] : null
   const first: unknown = Array.isArray(data) ? data[0] : null
-  const owner = isRecord(first) ? first['owned_by'] : null
+  const owner = isObject(first) ? first['owned_by'] : null
   return typeof owner === 'string' ? owner : null
 }
 

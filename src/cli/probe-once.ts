@@ -1,7 +1,7 @@
 import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { generates } from '../core/model/listed-model.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import { engineError } from '../engines/engine-error.ts'
+import { engineError } from '../api/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
 import { type OnceCall, probeOnce as once } from '../probe/once.ts'

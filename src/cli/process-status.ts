@@ -1,5 +1,5 @@
 import { durationText } from '../core/explain.ts'
-import { isRecord } from '../engines/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { type EngineEnding, hintFor } from '../launch/hints.ts'
 import { isRunnable } from '../launch/start-line.ts'
 import { parseIso } from '../runtime/clock.ts'
@@ -27,7 +27,7 @@ export interface EngineStatus {
 
 /** Null: the gate does not own the engine, or is too old to tell. Pure. */
 export function parseProcess(value: unknown): EngineStatus | null {
-  if (!isRecord(value)) return null
+  if (!isObject(value)) return null
   const text = (key: string): string | null => {
     const found = value[key]
     return typeof found === 'string' ? found : null
@@ -54,7 +54,7 @@ export function parseProcess(value: unknown): EngineStatus | null {
 }
 
 function parseEnd(value: unknown): EngineStatus['lastEnd'] {
-  if (!isRecord(value)) return null
+  if (!isObject(value)) return null
   const { reason, at, how } = value
   if (typeof reason !== 'string' || typeof how !== 'string') return null
   return { reason, at: typeof at === 'string' ? at : null, how }

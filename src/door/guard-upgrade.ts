@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { REALTIME_PATH } from '../api/lanes.ts'
+import { REALTIME_PATH } from '../api/index.ts'
 import { type GuardedRequest, type Refusal, refuse } from './guard-policy.ts'
 
 /** 16 random bytes in base64 (RFC 6455 §4.1). */

@@ -6,7 +6,7 @@ import { hasValidKey, needsKey } from './guard-key.ts'
 import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
 import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
 import { viaOf } from '../core/via.ts'
-import { allowOf, isMethodAllowed, knownPath, laneOf } from '../api/lanes.ts'
+import { allowOf, isMethodAllowed, knownPath, laneOf } from '../api/index.ts'
 import { canonicalPath } from './path.ts'
 
 export { corsHeaders } from './guard-cors.ts'

@@ -1,4 +1,4 @@
-import { ROUTE_NAMES, type RouteName } from '../api/route-name.ts'
+import { ROUTE_NAMES, type RouteName } from '../api/index.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { embedded } from './embedded.ts'
 import { llamacpp } from './llamacpp.ts'

@@ -1,4 +1,5 @@
-import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
+import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { aliasesIn, names } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 import { workOfSlots } from './work.ts'
@@ -45,18 +46,18 @@ export const llamacpp: Quirks = {
 
 /** Names and aliases whose status is `loaded`; null when no entry has a status. */
 function loadedByRouter(body: unknown): readonly string[] | null {
-  if (!isRecord(body) || !Array.isArray(body['data'])) return null
+  if (!isObject(body) || !Array.isArray(body['data'])) return null
   const models: unknown[] = body['data']
   if (!models.some((model) => statusOf(model) !== null)) return null
   const loaded = models.filter((model) => statusOf(model) === 'loaded')
   return [
     ...names(loaded, 'id'),
-    ...loaded.flatMap((model) => aliasesIn(isRecord(model) ? model['aliases'] : null)),
+    ...loaded.flatMap((model) => aliasesIn(isObject(model) ? model['aliases'] : null)),
   ]
 }
 
 function statusOf(model: unknown): string | null {
-  const status = isRecord(model) ? model['status'] : undefined
-  const value = isRecord(status) ? status['value'] : undefined
+  const status = isObject(model) ? model['status'] : undefined
+  const value = isObject(status) ? status['value'] : undefined
   return typeof value === 'string' ? value : null
 }

@@ -1,4 +1,5 @@
-import { engineError, isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
+import { engineError, namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { names } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -45,10 +46,10 @@ function textOf(body: unknown): string {
 
 /** The models whose server is ready; those that start or stop are not in memory yet, or any more. */
 function readyModels(body: unknown): readonly string[] | null {
-  if (!isRecord(body) || !Array.isArray(body['running'])) return null
+  if (!isObject(body) || !Array.isArray(body['running'])) return null
   const running: unknown[] = body['running']
   return names(
-    running.filter((one) => isRecord(one) && one['state'] === 'ready'),
+    running.filter((one) => isObject(one) && one['state'] === 'ready'),
     'model',
   )
 }

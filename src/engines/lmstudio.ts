@@ -1,5 +1,6 @@
 import type { ListedModel } from '../core/model/listed-model.ts'
-import { isRecord, namesLoading, namesUnknownModel } from './engine-error.ts'
+import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -23,7 +24,7 @@ export const lmstudio: Quirks = {
     {
       path: '/api/v0/models',
       models: (body) =>
-        isRecord(body) && Array.isArray(body['data'])
+        isObject(body) && Array.isArray(body['data'])
           ? readEntries(body['data'], 'id', described)
           : null,
     },
@@ -39,7 +40,7 @@ export const lmstudio: Quirks = {
 
 /** Keys and instance ids of what is in memory, language models first. */
 function loadedInstances(body: unknown): readonly string[] | null {
-  if (!isRecord(body) || !Array.isArray(body['models'])) return null
+  if (!isObject(body) || !Array.isArray(body['models'])) return null
   const models: unknown[] = body['models']
   const loaded = models.filter((model) => instancesOf(model).length > 0)
   const ordered = [...loaded.filter(isLlm), ...loaded.filter((model) => !isLlm(model))]
@@ -47,7 +48,7 @@ function loadedInstances(body: unknown): readonly string[] | null {
 }
 
 function isLlm(model: unknown): boolean {
-  return isRecord(model) && model['type'] === 'llm'
+  return isObject(model) && model['type'] === 'llm'
 }
 
 function idsOf(model: unknown): readonly string[] {
@@ -55,13 +56,13 @@ function idsOf(model: unknown): readonly string[] {
 }
 
 function instancesOf(model: unknown): readonly unknown[] {
-  const instances: unknown = isRecord(model) ? model['loaded_instances'] : undefined
+  const instances: unknown = isObject(model) ? model['loaded_instances'] : undefined
   return Array.isArray(instances) ? instances : []
 }
 
 /** Everything that was downloaded, with the names of its instances. */
 function keyedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isRecord(body) || !Array.isArray(body['models'])) return null
+  if (!isObject(body) || !Array.isArray(body['models'])) return null
   return readEntries(body['models'], 'key', described)
 }
 

@@ -1,6 +1,6 @@
 import { listedAs, type ListedModel, plainModel } from '../core/model/listed-model.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import { isRecord } from './engine-error.ts'
+import { isObject } from '../api/read.ts'
 
 /** More names than this are not kept: no table grows with what an upstream sends. */
 const MODELS_MAX = 1_000
@@ -27,7 +27,7 @@ export interface DetailsQuery {
  * (both seen live: ollama 0.33.0-rc2, mlx-lm 0.32.2). Pure.
  */
 export function listedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isRecord(body) || !('data' in body)) return null
+  if (!isObject(body) || !('data' in body)) return null
   const { data } = body
   if (data === null) return []
   return Array.isArray(data) ? readEntries(data, 'id', ofEntry) : null
@@ -46,8 +46,8 @@ export function readEntries(
 ): readonly ListedModel[] {
   const found = new Map<string, ListedModel>()
   for (const item of items) {
-    const id = isRecord(item) ? item[key] : undefined
-    if (!isRecord(item) || !isName(id) || found.has(id)) continue
+    const id = isObject(item) ? item[key] : undefined
+    if (!isObject(item) || !isName(id) || found.has(id)) continue
     found.set(id, read(id, item))
     if (found.size === MODELS_MAX) break
   }
@@ -124,7 +124,7 @@ const NOT_FOR_CLIENTS: ReadonlySet<string> = new Set(['id', 'object', 'permissio
 
 /** An entry of `/v1/models`, with what one engine or another adds to it. */
 function ofEntry(id: string, entry: JsonRecord): ListedModel {
-  const meta = isRecord(entry['meta']) ? entry['meta'] : {}
+  const meta = isObject(entry['meta']) ? entry['meta'] : {}
   return {
     id,
     // llama.cpp, and llama-swap where it is told to.
@@ -143,7 +143,7 @@ function ofEntry(id: string, entry: JsonRecord): ListedModel {
 
 /** llama.cpp's router shows the arguments of each server that it starts. */
 function workOfArguments(status: unknown): ListedModel['work'] {
-  const given: unknown = isRecord(status) ? status['args'] : undefined
+  const given: unknown = isObject(status) ? status['args'] : undefined
   const says = (...flags: string[]): boolean =>
     Array.isArray(given) && flags.some((flag) => given.includes(flag))
   if (says('--rerank', '--reranking')) return 'rerank'

@@ -1,5 +1,6 @@
 import type { ListedModel } from '../core/model/listed-model.ts'
-import { isRecord, namesUnknownModel } from './engine-error.ts'
+import { namesUnknownModel } from '../api/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import type { Quirks } from './quirks.ts'
 
@@ -20,7 +21,7 @@ export const ollama: Quirks = {
   loadedQuery: {
     path: '/api/ps',
     loaded: (body) =>
-      isRecord(body) && Array.isArray(body['models'])
+      isObject(body) && Array.isArray(body['models'])
         ? names(body['models'], 'name').filter((name) => !CLOUD.test(name))
         : null,
   },
@@ -50,9 +51,9 @@ export const ollama: Quirks = {
 
 /** `/api/tags` lists what `/v1/models` does, with sizes and families. */
 function taggedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isRecord(body) || !Array.isArray(body['models'])) return null
+  if (!isObject(body) || !Array.isArray(body['models'])) return null
   return readEntries(body['models'], 'name', (id, entry) => {
-    const details = isRecord(entry['details']) ? entry['details'] : {}
+    const details = isObject(entry['details']) ? entry['details'] : {}
     const remote = typeof entry['remote_host'] === 'string' && entry['remote_host'] !== ''
     return {
       id,

@@ -1,5 +1,5 @@
-import { ROUTE_NAMES } from '../api/route-name.ts'
-import { namesLoading, namesUnknownModel } from './engine-error.ts'
+import { ROUTE_NAMES } from '../api/index.ts'
+import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
 import type { Quirks } from './quirks.ts'
 
 /** Any other server that speaks the OpenAI API: nothing is taken for granted. */

@@ -1,4 +1,5 @@
-import type { ProbeKind } from './quirks.ts'
+import type { ProbeForm } from '../api/api.ts'
+import { probeApi, type ProbeKind } from '../api/index.ts'
 
 /** A generation request, ready to send. */
 export interface ProbeRequest {
@@ -6,16 +7,6 @@ export interface ProbeRequest {
   readonly path: string
   /** JSON. */
   readonly body: string
-}
-
-/** The parameters of a probe, as far as one engine or another refuses them. */
-export interface ProbeForm {
-  /** Is `temperature: 0` sent? TGI wants more than 0. */
-  readonly temperature: boolean
-  /** Tokens asked for, at least; 0: as configured. Some engines want more than one. */
-  readonly tokens: number
-  /** OpenAI's newer models refuse `max_tokens`; Ollama does not know the other name. */
-  readonly field: 'max_tokens' | 'max_completion_tokens'
 }
 
 export const USUAL_FORM: ProbeForm = { temperature: true, tokens: 0, field: 'max_tokens' }
@@ -79,29 +70,7 @@ export function probeRequest({
   maxTokens,
   form = USUAL_FORM,
 }: ProbeWish): ProbeRequest {
-  const named = model === null ? {} : { model }
-  const tokens = Math.max(maxTokens, form.tokens)
-  const limits = {
-    [kind === 'chat' ? form.field : 'max_tokens']: tokens,
-    ...(form.temperature ? { temperature: 0 } : {}),
-    stream: false,
-  }
-  switch (kind) {
-    case 'chat':
-      return {
-        path: '/v1/chat/completions',
-        body: JSON.stringify({
-          ...named,
-          messages: [{ role: 'user', content: 'OK' }],
-          ...limits,
-        }),
-      }
-    case 'completions':
-      return {
-        path: '/v1/completions',
-        body: JSON.stringify({ ...named, prompt: 'OK\n', ...limits }),
-      }
-    case 'embeddings':
-      return { path: '/v1/embeddings', body: JSON.stringify({ ...named, input: 'OK' }) }
-  }
+  const { path, probe } = probeApi(kind)
+  const asked = probe.request({ ...form, tokens: Math.max(maxTokens, form.tokens) })
+  return { path, body: JSON.stringify({ ...(model === null ? {} : { model }), ...asked }) }
 }

@@ -1,10 +1,7 @@
-import type { RouteName } from '../api/route-name.ts'
+import type { ProbeKind, RouteName } from '../api/index.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import type { DetailsQuery } from './model-list.ts'
 import type { WorkQuery } from './work.ts'
-
-/** The kinds of generation a probe can ask for, in the order they are tried. */
-export type ProbeKind = 'chat' | 'completions' | 'embeddings'
 
 /** A GET without side effects that tells which models are in memory. */
 export interface LoadedQuery {

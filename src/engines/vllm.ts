@@ -1,5 +1,6 @@
-import { ROUTE_NAMES } from '../api/route-name.ts'
-import { engineError, isRecord, namesUnknownModel } from './engine-error.ts'
+import { ROUTE_NAMES } from '../api/index.ts'
+import { engineError, namesUnknownModel } from '../api/engine-error.ts'
+import { isObject } from '../api/read.ts'
 import type { Quirks } from './quirks.ts'
 import { workOfCounter } from './work.ts'
 
@@ -41,6 +42,6 @@ export const vllm: Quirks = {
 }
 
 function isSleeping(body: unknown): boolean | null {
-  const told = isRecord(body) ? body['is_sleeping'] : undefined
+  const told = isObject(body) ? body['is_sleeping'] : undefined
   return typeof told === 'boolean' ? told : null
 }

@@ -1,4 +1,4 @@
-import { isRecord } from './engine-error.ts'
+import { isObject } from '../api/read.ts'
 
 /** A GET without side effects that shows what an engine is at, whoever asked for it. */
 export interface WorkQuery {
@@ -31,7 +31,7 @@ export function hasGrown(before: Work, now: Work): boolean {
 /** llama.cpp's `/slots`: per slot the task it is at and how far it is with it. */
 export function workOfSlots(body: unknown): Work | null {
   if (!Array.isArray(body) || body.length === 0) return null
-  const slots = body.filter(isRecord)
+  const slots = body.filter(isObject)
   if (!slots.every((slot) => typeof slot['is_processing'] === 'boolean')) return null
   const busy = slots.filter((slot) => slot['is_processing'] === true)
   const made = busy.map(
@@ -43,7 +43,7 @@ export function workOfSlots(body: unknown): Work | null {
 /** Prompt tokens read and tokens written. The latter lie in a list since some builds. */
 function done(slot: Readonly<Record<string, unknown>>): number {
   const listed: unknown = Array.isArray(slot['next_token']) ? slot['next_token'][0] : undefined
-  const next = isRecord(listed) ? listed : slot
+  const next = isObject(listed) ? listed : slot
   return count(slot['n_prompt_tokens_processed']) + count(next['n_decoded'])
 }
 

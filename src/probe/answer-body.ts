@@ -1,12 +1,10 @@
-import { engineError, type EngineError } from '../api/engine-error.ts'
-import { fieldsOf, isObject, listOf, objectOf, valueOf } from '../api/read.ts'
-import { CHOICE_TABLES, finishOf, isContent } from '../api/tables.ts'
+import { classifyEvent, judgeJson, tokensOf } from '../api/answer.ts'
+import type { AnswerApi, JsonVerdict } from '../api/api.ts'
+import type { EngineError } from '../api/engine-error.ts'
+import { probeApi, type ProbeKind } from '../api/index.ts'
+import { EventSplitter, fieldsOf, objectOf } from '../api/read.ts'
+import { isRagged, StreamEnd } from '../api/stream-end.ts'
 import type { EndRule } from '../core/health/evidence.ts'
-import { StreamEnd } from '../api/stream-end.ts'
-import { classifyEvent } from '../api/answer.ts'
-import type { ProbeKind } from '../engines/quirks.ts'
-
-export { valueOf as parseJson } from '../api/read.ts'
 
 /** What a 2xx body proves. */
 export type BodyVerdict =
@@ -39,84 +37,79 @@ export interface BodyContext {
 }
 
 /**
- * Judges a complete 2xx body by the rules that traffic is judged by: content, a proper end or a
- * counted token prove a generation. Text may be empty: one token can be invisible (vLLM 0.32.0). 200
- * alone proves nothing: a vLLM that shuts down answers 200 with `finish_reason:"abort"`. Pure.
+ * Judges a complete 2xx body by the rules that traffic is judged by. Beyond them a whole answer must
+ * prove that it generated: by a proper end, content or a counted token. Text may be empty: one token can
+ * be invisible (vLLM 0.32.0). 200 alone proves nothing: a vLLM that shuts down answers 200 with
+ * `finish_reason:"abort"`. Pure.
  */
 export function judgeBody(context: BodyContext, bytes: Uint8Array): BodyVerdict {
   const { kind, contentType } = context
-  const text = new TextDecoder().decode(bytes).trim()
-  if (text === '') return invalid('empty_body')
-  const labelled = contentType.startsWith('text/event-stream') && !text.startsWith('{')
-  const isStream = labelled || /^(?:(?:data|event|error|id|retry):|:)/.test(text)
-  if (isStream && kind !== 'embeddings') return judgeStream(kind, text, context.endRule)
-  const body = valueOf(text)
-  if (!isObject(body)) return invalid('not_json')
-  const said = engineError(body)
-  if (said !== null) return { kind: 'invalid', why: 'error_body', said }
-  if (kind === 'embeddings') {
-    return listOf(body['data']).length > 0 ? { kind: 'generated', tokens: 0 } : invalid('no_data')
-  }
-  return judgeChoices(kind, body)
-}
-
-function judgeChoices(kind: ChatKind, body: Readonly<Record<string, unknown>>): BodyVerdict {
-  const choices = listOf(body['choices'])
-  if (choices.length === 0) return invalid('no_choices')
-  const error = choices.find((choice) => isObject(choice['error']))
-  const said = engineError(error)
-  if (said !== null) return { kind: 'invalid', why: 'error_body', said }
-  const reasons = choices.map((choice) => choice['finish_reason'])
-  const improper = reasons.find((reason) => finishOf(reason) === 'improper')
-  if (improper !== undefined) return improperEnd(improper)
+  const { answers, probe } = probeApi(kind)
+  const text = new TextDecoder().decode(bytes)
+  const start = text.trimStart()
+  const labelled = contentType.startsWith('text/event-stream') && !start.startsWith('{')
+  // Some engines stream whatever was asked for.
+  const isStream = labelled || /^(?:(?:data|event|error|id|retry):|:)/.test(start)
+  if (isStream && start !== '') return judgeStream(answers, start, context.endRule)
+  const verdict = judgeJson(answers, bytes)
+  if (!verdict.ok) return unfit(verdict, probe.part)
+  const body = objectOf(text) ?? {}
   const tokens = tokensOf(body)
-  const { delta, members } = CHOICE_TABLES[kind]
-  const proven =
-    tokens >= 1 ||
-    reasons.some((reason) => finishOf(reason) === 'proper') ||
-    choices.some((choice) => {
-      const part = delta === null ? choice : choice['message']
-      return isObject(part) && isContent(members, part)
-    })
-  return proven ? { kind: 'generated', tokens } : invalid('no_proof')
+  return tokens >= 1 || probe.proves(body) ? { kind: 'generated', tokens } : invalid('no_proof')
 }
 
-type ChatKind = Exclude<ProbeKind, 'embeddings'>
+function unfit(
+  { why, message, said }: Extract<JsonVerdict, { ok: false }>,
+  part: 'choices' | 'data',
+): BodyVerdict {
+  switch (why) {
+    case 'empty':
+      return invalid('empty_body')
+    case 'not_json':
+      return invalid('not_json')
+    case 'no_choices':
+      return invalid(`no_${part}`)
+    case 'abort':
+      return improperEnd(message)
+    case 'error':
+      return said === null ? invalid('error_body') : { kind: 'invalid', why: 'error_body', said }
+  }
+}
 
-/** Some engines stream whatever was asked for. */
-function judgeStream(kind: ChatKind, text: string, endRule: EndRule): BodyVerdict {
-  const end = new StreamEnd(endRule)
-  const encoder = new TextEncoder()
+function judgeStream(api: AnswerApi, text: string, endRule: EndRule): BodyVerdict {
+  const end = new StreamEnd(api, endRule)
+  const splitter = new EventSplitter()
   let tokens = 0
   let isJson = false
   let isGarbage = false
-  for (const event of text.split(/(?:\r\n|\r|\n){2,}/)) {
-    const verdict = classifyEvent(kind, encoder.encode(event))
+  let ragged = false
+  const events = splitter.push(Buffer.from(text))
+  const rest = splitter.tail()
+  for (const event of [...events, rest]) {
+    // What follows the end of an answer is no part of it, not even an error.
+    if (end.complete) break
+    const verdict = classifyEvent(api, event)
     if (verdict.kind === 'error') {
       if (verdict.said === null) return improperEnd(verdict.message)
       return { kind: 'invalid', why: 'error_body', said: verdict.said }
     }
     end.note(verdict)
-    const { data } = fieldsOf(event)
+    if (end.broken) break
+    const { data } = fieldsOf(event.toString())
     const body = objectOf(data)
     if (body !== null) isJson = true
     else if (data !== '' && verdict.kind !== 'done') isGarbage = true
     tokens = Math.max(tokens, body === null ? 0 : tokensOf(body))
+    ragged = event === rest && isRagged(event, verdict)
   }
-  if (end.proper) return { kind: 'generated', tokens }
+  if (end.proper && !ragged) return { kind: 'generated', tokens }
   return isGarbage && !isJson ? invalid('not_json') : { kind: 'unfinished' }
 }
 
-function improperEnd(reason: unknown): BodyVerdict {
-  return invalid(String(reason).endsWith('abort') ? 'finish_abort' : 'finish_error')
+function improperEnd(reason: string): BodyVerdict {
+  return invalid(reason.endsWith('abort') ? 'finish_abort' : 'finish_error')
 }
 
 function invalid(why: Extract<BodyVerdict, { kind: 'invalid' }>['why']): BodyVerdict {
   return { kind: 'invalid', why }
-}
-
-function tokensOf(body: Readonly<Record<string, unknown>>): number {
-  const usage = body['usage']
-  const tokens = isObject(usage) ? usage['completion_tokens'] : undefined
-  return typeof tokens === 'number' && Number.isFinite(tokens) ? Math.max(0, tokens) : 0
 }

@@ -1,8 +1,9 @@
+import type { ProbeForm } from '../api/api.ts'
 import { engineError } from '../api/engine-error.ts'
 import { listedAs, type ListedModel } from '../core/model/listed-model.ts'
 import type { ProbeOutcome } from '../core/health/evidence.ts'
-import { formText, nextForm, type ProbeForm } from '../engines/probe-request.ts'
-import type { ProbeKind } from '../engines/quirks.ts'
+import { formText, nextForm } from '../engines/probe-request.ts'
+import { type ProbeKind, workOf } from '../api/index.ts'
 import type { Asking, ProbeCall } from './run.ts'
 
 /** How one attempt at a generation ended. */
@@ -89,9 +90,8 @@ function kindsFor({ quirks, listing }: Listed, model: string | null): readonly P
   const { probes, kind } = quirks
   const listed = listing.models
   const one = model === null ? (listed?.[0] ?? null) : listedAs(kind, listed, model)
-  if (one?.work === 'generation') return probes.filter((probe) => probe !== 'embeddings')
-  const embeds = probes.includes('embeddings')
-  return one?.work === 'embedding' && embeds ? ['embeddings'] : probes
+  const fit = probes.filter((probe) => workOf(probe) === one?.work)
+  return fit.length === 0 ? probes : fit
 }
 
 /** The kind that passed last comes first. */

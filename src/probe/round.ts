@@ -2,7 +2,8 @@ import type { Proven } from '../core/model/model-choice.ts'
 import type { ProbeOutcome } from '../core/health/evidence.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
 import { USUAL_FORM } from '../engines/probe-request.ts'
-import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import { type ProbeKind, workOf } from '../api/index.ts'
+import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { chooseModel, type ProbeChoice } from './choose-model.ts'
 import { generate, type Generated, type Habit, isRefusedKind, reasonOf } from './generate.ts'
@@ -220,7 +221,7 @@ async function lookAround(round: Round): Promise<ProbeOutcome> {
 /** The kind that passed. What only embedded may generate after it failed: it may be another process. */
 function kindAfter(outcome: ProbeOutcome, kind: ProbeKind | null, was: Memory): ProbeKind | null {
   if (outcome.kind === 'pass' || outcome.kind === 'embeds') return kind
-  return outcome.kind === 'fail' && was.kind === 'embeddings' ? null : was.kind
+  return outcome.kind === 'fail' && workOf(was.kind) === 'embedding' ? null : was.kind
 }
 
 function once(task: () => void): () => void {

@@ -1,8 +1,11 @@
-import type { EndRule, ProbeOutcome } from '../core/health/evidence.ts'
-import { type ProbeForm, probeRequest } from '../engines/probe-request.ts'
-import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import type { ProbeOutcome } from '../core/health/evidence.ts'
+import type { ProbeForm } from '../api/api.ts'
+import { probeRequest } from '../engines/probe-request.ts'
+import type { EndRule } from '../core/health/evidence.ts'
+import type { ProbeKind } from '../api/index.ts'
+import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { parseJson } from './answer-body.ts'
+import { valueOf } from '../api/read.ts'
 import { verdict } from './verdict.ts'
 import { exchange, type Phase, type Target, type WireAnswer, type WireRequest } from './wire.ts'
 
@@ -93,7 +96,7 @@ export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
     const answer = await within(call, { target, path, body, onSent })
     if (answer === null) return { kind: 'timeout', limitMs }
     if (answer.kind === 'answer' && (answer.status < 200 || answer.status > 299)) {
-      call.onRefusal?.(answer.status, parseJson(new TextDecoder().decode(answer.body)))
+      call.onRefusal?.(answer.status, valueOf(new TextDecoder().decode(answer.body)))
     }
     return verdict(answer, { kind, quirks, endRule, latencyMs: clock.nowMs() - sentAt })
   } catch {
@@ -108,7 +111,7 @@ export async function fetchJson(call: FetchCall): Promise<Fetched> {
   if (answer === null) return { kind: 'silent' }
   if (answer.kind === 'broken') return answer
   const text = new TextDecoder().decode(answer.body)
-  return { kind: 'answer', status: answer.status, body: parseJson(text) ?? text }
+  return { kind: 'answer', status: answer.status, body: valueOf(text) ?? text }
 }
 
 interface Bounds {

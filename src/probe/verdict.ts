@@ -5,9 +5,11 @@ import {
   namesLoading,
   namesNothingLoaded,
 } from '../api/engine-error.ts'
-import type { ProbeKind, Quirks } from '../engines/quirks.ts'
+import { type ProbeKind, workOf } from '../api/index.ts'
+import type { Quirks } from '../engines/quirks.ts'
 import { endRuleOf } from '../core/health/facts.ts'
-import { judgeBody, parseJson } from './answer-body.ts'
+import { valueOf } from '../api/read.ts'
+import { judgeBody } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
 
 /** What a verdict depends on besides the answer. */
@@ -50,7 +52,7 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
   }
   const { status, contentType, body } = answer
   if (!isSuccess(status)) {
-    return ofStatus(status, parseJson(new TextDecoder().decode(body)), context.quirks)
+    return ofStatus(status, valueOf(new TextDecoder().decode(body)), context.quirks)
   }
   const { kind, quirks } = context
   const auto = { streamEnd: 'auto', engine: quirks.kind } as const
@@ -58,7 +60,7 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
   const judged = judgeBody({ kind, contentType, endRule }, body)
   switch (judged.kind) {
     case 'generated':
-      if (context.kind === 'embeddings') return { kind: 'embeds', latencyMs: context.latencyMs }
+      if (workOf(kind) === 'embedding') return { kind: 'embeds', latencyMs: context.latencyMs }
       return { kind: 'pass', latencyMs: context.latencyMs, tokens: judged.tokens }
     case 'unfinished':
       return fail('truncated', 'no_end')

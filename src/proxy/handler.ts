@@ -6,10 +6,10 @@ import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { isUnseen } from './request/form-body.ts'
 import { viaOf } from '../core/via.ts'
-import { allowOf, laneOf, LANES } from '../api/lanes.ts'
+import { allowOf, type Lane, laneOf, LANES } from '../api/index.ts'
+import { responseIdOf } from '../api/responses.ts'
 import { readByLane, type Refusal } from './request/lane-body.ts'
 import type { ScannedBody } from './request/scan.ts'
-import { responseIdOf } from './sticky.ts'
 import { freeBody, watchUpload } from './request/upload.ts'
 import { Watch } from './watch.ts'
 
@@ -94,7 +94,7 @@ export class Proxy {
       // It may have been refused meanwhile, at the end of a drain.
       if (read === null || response.writableEnded) return
       if ('code' in read) return this.#refuse(response, handed, read)
-      const only = this.#keeper(method, handed.path, read.scan)
+      const only = this.#keeper(method, handed.path, lane, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
       const { requestId, path, query, cors } = handed
       const { body, upload, scan, form } = read
@@ -130,8 +130,10 @@ export class Proxy {
 
   /** The upstream that keeps what the request refers to; null: it refers to nothing; undefined:
    *  nobody keeps it any more. */
-  #keeper(method: string, path: string, scan: ScannedBody): string | null | undefined {
-    const id = responseIdOf(method, path) ?? (path === '/v1/responses' ? scan.previousId : null)
+  #keeper(method: string, path: string, lane: Lane, scan: ScannedBody): string | null | undefined {
+    const id =
+      responseIdOf(method, path) ??
+      (lane.api === null || lane.api.id === null ? null : scan.previousId)
     if (id === null) return null
     const { entries } = this.#deps.store.current
     const keeper = this.#deps.sticky.find(id)

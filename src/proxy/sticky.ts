@@ -36,15 +36,6 @@ export class Sticky {
   }
 }
 
-/**
- * The id in `/v1/responses/{id}` and below; null: another route. A `POST` to one word below is no id
- * but a route of its own, as `/v1/responses/input_tokens` is. Pure.
- */
-export function responseIdOf(method: string, path: string): string | null {
-  const [, id, below] = /^\/v1\/responses\/([^/]+)(\/.*)?$/.exec(path) ?? []
-  return id === undefined || (method === 'POST' && below === undefined) ? null : id
-}
-
 /** Bytes of a key or id that are kept while it is read. */
 const TEXT_MAX = ID_LENGTH_MAX + 1
 /** How deep the id may lie: in an event it is a member of `response`. */

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/api/answer.ts'
+import { classifyEvent, judgeJson } from '../../src/api/answer.ts'
+import { screenEvent } from '../../src/api/screen.ts'
+import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
 // Goal: answers of the Responses and the Messages API, and of those without a common shape.
 
@@ -11,10 +13,10 @@ const cut = (text: string): Buffer[] =>
 const eventsOf = (name: string): Buffer[] => cut(fixture(name).toString('latin1'))
 
 /** One letter per event: content, neutral, End with content, end without, error, abort, done. */
-function shape(api: AnswerApi, events: readonly Buffer[]): string {
+function shape(api: ApiName, events: readonly Buffer[]): string {
   return events
     .map((event) => {
-      const verdict = classifyEvent(api, event)
+      const verdict = classifyEvent(ANSWERS[api], event)
       if (verdict.kind === 'end') return verdict.content ? 'E' : 'e'
       if (verdict.kind === 'error') return verdict.why === 'abort' ? 'a' : 'x'
       return verdict.kind[0]
@@ -38,7 +40,7 @@ t.test('captured responses: the screen is sure of the deltas and of nothing else
   for (const name of ['vllm-0.32.0-responses_stream.sse', 'llamacpp-b11434-responses_stream.sse']) {
     for (const event of eventsOf(name)) {
       const delta = event.includes('output_text.delta')
-      t.equal(screenEvent('responses', event)?.kind, delta ? 'content' : undefined)
+      t.equal(screenEvent(ANSWERS.responses, event)?.kind, delta ? 'content' : undefined)
     }
   }
 })
@@ -58,8 +60,8 @@ t.test('responses: every delta with something in it is content, of choice 0', as
   ]) {
     const type = `response.${kind}.delta`
     const full = named(type, { item_id: 'x', delta: '{' })
-    t.strictSame(classifyEvent('responses', full), { kind: 'content', open: [0] }, type)
-    t.equal(screenEvent('responses', full)?.kind, 'content', `screened ${type}`)
+    t.strictSame(classifyEvent(ANSWERS.responses, full), { kind: 'content', open: [0] }, type)
+    t.equal(screenEvent(ANSWERS.responses, full)?.kind, 'content', `screened ${type}`)
     for (const delta of ['', null, []]) {
       t.equal(shape('responses', [named(type, { delta })]), 'n', `${type} ${String(delta)}`)
     }
@@ -95,9 +97,9 @@ t.test('responses: ends, proper and not, whatever name the end goes by', async (
     ['response.incomplete', 'incomplete'],
   ] as const) {
     const event = named(type, { response: { status, error: null } })
-    t.strictSame(classifyEvent('responses', event), end, `${type} ${status}`)
+    t.strictSame(classifyEvent(ANSWERS.responses, event), end, `${type} ${status}`)
   }
-  t.strictSame(classifyEvent('responses', named('response.completed')), end)
+  t.strictSame(classifyEvent(ANSWERS.responses, named('response.completed')), end)
   const error = { code: 'server_error', message: 'boom' }
   const cases: [Buffer, object][] = [
     [named('response.failed', { response: { error } }), { why: 'error', message: 'boom' }],
@@ -117,8 +119,12 @@ t.test('responses: ends, proper and not, whatever name the end goes by', async (
     [Buffer.from('event: error\ndata: boom\n\n'), { why: 'error', message: 'boom' }],
   ]
   for (const [event, expected] of cases) {
-    t.match(classifyEvent('responses', event), { kind: 'error', ...expected }, event.toString())
-    t.equal(screenEvent('responses', event), null, 'not for the screen')
+    t.match(
+      classifyEvent(ANSWERS.responses, event),
+      { kind: 'error', ...expected },
+      event.toString(),
+    )
+    t.equal(screenEvent(ANSWERS.responses, event), null, 'not for the screen')
   }
   t.equal(shape('responses', [Buffer.from('data: [DONE]\n\n')]), 'd')
 })
@@ -131,10 +137,10 @@ t.test(
     t.equal(shape('responses', [both(delta, { delta: 'x' })]), 'c')
     t.equal(shape('responses', [both('response.completed', { type: delta, delta: 'x' })]), 'c')
     t.equal(shape('responses', [both(delta, { type: 'response.completed' })]), 'e')
-    t.equal(screenEvent('responses', both(delta, { type: 'response.completed' })), null)
+    t.equal(screenEvent(ANSWERS.responses, both(delta, { type: 'response.completed' })), null)
     t.equal(shape('responses', [both('error', { type: delta, delta: 'x' })]), 'x', 'clients raise')
     t.equal(shape('messages', [both('message_stop', {})]), 'd')
-    t.equal(screenEvent('messages', both('message_stop', {})), null)
+    t.equal(screenEvent(ANSWERS.messages, both('message_stop', {})), null)
   },
 )
 
@@ -167,7 +173,9 @@ const MESSAGE = [
 
 t.test('messages: a whole stream', async (t) => {
   t.equal(shape('messages', MESSAGE), 'nnnccnncnnncned')
-  const screened = MESSAGE.map((event) => screenEvent('messages', event)?.kind[0] ?? '?').join('')
+  const screened = MESSAGE.map(
+    (event) => screenEvent(ANSWERS.messages, event)?.kind[0] ?? '?',
+  ).join('')
   t.equal(screened, '???cc??c??nc???')
 })
 
@@ -186,7 +194,7 @@ t.test('messages: the smaller rules', async (t) => {
   }
   t.equal(shape('messages', [stop('abort'), stop('error')]), 'aa')
   const error = { type: 'overloaded_error', message: 'Overloaded' }
-  t.match(classifyEvent('messages', named('error', { error })), {
+  t.match(classifyEvent(ANSWERS.messages, named('error', { error })), {
     kind: 'error',
     why: 'error',
     message: 'Overloaded',
@@ -197,16 +205,16 @@ t.test('messages: the smaller rules', async (t) => {
 
 t.test('json: any data may be the last, so that the framing decides', async (t) => {
   const last = { kind: 'end', content: true, finished: [0], open: [] }
-  t.strictSame(classifyEvent('json', nameless({ a: 1 })), last)
-  t.strictSame(classifyEvent('json', Buffer.from('data: words\n\n')), last)
+  t.strictSame(classifyEvent(ANSWERS.json, nameless({ a: 1 })), last)
+  t.strictSame(classifyEvent(ANSWERS.json, Buffer.from('data: words\n\n')), last)
   const rest = [': x\n\n', 'event: ping\n\n', 'data: {"error":"x"}\n\n', 'data: [DONE]\n\n']
   t.equal(shape('json', cut(rest.join(''))), 'nnxd')
-  t.equal(screenEvent('json', nameless({ a: 1 })), null)
-  t.equal(screenEvent('json', Buffer.from(': x\n\n'))?.kind, 'neutral')
+  t.equal(screenEvent(ANSWERS.json, nameless({ a: 1 })), null)
+  t.equal(screenEvent(ANSWERS.json, Buffer.from(': x\n\n'))?.kind, 'neutral')
 })
 
 t.test('judgeJson: captured answers of the other APIs', async (t) => {
-  const cases: [AnswerApi, string][] = [
+  const cases: [ApiName, string][] = [
     ['responses', 'vllm-0.32.0-responses.json'],
     ['responses', 'llamacpp-b11434-responses.json'],
     ['responses', 'ollama-0.33.0-responses.json'],
@@ -215,11 +223,12 @@ t.test('judgeJson: captured answers of the other APIs', async (t) => {
     ['messages', 'ollama-0.33.0-messages.json'],
     ['json', 'vllm-0.32.0-tokenize.json'],
   ]
-  for (const [api, name] of cases) t.strictSame(judgeJson(api, fixture(name)), { ok: true }, name)
+  for (const [api, name] of cases)
+    t.strictSame(judgeJson(ANSWERS[api], fixture(name)), { ok: true }, name)
 })
 
 t.test('judgeJson: every way of the other APIs to be an answer, or none', async (t) => {
-  const cases: [AnswerApi, string, string | true][] = [
+  const cases: [ApiName, string, string | true][] = [
     ['responses', '{"status":"completed","error":null}', true],
     ['responses', '{"status":"incomplete","output":[]}', true],
     ['responses', '{"status":"queued","background":true}', true],
@@ -252,7 +261,7 @@ t.test('judgeJson: every way of the other APIs to be an answer, or none', async 
     ['chat', '[]', 'not_json'],
   ]
   for (const [api, body, expected] of cases) {
-    const verdict = judgeJson(api, Buffer.from(body))
+    const verdict = judgeJson(ANSWERS[api], Buffer.from(body))
     t.equal(verdict.ok || verdict.why, expected, `${api} ${body}`)
     if (body.includes('boom')) t.match(verdict, { message: 'boom' })
   }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, judgeJson, screenEvent } from '../../src/api/answer.ts'
+import { classifyEvent, judgeJson } from '../../src/api/answer.ts'
+import { screenEvent } from '../../src/api/screen.ts'
+import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
 const FIXTURES = new URL('../fixtures/wire-events/', import.meta.url)
 const fixture = (name: string): Buffer => readFileSync(new URL(name, FIXTURES))
@@ -14,10 +16,10 @@ function eventsOf(name: string): Buffer[] {
 }
 
 /** One letter per event: content, neutral, End with content, end without, error, abort, done. */
-function shape(api: AnswerApi, events: readonly Buffer[]): string {
+function shape(api: ApiName, events: readonly Buffer[]): string {
   return events
     .map((event) => {
-      const verdict = classifyEvent(api, event)
+      const verdict = classifyEvent(ANSWERS[api], event)
       if (verdict.kind === 'end') return verdict.content ? 'E' : 'e'
       if (verdict.kind === 'error') return verdict.why === 'abort' ? 'a' : 'x'
       return verdict.kind[0]
@@ -26,7 +28,7 @@ function shape(api: AnswerApi, events: readonly Buffer[]): string {
 }
 
 t.test('captured streams: every event is what it is', async (t) => {
-  const cases: [string, AnswerApi, string][] = [
+  const cases: [string, ApiName, string][] = [
     ['llamacpp-b10434-chat_stream.sse', 'chat', 'nccccccend'],
     ['llamacpp-b11434-chat_stream.sse', 'chat', 'nccccccend'],
     ['llamacpp-b11434-compl_stream.sse', 'completions', 'cccced'],
@@ -47,18 +49,19 @@ t.test('captured streams: every event is what it is', async (t) => {
 
 t.test('captured streams: the screen is sure of content and silent about ends', async (t) => {
   for (const event of eventsOf('llamacpp-b11434-chat_stream.sse').slice(1, 7)) {
-    t.equal(screenEvent('chat', event)?.kind, 'content')
+    t.equal(screenEvent(ANSWERS.chat, event)?.kind, 'content')
   }
   for (const event of eventsOf('mlx-lm-0.32.2-chat_stream.sse').slice(0, 2)) {
-    t.ok(screenEvent('chat', event), 'spaces do not make it unsure')
+    t.ok(screenEvent(ANSWERS.chat, event), 'spaces do not make it unsure')
   }
   for (const name of ['vllm-0.32.0-sigterm_abort.sse', 'vllm-0.32.0-dead_core.sse']) {
-    for (const event of eventsOf(name).slice(1)) t.equal(screenEvent('chat', event), null, name)
+    for (const event of eventsOf(name).slice(1))
+      t.equal(screenEvent(ANSWERS.chat, event), null, name)
   }
 })
 
 const chat = (choice: object): string => `data: ${JSON.stringify({ choices: [choice] })}\n\n`
-const chatKind = (event: string): string => classifyEvent('chat', Buffer.from(event)).kind
+const chatKind = (event: string): string => classifyEvent(ANSWERS.chat, Buffer.from(event)).kind
 
 t.test('what is content: text, thinking, refusals, calls, sound', async (t) => {
   for (const delta of [
@@ -111,25 +114,32 @@ t.test('what is an error, and what it says', async (t) => {
     ['data:{"err\\u006fr":"boom"}\r\r', 'boom'],
   ]
   for (const [event, message] of cases) {
-    t.match(classifyEvent('chat', Buffer.from(event)), { kind: 'error', why: 'error', message })
-    t.equal(screenEvent('chat', Buffer.from(event)), null, `not for the screen: ${event}`)
+    t.match(classifyEvent(ANSWERS.chat, Buffer.from(event)), {
+      kind: 'error',
+      why: 'error',
+      message,
+    })
+    t.equal(screenEvent(ANSWERS.chat, Buffer.from(event)), null, `not for the screen: ${event}`)
   }
-  const long = classifyEvent('chat', Buffer.from(`data: {"error":"${'x'.repeat(5000)}"}\n\n`))
+  const long = classifyEvent(ANSWERS.chat, Buffer.from(`data: {"error":"${'x'.repeat(5000)}"}\n\n`))
   t.equal(long.kind === 'error' && long.message.length, 300, 'clipped')
 })
 
 t.test('ends: proper words, improper ones, several choices', async (t) => {
   for (const finish_reason of ['stop', 'length', 'tool_calls', 'content_filter', 'repetition']) {
-    t.strictSame(classifyEvent('chat', Buffer.from(chat({ index: 2, delta: {}, finish_reason }))), {
-      kind: 'end',
-      content: false,
-      finished: [2],
-      open: [],
-    })
+    t.strictSame(
+      classifyEvent(ANSWERS.chat, Buffer.from(chat({ index: 2, delta: {}, finish_reason }))),
+      {
+        kind: 'end',
+        content: false,
+        finished: [2],
+        open: [],
+      },
+    )
   }
   for (const finish_reason of ['abort', 'error']) {
     const verdict = classifyEvent(
-      'chat',
+      ANSWERS.chat,
       Buffer.from(chat({ index: 0, delta: { content: 'x' }, finish_reason })),
     )
     t.match(verdict, { kind: 'error', why: 'abort', content: true })
@@ -140,14 +150,14 @@ t.test('ends: proper words, improper ones, several choices', async (t) => {
       { index: 1, delta: { content: 'more' }, finish_reason: null },
     ],
   }
-  t.strictSame(classifyEvent('chat', Buffer.from(`data: ${JSON.stringify(two)}\n\n`)), {
+  t.strictSame(classifyEvent(ANSWERS.chat, Buffer.from(`data: ${JSON.stringify(two)}\n\n`)), {
     kind: 'end',
     content: true,
     finished: [0],
     open: [1],
   })
   t.strictSame(
-    classifyEvent('completions', Buffer.from('data: {"choices":[{"text":"x"}]}\n\n')),
+    classifyEvent(ANSWERS.completions, Buffer.from('data: {"choices":[{"text":"x"}]}\n\n')),
     { kind: 'content', open: [0] },
     'a choice without index is the first',
   )
@@ -158,7 +168,7 @@ t.test('[DONE] as clients know it', async (t) => {
   t.equal(chatKind('data:[DONE]\r\n\r\n'), 'done')
   t.equal(chatKind('data: [DONE] \n\n'), 'done')
   t.equal(chatKind(': [DONE]\n\n'), 'neutral')
-  t.equal(screenEvent('chat', Buffer.from('data: [DONE]\n\n')), null)
+  t.equal(screenEvent(ANSWERS.chat, Buffer.from('data: [DONE]\n\n')), null)
 })
 
 t.test('a __proto__ key is a key like any other', async (t) => {
@@ -173,14 +183,14 @@ t.test('judgeJson: captured answers', async (t) => {
     'mlx-lm-0.32.2-chat_unary_1tok.json',
     'vllm-metal-0.1.0-chat_unary_1tok.json',
   ]) {
-    t.strictSame(judgeJson('chat', fixture(name)), { ok: true }, name)
+    t.strictSame(judgeJson(ANSWERS.chat, fixture(name)), { ok: true }, name)
   }
-  const error = judgeJson('embeddings', fixture('llamacpp-b11434-embeddings_501.json'))
+  const error = judgeJson(ANSWERS.embeddings, fixture('llamacpp-b11434-embeddings_501.json'))
   t.match(error, { ok: false, why: 'error', message: /does not support embeddings/ })
 })
 
 t.test('judgeJson: every way to be no answer', async (t) => {
-  const cases: [AnswerApi, string, string][] = [
+  const cases: [ApiName, string, string][] = [
     ['chat', '', 'empty'],
     ['chat', ' \r\n', 'empty'],
     ['chat', '<html>', 'not_json'],
@@ -198,8 +208,8 @@ t.test('judgeJson: every way to be no answer', async (t) => {
     ['embeddings', '{"data":[]}', 'no_choices'],
   ]
   for (const [api, body, why] of cases) {
-    t.match(judgeJson(api, Buffer.from(body)), { ok: false, why }, body)
+    t.match(judgeJson(ANSWERS[api], Buffer.from(body)), { ok: false, why }, body)
   }
   const ok = '{"error":null,"data":[{"embedding":[0.1]}]}'
-  t.strictSame(judgeJson('embeddings', Buffer.from(ok)), { ok: true })
+  t.strictSame(judgeJson(ANSWERS.embeddings, Buffer.from(ok)), { ok: true })
 })

@@ -1,13 +1,14 @@
 import { createServer } from 'node:http'
 import OpenAI, { APIError } from 'openai'
 import t, { type Test } from 'tap'
-import { type AnswerApi, classifyEvent } from '../../src/api/answer.ts'
+import { classifyEvent } from '../../src/api/answer.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../src/api/frame.ts'
+import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
 // Goal: an error that a client finds inside a stream, in the words of the API that it speaks.
 // Method: the real client, fed by a real server.
 
-const APIS: readonly AnswerApi[] = [
+const APIS: readonly ApiName[] = [
   'chat',
   'completions',
   'embeddings',
@@ -56,7 +57,7 @@ function readFrame(frame: string): { name: string | null; data: unknown } {
 }
 
 t.test('errorFrame: chat, as openai-node raises it', async (t) => {
-  const frame = errorFrame('chat', 'upstream_truncated', 'a\nb')
+  const frame = errorFrame(ANSWERS.chat, 'upstream_truncated', 'a\nb')
   const { error, items } = await thrownBy(t, token + frame, chat)
   t.equal(items, 1)
   t.ok(error instanceof APIError)
@@ -72,7 +73,7 @@ t.test('errorFrame: chat, as openai-node raises it', async (t) => {
 t.test(
   'errorFrame: responses, as openai-node raises it, with what openai-python needs',
   async (t) => {
-    const frame = errorFrame('responses', 'upstream_stalled', 'silent', 7)
+    const frame = errorFrame(ANSWERS.responses, 'upstream_stalled', 'silent', 7)
     const { error, items } = await thrownBy(t, delta + frame, responses)
     t.equal(items, 1)
     t.ok(error instanceof APIError)
@@ -89,7 +90,7 @@ t.test(
         error: { code: 'upstream_stalled', message: /silent/, param: null, type: 'server_error' },
       },
     })
-    t.match(readFrame(errorFrame('responses', 'upstream_error', '')), {
+    t.match(readFrame(errorFrame(ANSWERS.responses, 'upstream_error', '')), {
       data: { sequence_number: 0 },
     })
   },
@@ -97,7 +98,7 @@ t.test(
 
 t.test('errorFrame: messages, in the words of that API', async (t) => {
   t.strictSame(
-    Object.keys(readFrame(errorFrame('messages', 'upstream_error', '')).data as object),
+    Object.keys(readFrame(errorFrame(ANSWERS.messages, 'upstream_error', '')).data as object),
     ['type', 'error'],
   )
   for (const [code, type] of [
@@ -107,7 +108,7 @@ t.test('errorFrame: messages, in the words of that API', async (t) => {
     ['gate_draining', 'overloaded_error'],
     ['invalid_model', 'invalid_request_error'],
   ] as const) {
-    t.match(readFrame(errorFrame('messages', code, 'why')), {
+    t.match(readFrame(errorFrame(ANSWERS.messages, code, 'why')), {
       name: 'error',
       data: { type: 'error', error: { type, message: /why/, code } },
     })
@@ -118,11 +119,15 @@ t.test(
   'errorFrame: one event in every API, which the gate itself takes for an error',
   async (t) => {
     for (const api of APIS) {
-      const frame = errorFrame(api, 'upstream_truncated', 'x\r\n\r\ndata: {}\n\n\u2028')
+      const frame = errorFrame(ANSWERS[api], 'upstream_truncated', 'x\r\n\r\ndata: {}\n\n\u2028')
       t.equal(frame.split(/\r\n|\r|\n/).filter((line) => line === '').length, 2, 'one blank line')
-      t.match(classifyEvent(api, Buffer.from(frame)), { kind: 'error', why: 'error' }, api)
-      const more = errorFrameOf(api, '{\n"error":\n"a\\nb"}') ?? ''
-      t.match(classifyEvent(api, Buffer.from(more)), { kind: 'error', message: 'a\nb' }, api)
+      t.match(classifyEvent(ANSWERS[api], Buffer.from(frame)), { kind: 'error', why: 'error' }, api)
+      const more = errorFrameOf(ANSWERS[api], '{\n"error":\n"a\\nb"}') ?? ''
+      t.match(
+        classifyEvent(ANSWERS[api], Buffer.from(more)),
+        { kind: 'error', message: 'a\nb' },
+        api,
+      )
     }
   },
 )
@@ -130,22 +135,22 @@ t.test(
 t.test("errorFrameOf: an upstream's own error object, whole", async (t) => {
   const error = { message: 'boom', type: 'BadRequestError', param: 'x', code: 400 }
   const body = JSON.stringify({ error })
-  t.strictSame(readFrame(errorFrameOf('chat', body) ?? ''), { name: null, data: { error } })
-  t.strictSame(readFrame(errorFrameOf('responses', body) ?? ''), {
+  t.strictSame(readFrame(errorFrameOf(ANSWERS.chat, body) ?? ''), { name: null, data: { error } })
+  t.strictSame(readFrame(errorFrameOf(ANSWERS.responses, body) ?? ''), {
     name: 'error',
     data: { type: 'error', code: '400', message: 'boom', param: 'x', sequence_number: 0, error },
   })
-  t.strictSame(readFrame(errorFrameOf('messages', body) ?? ''), {
+  t.strictSame(readFrame(errorFrameOf(ANSWERS.messages, body) ?? ''), {
     name: 'error',
     data: { type: 'error', error },
   })
-  t.match((await thrownBy(t, errorFrameOf('chat', body) ?? '', chat)).error, { code: 400 })
-  t.match((await thrownBy(t, errorFrameOf('responses', body) ?? '', responses)).error, {
+  t.match((await thrownBy(t, errorFrameOf(ANSWERS.chat, body) ?? '', chat)).error, { code: 400 })
+  t.match((await thrownBy(t, errorFrameOf(ANSWERS.responses, body) ?? '', responses)).error, {
     message: 'boom',
   })
 })
 
-const data = (api: AnswerApi, body: string) => readFrame(errorFrameOf(api, body) ?? '').data
+const data = (api: ApiName, body: string) => readFrame(errorFrameOf(ANSWERS[api], body) ?? '').data
 
 t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
   t.strictSame(data('chat', '{"error":"boom"}'), { error: { message: 'boom' } })
@@ -172,7 +177,7 @@ t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
     '{"error":""}',
     '{"detail":""}',
   ]) {
-    t.equal(errorFrameOf('chat', body), null, body)
+    t.equal(errorFrameOf(ANSWERS.chat, body), null, body)
   }
 })
 
@@ -191,7 +196,7 @@ t.test('sequenceAfter() goes on from the last number that was said', async (t) =
   ] as const) {
     t.equal(sequenceAfter(Buffer.from(events)), next, events)
   }
-  t.ok(mayBeNumbered(Buffer.from(numbered)))
-  t.notOk(mayBeNumbered(Buffer.from('\n: comment\n\n')))
-  t.match(errorFrameOf('responses', '{"error":"x"}', { sequence: 7 }), /"sequence_number":7/)
+  t.ok(mayBeNumbered(ANSWERS.responses, Buffer.from(numbered)))
+  t.notOk(mayBeNumbered(ANSWERS.responses, Buffer.from('\n: comment\n\n')))
+  t.match(errorFrameOf(ANSWERS.responses, '{"error":"x"}', { sequence: 7 }), /"sequence_number":7/)
 })

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, type EventVerdict } from '../../src/api/answer.ts'
+import { classifyEvent } from '../../src/api/answer.ts'
+import type { EventVerdict } from '../../src/api/api.ts'
 import { LargeEvent } from '../../src/api/large-event.ts'
 import { holds } from '../support/property.ts'
+import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
 // Goal: what is kept of an event that is too large to hold says what the event says.
 // Method: the verdict of `classifyEvent` on both; captured streams, and events of random shape.
@@ -11,21 +13,21 @@ import { holds } from '../support/property.ts'
 const fixture = (name: string): string =>
   readFileSync(new URL(`../fixtures/wire-events/${name}`, import.meta.url), 'utf8')
 
-function kept(api: AnswerApi, event: string, cut = 1_000): Buffer {
-  const large = new LargeEvent(api)
+function kept(api: ApiName, event: string, cut = 1_000): Buffer {
+  const large = new LargeEvent(ANSWERS[api])
   const bytes = Buffer.from(event)
   for (let at = 0; at < bytes.length; at += cut) large.push(bytes.subarray(at, at + cut))
   return Buffer.from(large.end())
 }
 /** The verdict, but for the engine's whole error: what is shown of it is in the message. */
-function meaning(api: AnswerApi, event: Uint8Array): EventVerdict {
-  const verdict = classifyEvent(api, event)
+function meaning(api: ApiName, event: Uint8Array): EventVerdict {
+  const verdict = classifyEvent(ANSWERS[api], event)
   return verdict.kind === 'error' ? { ...verdict, said: null } : verdict
 }
 const LONG = `"${String.raw`é\u0041\\\n`.repeat(150_000)}"`
 
 t.test('LargeEvent: every event of captured streams means the same', async (t) => {
-  const streams: [AnswerApi, string][] = [
+  const streams: [ApiName, string][] = [
     ['chat', 'llamacpp-b11434-chat_stream.sse'],
     ['chat', 'vllm-0.32.0-sigterm_abort.sse'],
     ['chat', 'ollama-0.33.0-kill9_runner.sse'],
@@ -41,7 +43,7 @@ t.test('LargeEvent: every event of captured streams means the same', async (t) =
 })
 
 // Each is more than a megabyte, and its end stands where no tail shows it.
-const LARGE: [string, AnswerApi, string][] = [
+const LARGE: [string, ApiName, string][] = [
   ['end', 'chat', `{"choices":[{"index":0,"finish_reason":"stop","delta":{"content":${LONG}}}]}`],
   ['end', 'chat', `{"choices":[{"index":3,"finish_reason":"stop","delta":{}}],"x":{"y":${LONG}}}`],
   [
@@ -132,9 +134,9 @@ t.test('LargeEvent: any event means the same, however it is cut', async (t) => {
 })
 
 t.test('LargeEvent: never keeps more than a quarter of a megabyte', async (t) => {
-  const large = new LargeEvent('chat')
+  const large = new LargeEvent(ANSWERS.chat)
   large.push(Buffer.from('data: ['))
   for (let i = 0; i < 200; i++) large.push(Buffer.from('{"a":"b"},'.repeat(1_000)))
   t.ok(large.end().length <= 256 * 1024)
-  t.equal(classifyEvent('chat', large.end()).kind, 'neutral')
+  t.equal(classifyEvent(ANSWERS.chat, large.end()).kind, 'neutral')
 })

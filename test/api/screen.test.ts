@@ -1,7 +1,9 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type AnswerApi, classifyEvent, screenEvent } from '../../src/api/answer.ts'
+import { classifyEvent } from '../../src/api/answer.ts'
+import { screenEvent } from '../../src/api/screen.ts'
 import { holds } from '../support/property.ts'
+import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
 const keys = fc.constantFrom(
   'error',
@@ -171,7 +173,7 @@ const eventsAfter = (starts: fc.Arbitrary<string>, data: fc.Arbitrary<string>) =
     .map(([before, field, text, after]) => Buffer.from(`${before}${field}${text}${after}`))
 const events = eventsAfter(plainStarts, textsOf(bodies))
 const typedEvents = eventsAfter(fc.oneof(plainStarts, namedStarts), textsOf(typedBodies))
-const apis = fc.constantFrom<AnswerApi>(
+const apis = fc.constantFrom<ApiName>(
   'chat',
   'completions',
   'embeddings',
@@ -186,10 +188,10 @@ t.test('screenEvent never calls an end, an error or [DONE] plain', async (t) => 
     t,
     'what it calls content or neutral is one of the two',
     fc.property(apis, events, (api, event) => {
-      const screened = screenEvent(api, event)
+      const screened = screenEvent(ANSWERS[api], event)
       if (screened === null) return true
       sure += 1
-      const { kind } = classifyEvent(api, event)
+      const { kind } = classifyEvent(ANSWERS[api], event)
       return kind === 'content' || kind === 'neutral'
     }),
     5000,
@@ -202,11 +204,11 @@ t.test('screenEvent never calls a typed end, error or [DONE] plain', async (t) =
   holds(
     t,
     'nor one that only its name tells',
-    fc.property(fc.constantFrom<AnswerApi>('responses', 'messages'), typedEvents, (api, event) => {
-      const screened = screenEvent(api, event)
+    fc.property(fc.constantFrom<ApiName>('responses', 'messages'), typedEvents, (api, event) => {
+      const screened = screenEvent(ANSWERS[api], event)
       if (screened?.kind !== 'content' && screened?.kind !== 'neutral') return screened === null
       seen[screened.kind] += 1
-      const { kind } = classifyEvent(api, event)
+      const { kind } = classifyEvent(ANSWERS[api], event)
       return kind === 'content' || kind === 'neutral'
     }),
     10_000,
@@ -215,7 +217,7 @@ t.test('screenEvent never calls a typed end, error or [DONE] plain', async (t) =
 })
 
 t.test('screenEvent agrees with classifyEvent on mutated bytes', async (t) => {
-  const bases: readonly (readonly [AnswerApi, string])[] = [
+  const bases: readonly (readonly [ApiName, string])[] = [
     [
       'chat',
       'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"hi"}}],"object":"chunk"}\n\n',
@@ -236,8 +238,8 @@ t.test('screenEvent agrees with classifyEvent on mutated bytes', async (t) => {
     fc.property(fc.constantFrom(...bases), mutations, ([api, base], changes) => {
       const event = Buffer.from(base)
       for (const [at, byte] of changes) event[at % event.length] = byte
-      if (screenEvent(api, event) === null) return true
-      const { kind } = classifyEvent(api, event)
+      if (screenEvent(ANSWERS[api], event) === null) return true
+      const { kind } = classifyEvent(ANSWERS[api], event)
       return kind === 'content' || kind === 'neutral'
     }),
     10_000,
@@ -266,7 +268,7 @@ t.test('screenEvent tells content from nothing as classifyEvent does', async (t)
       const json = JSON.stringify({ id: 'x', object: 'chat.completion.chunk', choices: [choice] })
       const text = indent === 0 ? json : json.replaceAll(/("[a-z_]+"):/g, '$1 : ')
       const event = Buffer.from(`data: ${text}\n\n`)
-      return screenEvent('chat', event)?.kind === classifyEvent('chat', event).kind
+      return screenEvent(ANSWERS.chat, event)?.kind === classifyEvent(ANSWERS.chat, event).kind
     }),
   )
 })
@@ -274,13 +276,13 @@ t.test('screenEvent tells content from nothing as classifyEvent does', async (t)
 t.test('screenEvent looks for content in the delta alone, and at one choice', async (t) => {
   const parts = 'data: {"choices":[{"delta":{"content":[{"text":"x"}]}}]}\n\n'
   const logprobs = 'data: {"choices":[{"delta":{"content":"x"},"logprobs":{"content":[{}]}}]}\n\n'
-  t.equal(screenEvent('chat', Buffer.from(parts))?.kind, 'content')
-  t.equal(screenEvent('chat', Buffer.from(logprobs))?.kind, 'content')
+  t.equal(screenEvent(ANSWERS.chat, Buffer.from(parts))?.kind, 'content')
+  t.equal(screenEvent(ANSWERS.chat, Buffer.from(logprobs))?.kind, 'content')
   const empty = 'data: {"choices":[{"delta":{},"logprobs":{"content":[{}]}}],"usage":{"x":"y"}}\n\n'
-  t.equal(screenEvent('chat', Buffer.from(empty))?.kind, 'neutral')
+  t.equal(screenEvent(ANSWERS.chat, Buffer.from(empty))?.kind, 'neutral')
   const other = 'data: {"choices":[{"index":1,"delta":{"content":"x"}}]}\n\n'
-  t.equal(screenEvent('chat', Buffer.from(other)), null, 'of another choice')
-  t.equal(screenEvent('embeddings', Buffer.from('data: {"text":"x"}\n\n'))?.kind, 'neutral')
+  t.equal(screenEvent(ANSWERS.chat, Buffer.from(other)), null, 'of another choice')
+  t.equal(screenEvent(ANSWERS.embeddings, Buffer.from('data: {"text":"x"}\n\n'))?.kind, 'neutral')
 })
 
 t.test('screenEvent is unsure of everything that could be an end or an error', async (t) => {
@@ -303,7 +305,7 @@ t.test('screenEvent is unsure of everything that could be an end or an error', a
     'data\n\n',
     ': x\ndata: [DONE]\n\n',
   ]) {
-    t.equal(screenEvent('chat', Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screenEvent(ANSWERS.chat, Buffer.from(event)), null, JSON.stringify(event))
   }
 })
 
@@ -329,7 +331,7 @@ t.test('screenEvent is unsure of every typed event that could be an end or an er
     `${data.replace('{', '{"error":{"message":"x"},')}\n\n`,
     'event: x.delta\ndata: [DONE]\n\n',
   ]) {
-    t.equal(screenEvent('responses', Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screenEvent(ANSWERS.responses, Buffer.from(event)), null, JSON.stringify(event))
   }
   for (const event of [
     'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
@@ -338,8 +340,8 @@ t.test('screenEvent is unsure of every typed event that could be an end or an er
     'data: {"type":"error","error":null}\n\n',
     'event: message_delta\ndata: {"delta":{"stop_reason":"end_turn"}}\n\n',
   ]) {
-    t.equal(screenEvent('messages', Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screenEvent(ANSWERS.messages, Buffer.from(event)), null, JSON.stringify(event))
   }
   const crlf = Buffer.from(`event: x.delta\r\n${data}\r\n\r\n`)
-  t.equal(screenEvent('responses', crlf)?.kind, 'content', 'but not of line ends')
+  t.equal(screenEvent(ANSWERS.responses, crlf)?.kind, 'content', 'but not of line ends')
 })

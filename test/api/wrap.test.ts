@@ -4,7 +4,7 @@ import OpenAI from 'openai'
 import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream'
 import t, { type Test } from 'tap'
 import { StreamReader } from '../../src/proxy/answer/stream-reader.ts'
-import { wrapAsEvents } from '../../src/api/wrap.ts'
+import { ANSWERS } from '../support/answer-apis.ts'
 
 // Goal: a JSON answer becomes events that clients read as if the engine had streamed.
 // Method: the real client, fed by a real server; captured answers.
@@ -12,7 +12,7 @@ import { wrapAsEvents } from '../../src/api/wrap.ts'
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`../fixtures/wire-events/${name}`, import.meta.url))
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
-const wrapped = (body: Buffer, usage = false) => wrapAsEvents('chat', body, usage)
+const wrapped = (body: Buffer, usage = false) => ANSWERS.chat.asEvents?.(body, usage) ?? null
 
 /** The data of each event. */
 function dataOf(stream: Buffer | null): unknown[] {
@@ -101,7 +101,7 @@ t.test('wrapAsEvents: the gate reads its own events as a proper stream', async (
     'llamacpp-b11434-chat_unary_1tok.json',
     'mlx-lm-0.32.2-chat_unary_1tok.json',
   ]) {
-    const reader = new StreamReader({ api: 'chat', model: null })
+    const reader = new StreamReader({ api: ANSWERS.chat, model: null })
     t.equal(reader.push(wrapped(fixture(name), true) ?? Buffer.alloc(0)).failure, null, name)
     t.equal(reader.end().failure, null)
     t.ok(reader.complete())
@@ -174,7 +174,7 @@ t.test('wrapAsEvents: completions, as openai-node reads them', async (t) => {
     { index: 1, text: '', finish_reason: 'stop' },
   ]
   const body = json({ id: 'cmpl-1', object: 'text_completion', created: 1, model: 'm', choices })
-  const client = await clientOf(t, wrapAsEvents('completions', body, false))
+  const client = await clientOf(t, ANSWERS.completions.asEvents?.(body, false) ?? null)
   const texts = ['', '']
   const reasons: unknown[] = []
   for await (const chunk of await client.completions.create({
@@ -211,5 +211,5 @@ t.test('wrapAsEvents answers null to what is no answer with choices', async (t) 
   ]) {
     t.equal(wrapped(Buffer.from(body)), null, body)
   }
-  t.equal(wrapAsEvents('completions', json({ choices: [{ message: {} }] }), false), null)
+  t.equal(ANSWERS.completions.asEvents?.(json({ choices: [{ message: {} }] }), false), null)
 })

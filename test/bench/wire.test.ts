@@ -9,7 +9,9 @@ import {
   tokenEvent,
 } from '../../bench/bodies.ts'
 import { AnswerCutter, countEvents, RequestCutter } from '../../bench/wire.ts'
-import { judgeJson, screenEvent } from '../../src/api/answer.ts'
+import { judgeJson } from '../../src/api/answer.ts'
+import { screenEvent } from '../../src/api/screen.ts'
+import { ANSWERS } from '../support/answer-apis.ts'
 
 /** The bytes in pieces of `size`. */
 function pieces(bytes: Buffer, size: number): Buffer[] {
@@ -93,7 +95,7 @@ t.test('bodies have the size that they say, and are JSON', async (t) => {
 })
 
 t.test('what the stub says is content in the eyes of the gate', async (t) => {
-  t.same(judgeJson('chat', chatAnswer(1_024)), { ok: true })
-  t.equal(screenEvent('chat', tokenEvent())?.kind, 'content')
-  t.equal(screenEvent('chat', chatEvent({ role: 'assistant', content: '' }))?.kind, 'neutral')
+  t.same(judgeJson(ANSWERS.chat, chatAnswer(1_024)), { ok: true })
+  t.equal(screenEvent(ANSWERS.chat, tokenEvent())?.kind, 'content')
+  t.equal(screenEvent(ANSWERS.chat, chatEvent({ role: 'assistant', content: '' }))?.kind, 'neutral')
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ENGINE_KINDS } from '../../src/core/upstream.ts'
-import { engineError, namesLoading } from '../../src/engines/engine-error.ts'
+import { engineError, namesLoading } from '../../src/api/engine-error.ts'
 import { engineByOwner, ENGINES, enginesWith, quirksOf } from '../../src/engines/index.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'

@@ -21,6 +21,7 @@ import {
   textOf,
   wireOf,
 } from './replay.ts'
+import { ANSWERS } from '../support/answer-apis.ts'
 
 // Goal: every fact about real engines that the gate relies on has a test with that engine's own bytes. This is
 // the stand-in that replays captures; the engines themselves are driven by `npm run test:engines`.
@@ -106,7 +107,7 @@ t.test(
   '/v1/responses sends response.created and response.in_progress from a frozen engine',
   async (t) => {
     const [, ...events] = wireOf('vllm-0.32.0/responses_stream', { ended: false })
-    const kinds = events.map((event) => classifyEvent('responses', bare(event)).kind)
+    const kinds = events.map((event) => classifyEvent(ANSWERS.responses, bare(event)).kind)
     t.strictSame(kinds.slice(0, 4), ['neutral', 'neutral', 'neutral', 'neutral'])
     t.equal(kinds[4], 'content', 'the first text')
     const { a, gate } = await stage(t, 'vllm', { passes: VLLM })

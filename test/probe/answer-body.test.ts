@@ -1,7 +1,7 @@
 import t from 'tap'
 import { outcomeLabel } from '../../src/core/health/evidence.ts'
 import { quirksOf } from '../../src/engines/index.ts'
-import type { ProbeKind } from '../../src/engines/quirks.ts'
+import type { ProbeKind } from '../../src/api/index.ts'
 import { verdict } from '../../src/probe/verdict.ts'
 import type { WireAnswer } from '../../src/probe/wire.ts'
 

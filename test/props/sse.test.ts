@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { EventSplitter } from '../../src/api/sse.ts'
+import { EventSplitter } from '../../src/api/read.ts'
 import { holds } from '../support/property.ts'
 
 const pieces = fc.array(

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { MadeId, responseIdOf, Sticky } from '../../src/proxy/sticky.ts'
+import { responseIdOf } from '../../src/api/responses.ts'
+import { MadeId, Sticky } from '../../src/proxy/sticky.ts'
 
 t.test('find() knows who made a response, for an hour after its last use', async (t) => {
   let now = 0

@@ -1,6 +1,6 @@
 import { durationText } from '../../core/explain.ts'
 import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
-import { isRecord } from '../../engines/engine-error.ts'
+import { isObject } from '../../api/read.ts'
 import { parseIso } from '../../runtime/clock.ts'
 import {
   type CommandSpec,
@@ -92,7 +92,7 @@ function withWords(
   const words = upstreams.flatMap((upstream) =>
     upstream.process === null ? [] : [[upstream.name, tailOf(upstream)] as const],
   )
-  return { ...(isRecord(document) ? document : {}), last_words: Object.fromEntries(words) }
+  return { ...(isObject(document) ? document : {}), last_words: Object.fromEntries(words) }
 }
 
 /** Load and ages move all the time; the rest is news. */

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import type { AnswerApi } from '../../api/answer.ts'
+import type { AnswerApi } from '../../api/api.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { HeldAnswer } from '../../core/exchange/ending.ts'
@@ -94,7 +94,7 @@ export class AnswerWriter {
 
   /** Answers false when the client is slow. */
   write(chunk: Buffer): boolean {
-    if (this.#api === 'responses' && mayBeNumbered(chunk)) this.#numbered = chunk
+    if (this.#api !== null && mayBeNumbered(this.#api, chunk)) this.#numbered = chunk
     return this.#state === 'committed' ? this.#send(chunk) : true
   }
 

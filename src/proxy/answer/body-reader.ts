@@ -34,7 +34,7 @@ export class BodyReader implements AnswerReader {
 
   constructor(options: ReaderOptions) {
     this.#options = options
-    this.#finder = options.api === 'responses' ? new MadeId('id') : null
+    this.#finder = options.api.id === null ? null : new MadeId(options.api.id.whole)
   }
 
   push(chunk: Buffer): Step {

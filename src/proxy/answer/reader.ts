@@ -1,5 +1,5 @@
 import type { EndRule, EndSign } from '../../core/health/evidence.ts'
-import type { AnswerApi } from '../../api/answer.ts'
+import type { AnswerApi } from '../../api/api.ts'
 import type { EndCode } from '../../core/exchange/ending.ts'
 import type { Mistake } from '../../api/frame.ts'
 

@@ -1,8 +1,11 @@
-import { fieldsOf, objectOf } from '../../api/read.ts'
-import { Gather } from '../../core/gather.ts'
+import { classifyEvent } from '../../api/answer.ts'
+import type { EventVerdict } from '../../api/api.ts'
+import { mistakeOf } from '../../api/frame.ts'
 import { LargeEvent } from '../../api/large-event.ts'
-import { StreamEnd } from '../../api/stream-end.ts'
-import { classifyEvent, type EventVerdict, screenEvent } from '../../api/answer.ts'
+import { EventSplitter } from '../../api/read.ts'
+import { screenEvent } from '../../api/screen.ts'
+import { isRagged, StreamEnd } from '../../api/stream-end.ts'
+import { Gather } from '../../core/gather.ts'
 import {
   type AnswerReader,
   type Failure,
@@ -10,12 +13,9 @@ import {
   type ReaderOptions,
   type Step,
 } from './reader.ts'
-import { mistakeOf } from '../../api/frame.ts'
 import { replaceModel } from '../request/rewrite.ts'
-import { EventSplitter } from '../../api/sse.ts'
 import { MadeId } from '../sticky.ts'
 
-const decoder = new TextDecoder()
 const NOTHING: Step = { out: [], content: 0, failure: null }
 /** What is left over at a proper end goes on. */
 const LAST: EventVerdict = { kind: 'end', content: false, finished: [], open: [] }
@@ -53,7 +53,7 @@ export class StreamReader implements AnswerReader {
 
   constructor(options: ReaderOptions) {
     this.#options = options
-    this.#end = new StreamEnd(options.endRule ?? 'finish_reason')
+    this.#end = new StreamEnd(options.api, options.endRule ?? 'finish_reason')
   }
 
   push(chunk: Buffer): Step {
@@ -86,7 +86,7 @@ export class StreamReader implements AnswerReader {
     const { verdict, failure } = large === null ? this.#read(rest) : this.#readLarge(large, rest)
     if (failure !== null) return { ...NOTHING, failure }
     // What is left over and is nothing of an answer was cut: half a `[DONE]`, half a usage.
-    const ragged = verdict.kind === 'neutral' && isRagged(large === null ? rest : large.end())
+    const ragged = isRagged(large === null ? rest : large.end(), verdict)
     if (ragged || !this.#end.proper) return { ...NOTHING, failure: TRUNCATED }
     const out: Buffer[] = []
     if (large !== null) out.push(rest)
@@ -95,9 +95,7 @@ export class StreamReader implements AnswerReader {
   }
 
   complete(): boolean {
-    // A stream of responses has no `[DONE]`: its last event is its end.
-    const { done, reasoned, proper } = this.#end
-    return (done || (reasoned && this.#options.api === 'responses')) && proper
+    return this.#end.complete
   }
 
   /** Is it a comment that tells of more of the prompt than the one before (mlx-lm)? */
@@ -134,16 +132,14 @@ export class StreamReader implements AnswerReader {
     }
     this.#end.note(verdict)
     this.#tellSign()
-    return verdict.kind === 'done' && !this.#end.proper ? TRUNCATED : null
+    return this.#end.broken ? TRUNCATED : null
   }
 
   #tellSign(): void {
-    const { endRule, onEndSign } = this.#options
-    if (endRule !== 'learn' || this.#signed) return
-    const { sign } = this.#end
+    const sign = this.#signed ? null : this.#end.sign
     if (sign === null) return
     this.#signed = true
-    onEndSign?.(sign)
+    this.#options.onEndSign?.(sign)
   }
 
   /** Holds an event, or lets it go together with all that were held. */
@@ -160,8 +156,8 @@ export class StreamReader implements AnswerReader {
   /** The first event of a response names it. */
   #noteId(event: Buffer): void {
     const { api, onId } = this.#options
-    if (this.#named || api !== 'responses') return
-    const id = new MadeId('response.id').push(event)
+    if (this.#named || api.id === null) return
+    const id = new MadeId(api.id.event).push(event)
     if (id === null) return
     this.#named = true
     onId?.(id)
@@ -189,11 +185,4 @@ export class StreamReader implements AnswerReader {
 
 function hasContent(verdict: EventVerdict): boolean {
   return verdict.kind === 'content' || (verdict.kind === 'end' && verdict.content)
-}
-
-/** Is this half an event? Blank lines, comments and whole objects may be the last of a stream. */
-function isRagged(rest: Uint8Array): boolean {
-  const text = decoder.decode(rest).trim()
-  if (text === '' || text.startsWith(':')) return false
-  return objectOf(fieldsOf(text).data) === null
 }

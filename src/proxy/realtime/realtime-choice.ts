@@ -7,7 +7,7 @@ import { enginesWith } from '../../engines/index.ts'
 import { type Answer, errorAnswer } from '../../errors/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import { type ProxyDeps, report } from '../deps.ts'
-import { REALTIME_PATH } from '../../api/lanes.ts'
+import { REALTIME_PATH } from '../../api/index.ts'
 import type { Pool } from '../upstream/pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */

@@ -12,7 +12,7 @@ import {
 } from '../../errors/transport.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { SENT_MAX } from '../../core/exchange/ending.ts'
-import { REALTIME_PATH } from '../../api/lanes.ts'
+import { REALTIME_PATH } from '../../api/index.ts'
 import type { Lease } from '../leases.ts'
 import type { Pool } from '../upstream/pools.ts'
 import { answerOf, choose, type Why } from './realtime-choice.ts'

@@ -5,7 +5,7 @@ import { type BodyLimits, type BodyResult, readBody } from './body.ts'
 import type { Asked } from '../deps.ts'
 import { readForm } from './form-body.ts'
 import { boundaryOf } from './form.ts'
-import type { Lane } from '../../api/lanes.ts'
+import type { Lane } from '../../api/index.ts'
 import { type ScannedBody, type ScanResult, scanBody, scanLargeBody, SLICE_BYTES } from './scan.ts'
 
 /** What the handler knows of a body before it is sent. */

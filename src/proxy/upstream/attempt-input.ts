@@ -15,7 +15,6 @@ import { StreamReader } from '../answer/stream-reader.ts'
 import { type Form, renamed } from '../request/form-body.ts'
 import { detached, type FormStart, freeBody } from '../request/upload.ts'
 import { withModel } from '../request/rewrite.ts'
-import { wrapAsEvents } from '../../api/wrap.ts'
 
 /** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
 export interface AttemptSink {
@@ -111,9 +110,7 @@ export function attemptInput(
       // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
       const back = model === null ? null : scan.model?.value || null
       const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
-      const { onEndSign } = to
-      // The events of the other APIs name their end themselves.
-      const endRule = lane.api === 'chat' || lane.api === 'completions' ? to.endRule : undefined
+      const { endRule, onEndSign } = to
       const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
       return new FormReader(isEventStream(head) ? 'events' : 'json', {
         either: scan.stream,
@@ -162,7 +159,7 @@ function named({ bytes, scan }: Form, model: string | null): Buffer {
 
 /** Does a JSON answer have to become the event stream that the client asked for? */
 function wraps({ lane, scan }: Asked): boolean {
-  return scan.stream && (lane.api === 'chat' || lane.api === 'completions')
+  return scan.stream && lane.api !== null && lane.api.asEvents !== null
 }
 
 /**
@@ -170,11 +167,11 @@ function wraps({ lane, scan }: Asked): boolean {
  * the answer as it is, unless (`pending`) a stream has begun already. Null: it cannot go out.
  */
 function asStream(asked: Asked, answer: Buffer, pending: boolean): Buffer | null {
-  const { api } = asked.lane
-  if (api !== 'chat' && api !== 'completions') return pending ? null : answer
+  const asEvents = asked.lane.api?.asEvents ?? null
+  if (asEvents === null) return pending ? null : answer
   // Rare enough to build the tree: the body has been proven to parse.
   const body: unknown = JSON.parse(asked.body.toString())
-  return wrapAsEvents(api, answer, asksForUsage(body))
+  return asEvents(answer, asksForUsage(body))
 }
 
 function asksForUsage(body: unknown): boolean {
@@ -225,7 +222,7 @@ function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void
 
 /** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
 function isVectors({ lane }: Asked, head: AnswerHead): boolean {
-  if (lane.api !== 'embeddings' && lane.api !== 'json') return false
+  if (lane.api?.bytes !== true) return false
   return (head.headers['content-type'] ?? '').toLowerCase().startsWith('application/octet-stream')
 }
 

@@ -5,6 +5,7 @@ import { AnswerWriter } from '../../../src/proxy/answer/answer-writer.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
+import { ANSWERS } from '../../support/answer-apis.ts'
 
 // Goal: what reaches a client is a whole answer, or an error that cannot be taken for one.
 // Method: a real response, read by fetch.
@@ -17,7 +18,7 @@ async function answered(
   clock: Clock = systemClock,
 ) {
   const server = createServer((_request, response: ServerResponse) =>
-    write(new AnswerWriter(response, { clock, api: 'chat' })),
+    write(new AnswerWriter(response, { clock, api: ANSWERS.chat })),
   )
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close().closeAllConnections())
@@ -42,7 +43,7 @@ t.test('commit(), write() and end() give a proper answer', async (t) => {
 t.test('cut() breaks the connection after its frame', async (t) => {
   const raw: string[] = []
   const server = createServer((_request, response) => {
-    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
+    const writer = new AnswerWriter(response, { clock: systemClock, api: ANSWERS.chat })
     writer.commit(200, SSE, 'a')
     writer.write(Buffer.from('data: 1\n\n'))
     writer.cut('upstream_truncated', 'gone')
@@ -99,7 +100,7 @@ t.test("passOn() gives the upstream's own error, as a frame where the head is ou
 
 t.test('write() and cut() frame the chunks of a stream byte for byte', async (t) => {
   const server = createServer((_request, response) => {
-    const writer = new AnswerWriter(response, { clock: systemClock, api: 'chat' })
+    const writer = new AnswerWriter(response, { clock: systemClock, api: ANSWERS.chat })
     writer.commit(200, SSE, 'a')
     writer.write(Buffer.from('data: €\n\n'))
     t.equal(writer.write(Buffer.alloc(0)), true, 'nothing is not the end')

@@ -2,6 +2,7 @@ import t from 'tap'
 import { BodyReader } from '../../../src/proxy/answer/body-reader.ts'
 import type { Step } from '../../../src/proxy/answer/reader.ts'
 import { StreamReader } from '../../../src/proxy/answer/stream-reader.ts'
+import { ANSWERS } from '../../support/answer-apis.ts'
 
 // Goal: what of an upstream's answer may go on, and when; and whether it ended properly.
 
@@ -12,7 +13,7 @@ const token = (text: string, index = 0) =>
 const finish = (reason: string, index = 0) =>
   `data: {"choices":[{"index":${index},"delta":{},"finish_reason":"${reason}"}]}\n\n`
 const DONE = 'data: [DONE]\n\n'
-const stream = (over = {}) => new StreamReader({ api: 'chat', model: null, ...over })
+const stream = (over = {}) => new StreamReader({ api: ANSWERS.chat, model: null, ...over })
 const text = (step: Step) => Buffer.concat(step.out).toString()
 const push = (reader: StreamReader, data: string) => reader.push(Buffer.from(data))
 
@@ -139,7 +140,7 @@ t.test('StreamReader ends with the answer, whatever follows', async (t) => {
   t.equal(reader.end().failure, null)
 })
 
-const body = (over = {}) => new BodyReader({ api: 'chat', model: null, ...over })
+const body = (over = {}) => new BodyReader({ api: ANSWERS.chat, model: null, ...over })
 const answer =
   '{"model":"up","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}'
 

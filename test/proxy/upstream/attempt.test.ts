@@ -10,6 +10,7 @@ import { RawReader } from '../../../src/proxy/answer/reader.ts'
 import { StreamReader } from '../../../src/proxy/answer/stream-reader.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
+import { ANSWERS } from '../../support/answer-apis.ts'
 
 // Goal: one attempt ends once, with a value, whatever the connection does.
 // Method: a TCP server that plays what each connection is to do with its requests, byte by byte.
@@ -65,7 +66,7 @@ function attempt(pool: Pool, over: Partial<AttemptInput> = {}, write = () => tru
       mapped: false,
       pending: () => false,
       readerFor: (head) => {
-        const options = { api: 'chat', model: null } as const
+        const options = { api: ANSWERS.chat, model: null } as const
         const sse = String(head.headers['content-type']).startsWith('text/event-stream')
         return sse ? new StreamReader(options) : new BodyReader(options)
       },

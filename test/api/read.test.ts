@@ -1,5 +1,5 @@
 import t from 'tap'
-import { EventSplitter } from '../../src/api/sse.ts'
+import { EventSplitter } from '../../src/api/read.ts'
 
 const texts = (events: readonly Buffer[]): string[] => events.map((event) => event.toString())
 
