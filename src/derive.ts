@@ -4,7 +4,7 @@ import type { UpstreamSpec } from './core/upstream.ts'
 import { type GuardPolicy, guardPolicy } from './door/guards.ts'
 import { isLoopback } from './runtime/address.ts'
 import type { Target } from './proxy/upstream/pools.ts'
-import type { Plan } from './supervisor/plan.ts'
+import type { Plan } from './supervisor/machine.ts'
 
 /** What routing and health take from the configuration. The embedded engine, where it runs, is the
  *  upstream of last resort. Pure. */

@@ -2,16 +2,10 @@ import { constants } from 'node:os'
 import type { AppIo } from '../app-io.ts'
 import type { CommandLine } from '../config/command-line.ts'
 import { originOf } from '../runtime/address.ts'
-import {
-  type ChildDeps,
-  type EngineEnd,
-  envChanges,
-  type RunningEngine,
-  startEngine,
-} from '../launch/child.ts'
 import { hintFor } from '../launch/hints.ts'
-import { printLine } from '../launch/print-line.ts'
-import type { Runnable, StartLine } from '../launch/start-line.ts'
+import { commandOf, printLine, type Runnable, type StartLine } from '../launch/start-line.ts'
+import { startEngine } from '../launch/start.ts'
+import type { Child, ChildEnd, ChildOptions } from '../process/child.ts'
 import type { Gate } from './command.ts'
 import { type GateDeps, runGate } from './commands/serve.ts'
 import { type CliIo, EXIT } from './io.ts'
@@ -25,7 +19,11 @@ export function announce(line: StartLine, io: Pick<CliIo, 'env' | 'err'>): void 
 }
 
 /** Says how an engine ended that nobody told to, and what to do about it. */
-export function tellEnd(engine: Runnable, end: EngineEnd, io: Pick<CliIo, 'err'>): void {
+export function tellEnd(
+  engine: Runnable,
+  end: Omit<ChildEnd, 'how'>,
+  io: Pick<CliIo, 'err'>,
+): void {
   const how = end.signal === null ? `code ${end.exitCode}` : end.signal
   io.err(`gengate: ${engine} ended by itself (${how}).`)
   const hint = hintFor({ engine, ...end })
@@ -39,7 +37,7 @@ export interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
     readonly name: string
     readonly url: string
   }) => ReturnType<GateDeps['load']>
-  readonly streams: Pick<ChildDeps, 'stdout' | 'stderr'>
+  readonly streams: NonNullable<ChildOptions['output']>
 }
 
 /** 128 + SIGQUIT: what a shell tells of a program that this signal ended. */
@@ -53,15 +51,14 @@ const QUIT_CODE = 131
 export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<number> {
   const { io, streams } = deps
   const gone = Promise.withResolvers<string>()
-  let engine: RunningEngine | null = null
+  let engine: Child | null = null
   const start = (): void => {
     announce(line, io)
     // Their output goes to stdout: stderr is the log of the gate.
     engine = startEngine(line, {
       env: io.env,
       clock: io.clock,
-      stdout: streams.stdout,
-      stderr: streams.stdout,
+      output: { stdout: streams.stdout, stderr: streams.stdout },
     })
     void engine.ended.then(() => gone.resolve(`${line.engine} ended, so the gate ends`))
   }
@@ -76,7 +73,7 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
     endsWith: gone.promise,
   })
   if (engine === null) return code
-  const { stop, ended: whenEnded }: RunningEngine = engine
+  const { stop, ended: whenEnded }: Child = engine
   if (!byItself) stop('SIGTERM')
   const ended = await whenEnded
   if (byItself) tellEnd(line.engine, ended, io)
@@ -108,8 +105,7 @@ export async function runHealed(
 ): Promise<number> {
   announce(line, deps.io)
   const place = { name: line.engine, url: originOf(line) }
-  const { command, args } = line
-  const run = { command, args, env: envChanges(line, deps.io.env) }
+  const run = commandOf(line, deps.io.env)
   const hopeless = Promise.withResolvers<string>()
   let last: EngineDeath | null = null
   const onDeath = (death: EngineDeath): void => {

@@ -1,5 +1,5 @@
 import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
-import { quirksOf } from '../engines/index.ts'
+import { defaultPortOf, quirksOf } from '../engines/index.ts'
 
 /** Names that need no URL: whoever writes another one and gives none may mean one of these. */
 export const KNOWN_NAMES: readonly string[] = [
@@ -8,17 +8,10 @@ export const KNOWN_NAMES: readonly string[] = [
   ...ENGINE_KINDS.filter((kind) => kind !== 'vllm_metal' && quirksOf(kind).defaultPort !== null),
 ]
 
-/** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
-export function engineOf(name: string): EngineKind {
-  // Longest first, so that `vllm_metal2` is no `vllm`.
-  const kinds = ENGINE_KINDS.toSorted((a, b) => b.length - a.length)
-  return kinds.find((kind) => new RegExp(`^${kind}(_.*|\\d+)?$`).test(name)) ?? 'openai'
-}
-
 /** Where an upstream listens when nobody says: by its name, else by its engine; null: a URL is
  *  needed. */
 export function defaultUrl(name: string, engine: EngineKind): string | null {
-  const port = quirksOf(engineOf(name)).defaultPort ?? quirksOf(engine).defaultPort
+  const port = defaultPortOf(name) ?? defaultPortOf(engine)
   return port === null ? null : `http://127.0.0.1:${port}`
 }
 

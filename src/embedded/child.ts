@@ -1,10 +1,14 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { childEnv } from '../core/owned/child-env.ts'
+import { type Child, type ChildEnd, startChild } from '../process/child.ts'
+import { afterEnd, type History, NO_HISTORY, type RestartPolicy } from '../process/restarts.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { failureOfExitCode, failureText } from './failure.ts'
-import { type ChildMessage, type ChildOptions, readMessage } from './message.ts'
-import { afterCrash, type CrashHistory, NO_CRASHES } from './restart.ts'
+import {
+  type ChildMessage,
+  type ChildOptions,
+  failureOfExitCode,
+  failureText,
+  readMessage,
+} from './channel.ts'
 import { defaultCacheDir } from './toy.ts'
 
 /** The child's entry beside this file: `main.ts` from the sources, `main.js` from `dist`. */
@@ -15,8 +19,15 @@ const ENTRY = fileURLToPath(
 /** The child exits at once when told to; one that does not within this time is killed, ms. */
 const STOP_MS = 2_000
 
-/** Characters of the child's stderr that are kept, to explain a crash. */
-const STDERR_CHARS_MAX = 2_000
+/** Five starts in a row that never came to serve: the model crashes llama.cpp, and loading it for ever
+ *  would only heat the machine. */
+export const EMBEDDED_RESTARTS: RestartPolicy = {
+  backoff: { first: 500, max: 30_000 },
+  jitter: 0,
+  wellAfterMs: 60_000,
+  hourlyMax: Infinity,
+  failedStartsMax: 5,
+}
 
 export interface EmbeddedOptions {
   readonly clock: Clock
@@ -48,14 +59,14 @@ export interface Embedded {
  * wrong is told by `onMessage`, and an engine that cannot start at all is told once and left alone.
  */
 export function startEmbedded(options: EmbeddedOptions): Embedded {
-  return new Supervisor(options)
+  return new EmbeddedChild(options)
 }
 
-class Supervisor implements Embedded {
+class EmbeddedChild implements Embedded {
   readonly #options: EmbeddedOptions
-  #child: ChildProcess | null = null
+  #child: Child | null = null
   #port: number
-  #history: CrashHistory = NO_CRASHES
+  #history: History = NO_HISTORY
   #readyAtMs: number | null = null
   #failedCause = ''
   #stopping = false
@@ -74,59 +85,24 @@ class Supervisor implements Embedded {
   async stop(): Promise<void> {
     this.#stopping = true
     this.#cancelRestart()
-    const child = this.#child
-    if (child === null) return
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(STOP_MS, () => child.kill('SIGKILL'))
-      child.once('exit', () => {
-        cancel()
-        // Whatever the child left running may hold the other end of the pipe.
-        child.stderr?.destroy()
-        resolve()
-      })
-      if (child.connected) child.disconnect()
-      else child.kill('SIGKILL')
-    })
+    this.#child?.stop('hang_up')
+    await this.#child?.ended
   }
 
+  /** Nothing of our own command line (--watch, --inspect) is meant for the child, and llama.cpp prints
+   *  where it likes: our stdout is for data. */
   #start(): void {
     this.#readyAtMs = null
     this.#failedCause = ''
-    let child: ChildProcess
-    try {
-      child = fork(ENTRY, [JSON.stringify(this.#childOptions())], {
-        // Nothing of the parent's command line (--watch, --inspect) is meant for the child.
-        execArgv: [],
-        env: childEnv(process.env),
-        // llama.cpp prints where it likes; the gate's stdout is for data.
-        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      })
-    } catch (error) {
-      this.#crashed(error instanceof Error ? error.message : String(error))
-      return
-    }
-    this.#child = child
-    let stderr = ''
-    let ended = false
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-STDERR_CHARS_MAX)
+    const args = [ENTRY, JSON.stringify(this.#childOptions())]
+    const command = { command: process.execPath, args, env: {} }
+    this.#child = startChild(command, {
+      clock: this.#options.clock,
+      env: process.env,
+      graceMs: STOP_MS,
+      onMessage: (message) => this.#heard(readMessage(message)),
     })
-    child.on('message', (message) => this.#heard(readMessage(message)))
-    const end = (why: string, exitCode: number | null): void => {
-      if (ended) return
-      ended = true
-      this.#ended(exitCode, `${why}${lastLine(stderr)}`)
-    }
-    child.on('exit', () => {
-      this.#child = null
-    })
-    // `error`: it could not be started, or a signal not be sent. Only the first ends it.
-    child.on('error', (error) => {
-      if (child.pid !== undefined) return
-      this.#child = null
-      end(error.message, null)
-    })
-    child.on('close', (code, signal) => end(`it ended by ${signal ?? `exit code ${code}`}`, code))
+    void this.#child.ended.then((end) => this.#ended(end))
   }
 
   #childOptions(): ChildOptions {
@@ -156,28 +132,28 @@ class Supervisor implements Embedded {
     this.#options.onReady(url, message.model)
   }
 
-  #ended(exitCode: number | null, why: string): void {
+  #ended({ code, how, lines }: ChildEnd): void {
+    const { pid } = this
+    this.#child = null
     if (this.#stopping) return
-    const failure = failureOfExitCode(exitCode)
+    const failure = failureOfExitCode(code)
+    const lastLine = lines.at(-1) ?? ''
+    const why = pid === null ? how : `it ended by ${how}${lastLine === '' ? '' : `: ${lastLine}`}`
     if (failure === null) this.#crashed(why)
     else this.#options.onMessage(failureText(failure, this.#failedCause))
   }
 
   #crashed(why: string): void {
     const { clock, onMessage } = this.#options
-    const servedMs = this.#readyAtMs === null ? null : clock.nowMs() - this.#readyAtMs
-    const { history, waitMs } = afterCrash(this.#history, servedMs)
-    this.#history = history
-    if (waitMs === null) {
-      onMessage(`embedded engine: given up after ${history.startsFailed} failed starts; ${why}`)
+    const at = clock.nowMs()
+    const servedMs = this.#readyAtMs === null ? null : at - this.#readyAtMs
+    this.#history = afterEnd(this.#history, { at, servedMs }, EMBEDDED_RESTARTS, () => 0)
+    const { gaveUpAt, failedStarts, notBefore } = this.#history
+    if (gaveUpAt !== null) {
+      onMessage(`embedded engine: given up after ${failedStarts} failed starts; ${why}`)
       return
     }
-    onMessage(`embedded engine: ${why}; next start in ${waitMs / 1000} s`)
-    this.#cancelRestart = clock.after(waitMs, () => this.#start())
+    onMessage(`embedded engine: ${why}; next start in ${Math.round(notBefore - at) / 1_000} s`)
+    this.#cancelRestart = clock.after(notBefore - at, () => this.#start())
   }
-}
-
-function lastLine(stderr: string): string {
-  const line = stderr.trimEnd().split('\n').at(-1) ?? ''
-  return line === '' ? '' : `: ${line}`
 }

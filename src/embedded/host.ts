@@ -1,7 +1,7 @@
 import type { UpstreamSpec } from '../core/upstream.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Embedded, type EmbeddedOptions, startEmbedded } from './child.ts'
-import { accepts } from '../process/port.ts'
+import { acceptsAt } from '../process/port.ts'
 
 /** The name under which the embedded engine stands in the table. */
 export const EMBEDDED_NAME = 'embedded'
@@ -103,6 +103,6 @@ function specOf(url: string, model: string): UpstreamSpec {
 
 /** Does anything accept a TCP connection at one of these addresses? */
 async function anyAnswers({ urls, clock }: HostDeps): Promise<boolean> {
-  const answers = await Promise.all(urls.map((url) => accepts(new URL(url), clock)))
+  const answers = await Promise.all(urls.map((url) => acceptsAt(new URL(url), clock)))
   return answers.includes(true)
 }

@@ -1,5 +1,5 @@
 /**
- * The child process of the embedded engine: `node main.js '{"modelPath":null,…}'`, forked by
+ * The child process of the embedded engine: `node main.js '{"modelPath":null,…}'`, started by
  * `child.ts`. A crash of native code ends this process and not the gate. It lives exactly as long
  * as its parent: when the channel closes, for whatever reason, it exits. Logs go to stderr.
  */
@@ -7,9 +7,8 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { systemClock } from '../runtime/clock.ts'
 import { systemRandom } from '../runtime/random.ts'
-import { Failure, FAILURES } from './failure.ts'
+import { type ChildMessage, type ChildOptions, Failure, FAILURES } from './channel.ts'
 import { loadEngine } from './llama.ts'
-import type { ChildMessage, ChildOptions } from './message.ts'
 import { createEmbeddedServer } from './server.ts'
 import { ensureToyModel } from './toy.ts'
 

@@ -1,5 +1,5 @@
 import { ROUTE_NAMES, type RouteName } from '../api/index.ts'
-import type { EngineKind } from '../core/upstream.ts'
+import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
 import { embedded } from './embedded.ts'
 import { llamacpp } from './llamacpp.ts'
 import { llamaswap } from './llamaswap.ts'
@@ -29,6 +29,18 @@ export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
 /** The quirks of one engine kind. */
 export function quirksOf(kind: EngineKind): Quirks {
   return ENGINES[kind]
+}
+
+/** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
+export function engineOf(name: string): EngineKind {
+  // Longest first, so that `vllm_metal2` is no `vllm`.
+  const kinds = ENGINE_KINDS.toSorted((a, b) => b.length - a.length)
+  return kinds.find((kind) => new RegExp(`^${kind}(_.*|\\d+)?$`).test(name)) ?? 'openai'
+}
+
+/** The port on 127.0.0.1 of an upstream of this name when nobody says; null: a URL is needed. */
+export function defaultPortOf(name: string): number | null {
+  return quirksOf(engineOf(name)).defaultPort
 }
 
 /** What these engines write as `owned_by` into `/v1/models`; LM Studio's word is its default. */

@@ -1,6 +1,6 @@
+import { defaultPortOf } from '../engines/index.ts'
 import { bare, isAny, isLoopback, originOf, portOf, reaches } from '../runtime/address.ts'
-import { valueOf } from './flags.ts'
-import { refused, type Runnable, type StartInput, type StartIssue } from './start-line.ts'
+import { refused, type Runnable, type StartInput, type StartIssue, valueOf } from './start-line.ts'
 
 /** Where an engine will listen. */
 export interface Place {
@@ -21,14 +21,6 @@ export interface Wish {
   readonly portName: string
 }
 
-/** Ports that the gate expects when nobody says; a test holds them to `src/engines/`. */
-export const OWN_PORTS: Readonly<Record<Runnable, number>> = {
-  vllm_cpu: 8001,
-  vllm_metal: 8002,
-  ollama: 11_434,
-  llamacpp: 8080,
-}
-
 /**
  * Where this engine is to listen: the operator's own flags, then its variables, then the URL where
  * the gate looks for it if that is on this machine, then its default. Never the gate's port. Pure.
@@ -38,18 +30,18 @@ export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed
   const here = isLoopback(url.hostname)
   const flagged = valueOf(input.flags, ['--port'])
   const named = flagged === null ? wish.portName : '--port'
-  const text = flagged ?? wish.port ?? (here ? String(portOf(url)) : String(OWN_PORTS[engine]))
+  const text = flagged ?? wish.port ?? String(here ? portOf(url) : ownPort(engine))
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
   if (port < 1 || port > 65_535) {
     return refused(
       `${named} must be a port from 1 to 65535, not "${text}".`,
-      `Unset it: ${engine} then listens on ${OWN_PORTS[engine]}.`,
+      `Unset it: ${engine} then listens on ${ownPort(engine)}.`,
     )
   }
   const urlHost = here ? hostOf(url) : '127.0.0.1'
   const host = valueOf(input.flags, ['--host']) ?? wish.host ?? urlHost
   if (port === input.gatePort) {
-    const own = OWN_PORTS[engine] === port ? OWN_PORTS[engine] + 10 : OWN_PORTS[engine]
+    const own = ownPort(engine) === port ? port + 10 : ownPort(engine)
     const cure =
       wish.port === null && flagged === null ? `Set ${urlName(engine)}` : `Change ${named}`
     return refused(
@@ -63,6 +55,13 @@ export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed
 /** The setting that says where the gate looks for this engine. */
 export function urlName(engine: Runnable): string {
   return `GENGATE_${engine.toUpperCase()}_URL`
+}
+
+/** Where the gate expects this engine when nobody says. */
+function ownPort(engine: Runnable): number {
+  const port = defaultPortOf(engine)
+  if (port === null) throw new Error(`${engine} has no default port`)
+  return port
 }
 
 function notesOn(

@@ -1,9 +1,6 @@
 import { execFile } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { delimiter, join, resolve } from 'node:path'
-import { codeOf } from '../errors/transport.ts'
-import type { Clock } from '../runtime/clock.ts'
 import { type Machine, refused, type StartIssue } from './start-line.ts'
 import { METAL_INSTALL } from './vllm-line.ts'
 
@@ -71,37 +68,4 @@ export async function metalIssue(
       ? `${python} cannot import vllm and vllm_metal${name === 'timeout' ? ' in time' : ''}.`
       : `${name} cannot be imported by ${python} (${why}).`
   return refused(what, `Install vllm-metal anew: ${METAL_INSTALL}`).issue
-}
-
-/** How long a connection on this machine may take, ms. */
-const CONNECT_LIMIT_MS = 500
-
-/** May an engine listen there? Null: yes. Otherwise the system's error code. Asks first whether
- *  anybody answers: macOS lets two listen, one on every address and one on loopback. */
-export async function portProblem(
-  host: string,
-  port: number,
-  clock: Clock,
-): Promise<string | null> {
-  const asked = ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host
-  if (await answers(asked, port, clock)) return 'EADDRINUSE'
-  return new Promise((done) => {
-    const server = createServer()
-    server.once('error', (error) => done(codeOf(error)))
-    server.listen({ host, port, exclusive: true }, () => server.close(() => done(null)))
-  })
-}
-
-function answers(host: string, port: number, clock: Clock): Promise<boolean> {
-  return new Promise((done) => {
-    const socket = connect({ host, port })
-    const end = (answer: boolean): void => {
-      cancel()
-      socket.destroy()
-      done(answer)
-    }
-    const cancel = clock.after(CONNECT_LIMIT_MS, () => end(false))
-    socket.once('connect', () => end(true))
-    socket.once('error', () => end(false))
-  })
 }

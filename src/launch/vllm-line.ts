@@ -1,13 +1,14 @@
 import { dirname, join } from 'node:path'
 import type { StartSettings } from '../core/owned/start-settings.ts'
 import { placeOf } from './address.ts'
-import { unlessSet, valueOf } from './flags.ts'
 import {
   type Machine,
   refused,
   type StartInput,
   type Started,
   type StartIssue,
+  unlessSet,
+  valueOf,
 } from './start-line.ts'
 
 /** What the operators' older world served when nobody said. */

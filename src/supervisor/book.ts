@@ -1,12 +1,47 @@
-import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
+import { basename } from 'node:path'
+import type { GateEvent } from '../core/event.ts'
+import type {
+  EndCause,
+  ProcessPhase,
+  ProcessState,
+  ProcessStatus,
+  ProcessStep,
+} from '../core/owned/process.ts'
+import {
+  afterEnd,
+  countedAt,
+  type History,
+  NO_HISTORY,
+  type RestartPolicy,
+} from '../process/restarts.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
-import { afterEnd, type History, NO_HISTORY } from '../process/restarts.ts'
+import type { TableStore } from '../state/table-store.ts'
+import type { Action, Situation } from './decide.ts'
+import type { EngineProcess, Plan } from './machine.ts'
+
+/** Restarts in an hour, after which an engine stays down: whatever is wrong, another start does not
+ *  mend it. With the waits below a crash loop comes here after a quarter of an hour. */
+export const RESTARTS_MAX = 10
+
+/** Loading a model costs minutes of CPU, disk and memory, so the wait grows to five minutes. It varies,
+ *  since several gates, or several engines on one machine, must not start in step. */
+export const ENGINE_RESTARTS: RestartPolicy = {
+  backoff: { first: 1_000, max: 300_000 },
+  jitter: 0.2,
+  wellAfterMs: 600_000,
+  hourlyMax: RESTARTS_MAX,
+  failedStartsMax: Infinity,
+}
 
 /** Ends after which it stays shown as draining until the next start, or for good. */
 export const PLANNED: ReadonlySet<EndCause> = new Set(['changed', 'removed', 'shutdown'])
 
 /** Ends after which the next start is no restart. */
 const NO_RESTART: ReadonlySet<EndCause> = new Set(['idle', 'removed'])
+
+/** Ends that somebody wanted, and that say nothing against the engine. */
+const WANTED: ReadonlySet<EndCause> = new Set([...PLANNED, 'idle'])
 
 /** What an owner remembers of its processes. Times are monotonic ms. */
 export class Book {
@@ -51,9 +86,152 @@ export class Book {
     const isEarly = end.cause === 'exited' && this.readyAt === null
     this.alike = isEarly ? (words === this.#words ? this.alike : 0) + 1 : 0
     this.#words = words
-    const servedMs = this.readyAt === null ? null : end.at - this.readyAt
-    this.history = afterEnd(this.history, { cause: end.cause, at: end.at, servedMs }, random)
     this.lastEnd = end
+    const servedMs = this.readyAt === null ? null : end.at - this.readyAt
+    if (!WANTED.has(end.cause)) {
+      this.history = afterEnd(this.history, { at: end.at, servedMs }, ENGINE_RESTARTS, random)
+    }
     return this.history.gaveUpAt !== null
+  }
+}
+
+/** The state of an owned process in one word. Pure. */
+export function stateOf({ owned, want, history, verdict, nowMs }: Situation): ProcessState {
+  switch (owned.kind) {
+    case 'down':
+      if (history.gaveUpAt !== null) return 'gave_up'
+      if (want === 'stop' || want === 'leave') return 'stopped'
+      if (nowMs < history.notBefore) return 'backing_off'
+      return want === 'on_demand' ? 'asleep' : 'starting'
+    case 'checking':
+      return 'starting'
+    case 'up':
+      return verdict?.phase === 'running' ? 'running' : 'starting'
+    case 'blocked':
+    case 'draining':
+    case 'ending':
+      return owned.kind
+  }
+}
+
+/** What the table must be told when there is nothing to do: `undefined`: nothing new. Pure. */
+export function phaseAfter(
+  { owned, want, history }: Situation,
+  action: Action,
+): ProcessPhase | null | undefined {
+  if (owned.kind !== 'down') return undefined
+  if (want === 'stop') return null
+  const sleeps = want === 'on_demand' && history.gaveUpAt === null && action.kind === 'none'
+  return sleeps ? 'asleep' : undefined
+}
+
+/** What it waits for and what to do, or ''. Pure. */
+export function noteOf(
+  state: ProcessState,
+  name: string,
+  { blockedBy, alike }: Pick<Book, 'blockedBy' | 'alike'>,
+): string {
+  switch (state) {
+    case 'gave_up':
+      return `it ended more than ${RESTARTS_MAX} times within an hour and stays down. Mend what its log tells, then send the gate SIGHUP (or change GENGATE_${name.toUpperCase()}_RUN): it starts again.`
+    case 'blocked':
+      return blockedBy
+    case 'asleep':
+      return 'it starts when a request needs it'
+    case 'starting':
+    case 'backing_off':
+      return alike < 2
+        ? ''
+        : `it ended ${alike} times in a row in the same way, before it generated anything: another start will hardly help. \`gengate status --verbose\` shows its last words and what to do`
+    case 'stopped':
+    case 'running':
+    case 'draining':
+    case 'ending':
+      return ''
+  }
+}
+
+/** What an owner knows besides its situation. */
+export interface OwnStory {
+  readonly name: string
+  readonly plan: Plan
+  readonly process: EngineProcess | null
+  /** When the process came into the state that it is in. */
+  readonly since: number
+  readonly book: Book
+}
+
+/** An owned process for people and programs. Pure. */
+export function statusOf(now: Situation, own: OwnStory): ProcessStatus {
+  const { process, plan, book } = own
+  const state = stateOf(now)
+  return {
+    state,
+    since: state === 'running' ? (book.readyAt ?? own.since) : own.since,
+    pid: process?.pid ?? null,
+    program: basename(plan.line.command),
+    onDemand: plan.idleStopMs !== null,
+    restarts: book.restarts,
+    restartsLastHour: countedAt(now.history, now.nowMs).length,
+    lastEnd: book.lastEnd,
+    nextStartAt: state === 'backing_off' ? now.history.notBefore : null,
+    log: book.log,
+    note: noteOf(state, own.name, book),
+  }
+}
+
+/** What the operator reads of a start: never the arguments. Pure. */
+export function startText({ line }: Plan, { pid, log }: EngineProcess): string {
+  const where = log === null ? '' : `, its output goes to ${log}`
+  return `${basename(line.command)}, pid ${pid ?? '-'}${where}`
+}
+
+/** Milliseconds as people say them. Pure. */
+export function spoken(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`
+}
+
+/** Where an owner speaks to. */
+export interface TellingDeps {
+  readonly store: TableStore
+  readonly clock: Clock
+  readonly emit: (event: GateEvent) => void
+}
+
+/** What one owner tells: phases to the routing table, steps to the operator. */
+export class Telling {
+  readonly #name: string
+  readonly #deps: TellingDeps
+  #phase: ProcessPhase | null = null
+  #epoch = 0
+
+  constructor(name: string, deps: TellingDeps) {
+    this.#name = name
+    this.#deps = deps
+  }
+
+  /** Tells the table, unless it knows. */
+  phase(phase: ProcessPhase | null): void {
+    if (phase === this.#phase && phase !== 'starting' && phase !== 'waking') return
+    this.#phase = phase
+    this.#apply()
+  }
+
+  /** The entry has this epoch now: what was told of another one is void there. */
+  epoch(epoch: number): void {
+    if (epoch !== this.#epoch && this.#phase !== null) this.#apply()
+  }
+
+  step(step: ProcessStep, cause: EndCause | null, text: string): void {
+    this.#deps.emit({ type: 'engine_process', upstream: this.#name, step, cause, text })
+  }
+
+  #apply(): void {
+    const { store, clock } = this.#deps
+    const entry = store.current.entries.find(({ spec }) => spec.name === this.#name)
+    if (entry === undefined) return
+    this.#epoch = entry.epoch
+    const evidence = { type: 'process', at: clock.nowMs(), phase: this.#phase } as const
+    store.apply({ type: 'evidence', name: this.#name, epoch: entry.epoch, evidence })
   }
 }

@@ -1,20 +1,16 @@
-import { childEnv } from '../core/owned/child-env.ts'
-import { accepts } from '../process/port.ts'
-import { yieldToOthers } from '../process/autogroup.ts'
-import type { Clock } from '../runtime/clock.ts'
-import { EngineLog } from './engine-log.ts'
-import { signalGroup, startGroup } from './group.ts'
-import { EngineLock, type Holder } from './lock.ts'
-import type { Block, EngineProcess, Exit, Machine } from './machine.ts'
-import type { Plan } from './plan.ts'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { clip } from '../errors/body.ts'
+import { signalGroup, startChild } from '../process/child.ts'
+import { LogFile } from '../process/output.ts'
+import { acceptsAt } from '../process/port.ts'
 import { startTimeOf } from '../process/proc.ts'
-import { filesOf, stateDirOf } from './state-dir.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { EngineLock, type Holder } from './lock.ts'
+import type { Block, EngineProcess, Exit, Machine, Plan } from './machine.ts'
 
-/** After the engine has ended and its group was killed, its last words get this long to arrive, ms. */
-const LAST_WORDS_MS = 1_000
-
-/** How often a process that was killed is looked for until its end is reported, ms. */
-const LOOK_MS = 1_000
+/** Longest last line of an engine that is shown, characters. */
+const LINE_CHARS_MAX = 300
 
 /** The machine that the gate runs on. */
 export interface HostMachineParts {
@@ -41,7 +37,7 @@ export class HostMachine implements Machine {
     const lock = await this.#lockOf(plan)
     const block = await lock.take()
     if (block !== null) return block
-    if (!(await accepts(new URL(plan.url), this.#parts.clock))) return null
+    if (!(await acceptsAt(new URL(plan.url), this.#parts.clock))) return null
     await lock.release()
     const text = `something that this gate did not start answers at ${plan.url}: it is left alone, and nothing is started`
     return { kind: 'port', text }
@@ -49,65 +45,23 @@ export class HostMachine implements Machine {
 
   start(plan: Plan, onExit: (exit: Exit) => void): EngineProcess {
     const { clock, env, stateDir } = this.#parts
-    const log = new EngineLog(filesOf(stateDir, plan).log)
-    const end = (how: string): void => {
-      const filed = this.#file(plan, async (lock) => {
-        await log.close()
-        await lock.release()
-      })
-      void filed.then(() => onExit({ how, lines: log.lastLines }))
-    }
-    let group: ReturnType<typeof startGroup>
-    try {
-      group = startGroup(plan.line, childEnv(env))
-    } catch (error) {
-      end(error instanceof Error ? error.message : String(error))
-      return { pid: null, log: null, signal: () => undefined }
-    }
-    const { pid } = group
-    if (pid !== undefined) yieldToOthers(pid, clock)
-    for (const stream of [group.stdout, group.stderr]) {
-      stream?.on('data', (chunk: Buffer) => log.write(chunk))
-    }
-    let [exited, ended] = [false, false]
-    let cancelLook: (() => void) | null = null
-    const endOnce = (how: string): void => {
-      if (ended) return
-      ended = true
-      cancelLook?.()
-      for (const stream of group.stdio) stream?.destroy()
-      end(how)
-    }
-    group.once('error', (error) => endOnce(error.message))
-    group.once('exit', (code, signal) => {
-      exited = true
-      // Whoever is left of its group serves nobody any more. The watcher, which is still in it,
-      // keeps the number of the group from being given again.
-      if (pid !== undefined && !ended) signalGroup(pid, 'SIGKILL')
-      const how = signal ?? `exit code ${code}`
-      const cancel = clock.after(LAST_WORDS_MS, () => endOnce(how))
-      group.once('close', () => {
-        cancel()
-        endOnce(how)
-      })
+    const log = new LogFile(filesOf(stateDir, plan).log)
+    // Whoever of it outlives its first process serves nobody any more, and is killed at once.
+    const child = startChild(plan.line, {
+      clock,
+      env,
+      output: { stdout: log, stderr: log },
+      givesWay: true,
     })
-    if (pid === undefined) return { pid: null, log: null, signal: () => undefined }
-    /** A process that a debugger holds is dead and is not reported: the kernel is asked. */
-    const lookForEnd = async (): Promise<void> => {
-      const gone = (await startTimeOf(pid)) === null
-      if (gone && !exited) endOnce('SIGKILL')
-      if (!ended) cancelLook = clock.after(LOOK_MS, () => void lookForEnd())
+    const { pid, signal, ended } = child
+    if (pid !== null) void this.#file(plan, (lock) => lock.engineRuns(pid))
+    const close = async (lock: EngineLock): Promise<void> => {
+      await log.close()
+      await lock.release()
     }
-    void this.#file(plan, (lock) => lock.engineRuns(pid))
-    return {
-      pid,
-      log: log.path,
-      signal: (signal) => {
-        if (exited) return
-        signalGroup(pid, signal)
-        if (signal === 'SIGKILL') void lookForEnd()
-      },
-    }
+    const filed = ended.then(async (end) => this.#file(plan, close).then(() => end))
+    void filed.then(({ how, lines }) => onExit({ how, lines: shown(lines) }))
+    return { pid, log: pid === null ? null : log.path, signal }
   }
 
   release(plan: Plan): void {
@@ -138,6 +92,11 @@ function kill(pid: number): void {
   signalGroup(pid, 'SIGKILL')
 }
 
+/** The lines that hold anything, clipped and without control characters. */
+function shown(lines: readonly string[]): string[] {
+  return lines.map((line) => clip(line.trim(), LINE_CHARS_MAX)).filter((line) => line !== '')
+}
+
 /** This machine, with locks and logs where its user keeps state. */
 export function hostMachine({
   clock,
@@ -147,4 +106,21 @@ export function hostMachine({
   readonly env?: HostMachineParts['env']
 }): HostMachine {
   return new HostMachine({ clock, env, stateDir: stateDirOf(env) })
+}
+
+/** Where locks and logs of engines lie: state, by the XDG base directory specification, which says
+ *  that a relative path is to be ignored. Pure but for the home folder. */
+export function stateDirOf(env: Readonly<Record<string, string | undefined>>): string {
+  const named = env['XDG_STATE_HOME'] ?? ''
+  const home = env['HOME'] ?? homedir()
+  return join(isAbsolute(named) ? named : join(home, '.local', 'state'), 'gengate')
+}
+
+/** The files of one engine: by name and address, since two gates may give one name to two engines.
+ *  Pure. */
+export function filesOf(dir: string, { name, url }: Plan): { lock: string; log: string } {
+  const { hostname, port, protocol } = new URL(url)
+  const host = hostname.replaceAll(/[^a-z0-9.-]/g, '_')
+  const base = join(dir, `${name}-${host}-${port === '' ? protocol.slice(0, -1) : port}`)
+  return { lock: `${base}.lock`, log: `${base}.log` }
 }

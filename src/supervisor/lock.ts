@@ -25,8 +25,8 @@ export interface LockDeps {
   readonly nowMs: () => number
 }
 
-/** The watcher of a gate that was killed ends its engine within its grace of 10 s; an engine that still
- *  runs after this long has lost its watcher, too, ms. */
+/** The guard of a gate that was killed ends its engine within its grace of 10 s; an engine that still
+ *  runs after this long has lost its guard, too, ms. */
 const ORPHAN_MS = 15_000
 
 /**

@@ -1,13 +1,35 @@
 import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
 import type { Random } from '../runtime/random.ts'
-import { Book, PLANNED } from './book.ts'
-import { type Action, decide, GRACE_MS, nextLookMs, type Owned, type Situation } from './decide.ts'
-import type { EngineDeath, EngineProcess, Exit, Machine } from './machine.ts'
-import { type Plan, sameLine, wantOf } from './plan.ts'
-import { noteOf, phaseAfter, spoken, startText, statusOf } from './story.ts'
-import { Telling, type TellingDeps } from './telling.ts'
-import { verdictOf } from './verdict.ts'
+import {
+  Book,
+  noteOf,
+  phaseAfter,
+  PLANNED,
+  spoken,
+  startText,
+  statusOf,
+  Telling,
+  type TellingDeps,
+} from './book.ts'
+import {
+  type Action,
+  decide,
+  GRACE_MS,
+  nextLookMs,
+  type Owned,
+  type Situation,
+  verdictOf,
+} from './decide.ts'
+import {
+  type EngineDeath,
+  type EngineProcess,
+  type Exit,
+  type Machine,
+  type Plan,
+  sameLine,
+  wantOf,
+} from './machine.ts'
 
 /** What all owners share. */
 export interface OwnerDeps extends TellingDeps {

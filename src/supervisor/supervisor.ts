@@ -1,11 +1,11 @@
 import type { GateEvent } from '../core/event.ts'
 import type { ProcessStatus } from '../core/owned/process.ts'
 import { Owner, type OwnerDeps } from './owner.ts'
-import type { Plan } from './plan.ts'
+import type { Plan } from './machine.ts'
 
 /**
- * Starts and restarts the engines that the operator told it to own, and no other. The prober changes
- * routing only (docs/decisions/0008); this is the opt-in part that changes the machine.
+ * Starts and restarts the engines that the operator told it to own, and no other. The prober only
+ * changes routing; this is the opt-in part that changes the machine (docs/supervisor.md).
  */
 export class Supervisor {
   readonly #deps: OwnerDeps

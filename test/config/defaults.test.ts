@@ -1,5 +1,6 @@
 import t from 'tap'
-import { defaultUrl, engineOf, nameFor } from '../../src/config/defaults.ts'
+import { defaultUrl, nameFor } from '../../src/config/defaults.ts'
+import { engineOf } from '../../src/engines/index.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 
 t.test('engineOf() reads the kind from the front of the name', async (t) => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { defaultUrl, engineOf } from '../../src/config/defaults.ts'
+import { defaultUrl } from '../../src/config/defaults.ts'
+import { engineOf } from '../../src/engines/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { meaningOf } from '../../src/config/names.ts'
 import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'

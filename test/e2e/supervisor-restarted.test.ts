@@ -6,20 +6,13 @@ import { freePort, isAlive, owningGate, until, untilGenerated } from '../support
 // Goal: no engine is started while an old process of it is not gone.
 // Method: a gate is killed while nobody can end its engine, and another one is started.
 
-/** The shell in the process group of an engine that ends it when the gate is gone. */
-function watcherOf(member: number): number {
-  const rows = execFileSync('ps', ['-A', '-o', 'pid=', '-o', 'pgid=', '-o', 'args='], {
-    encoding: 'utf8',
-  })
-    .split('\n')
-    .map((row) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(row) ?? [])
-  const group = rows.find(([, pid]) => Number(pid) === member)?.[2]
-  const found = rows.find(
-    ([, , pgid, args]) => pgid === group && args?.startsWith('/bin/sh') === true,
-  )
-  if (found === undefined)
-    throw new Error(`no watcher of ${member} in\n${rows.map(([row]) => row).join('\n')}`)
-  return Number(found[1])
+/** The shell that ends these, an engine and its worker, when the gate is gone. */
+function guardOf(pids: readonly number[]): number {
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=', '-o', 'args='], { encoding: 'utf8' })
+  const [, pid] =
+    new RegExp(`^ *(\\d+) .*gengate-guard (?:${pids.join('|')})$`, 'm').exec(rows) ?? []
+  if (pid === undefined) throw new Error(`no guard of ${pids.join(', ')}`)
+  return Number(pid)
 }
 
 t.test('a gate that is restarted waits for the old engine to end', async (t) => {
@@ -29,9 +22,9 @@ t.test('a gate that is restarted waits for the old engine to end', async (t) => 
   await untilGenerated(first, 1)
   await until(() => first.pids().length === 2)
   const old = first.pids()
-  // Without its watcher the old engine does not end until we say so.
-  const watcher = watcherOf(old[0] ?? 0)
-  process.kill(watcher, 'SIGSTOP')
+  // Without its guard the old engine does not end until we say so.
+  const guard = guardOf(old)
+  process.kill(guard, 'SIGSTOP')
   await first.end('SIGKILL')
   const second = await owningGate(t, 'child', { state, port })
   await until(() => second.steps().includes('blocked'))
@@ -40,7 +33,7 @@ t.test('a gate that is restarted waits for the old engine to end', async (t) => 
     state: 'blocked',
     note: /started by a gate that is gone/,
   })
-  process.kill(watcher, 'SIGCONT')
+  process.kill(guard, 'SIGCONT')
   await until(() => second.steps().includes('started'))
   t.same(old.map(isAlive), [false, false], 'it was started after the old one had gone')
   await untilGenerated(second, 1)

@@ -1,11 +1,9 @@
-// Goal: what would make a start fail is seen before it. Method: real files, sockets and programs; the
+// Goal: what would make a start fail is seen before it. Method: real files and programs; the
 // Python is a script that says what the real one was seen to say.
 import { chmodSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { metalIssue, portProblem, thisMachine } from '../../src/launch/preflight.ts'
-import { systemClock } from '../../src/runtime/clock.ts'
+import { metalIssue, thisMachine } from '../../src/launch/preflight.ts'
 
 function script(dir: string, name: string, text: string): string {
   const path = join(dir, name)
@@ -42,21 +40,4 @@ t.test('metalIssue() tells which package is missing, and names the installer', a
     else t.match(issue, { what, hint: /vllm-metal\/main\/install\.sh/ })
   }
   t.match(await metalIssue(join(dir, 'none'), process.env), { what: /cannot import/ })
-})
-
-t.test('portProblem() sees who listens on the same port, on one address or on all', async (t) => {
-  for (const [taken, wanted] of [
-    ['127.0.0.1', '127.0.0.1'],
-    ['0.0.0.0', '127.0.0.1'],
-    ['127.0.0.1', '0.0.0.0'],
-  ] as const) {
-    const server = createServer((socket) => socket.destroy())
-    await new Promise<void>((resolve) => server.listen(0, taken, resolve))
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    t.equal(await portProblem(wanted, address.port, systemClock), 'EADDRINUSE', taken)
-    await new Promise((resolve) => server.close(resolve))
-    t.equal(await portProblem(wanted, address.port, systemClock), null)
-  }
-  t.equal(await portProblem('192.0.2.1', 8001, systemClock), 'EADDRNOTAVAIL')
 })

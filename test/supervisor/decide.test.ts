@@ -11,8 +11,8 @@ import {
   type Situation,
 } from '../../src/supervisor/decide.ts'
 import { NO_HISTORY } from '../../src/process/restarts.ts'
-import { wantOf } from '../../src/supervisor/plan.ts'
-import { phaseAfter, stateOf } from '../../src/supervisor/story.ts'
+import { wantOf } from '../../src/supervisor/machine.ts'
+import { phaseAfter, stateOf } from '../../src/supervisor/book.ts'
 import { holds } from '../support/property.ts'
 import { plan, situation, verdict } from './situation.ts'
 

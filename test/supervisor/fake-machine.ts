@@ -1,6 +1,6 @@
 import type { VirtualClock } from '../support/virtual-clock.ts'
 import type { Block, EngineProcess, Exit, Machine } from '../../src/supervisor/machine.ts'
-import type { Plan } from '../../src/supervisor/plan.ts'
+import type { Plan } from '../../src/supervisor/machine.ts'
 
 /** One process that an owner has started on the fake machine. */
 export interface FakeProcess {

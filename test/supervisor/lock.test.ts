@@ -66,7 +66,7 @@ t.test('a stale lock is recognised, also when its pid was given again', async (t
   t.equal(await lockOf(NEW).take(), null)
 })
 
-t.test('an engine that has lost its gate and its watcher is killed after a while', async (t) => {
+t.test('an engine that has lost its gate and its guard is killed after a while', async (t) => {
   const { lockOf, living, killed, now } = world(t)
   const before = lockOf(OLD)
   await before.take()
@@ -81,7 +81,7 @@ t.test('an engine that has lost its gate and its watcher is killed after a while
   t.ok(await after.take())
   now.ms += 15_000
   t.ok(await after.take())
-  t.same(killed, [], 'its watcher has its time')
+  t.same(killed, [], 'its guard has its time')
   now.ms += 1
   t.ok(await after.take(), 'it is waited for all the same')
   t.same(killed, [150])

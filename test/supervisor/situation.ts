@@ -1,7 +1,7 @@
 import type { Situation } from '../../src/supervisor/decide.ts'
 import { NO_HISTORY } from '../../src/process/restarts.ts'
-import type { Plan } from '../../src/supervisor/plan.ts'
-import type { Verdict } from '../../src/supervisor/verdict.ts'
+import type { Plan } from '../../src/supervisor/machine.ts'
+import type { Verdict } from '../../src/supervisor/decide.ts'
 
 /** A healthy engine that has run for a while; everything that is not named is so. */
 export function verdict(over: Partial<Verdict> = {}): Verdict {

@@ -1,12 +1,18 @@
 import type { Config, ConfigResult } from '../../config/config.ts'
 import { didYouMean } from '../../config/nearest.ts'
 import { urlName } from '../../launch/address.ts'
-import { type ChildDeps, startEngine } from '../../launch/child.ts'
-import { metalIssue, portProblem, thisMachine } from '../../launch/preflight.ts'
-import { printLine } from '../../launch/print-line.ts'
-import { withoutSecrets } from '../../launch/flags.ts'
-import { isRunnable, RUNNABLE, type Runnable, type StartLine } from '../../launch/start-line.ts'
-import { startLine } from '../../launch/start.ts'
+import { metalIssue, thisMachine } from '../../launch/preflight.ts'
+import {
+  isRunnable,
+  printLine,
+  RUNNABLE,
+  type Runnable,
+  type StartLine,
+  withoutSecrets,
+} from '../../launch/start-line.ts'
+import { startEngine, startLine } from '../../launch/start.ts'
+import type { ChildOptions } from '../../process/child.ts'
+import { portProblem } from '../../process/port.ts'
 import { originOf, reachable, reaches } from '../../runtime/address.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, stopStep, type World } from '../command.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
@@ -63,7 +69,7 @@ interface Wanted {
 /** What `run` needs of its surroundings. */
 interface RunDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
   /** Where the engine's output goes. */
-  readonly streams: Pick<ChildDeps, 'stdout' | 'stderr'>
+  readonly streams: NonNullable<ChildOptions['output']>
 }
 
 /** What `gengate run` starts when nobody says. */
@@ -184,7 +190,7 @@ function probeArgument(line: StartLine, result: ConfigResult): string {
 
 async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
   const { io, streams } = deps
-  const child = startEngine(line, { env: io.env, clock: io.clock, ...streams })
+  const child = startEngine(line, { env: io.env, clock: io.clock, output: streams })
   let firstAt: number | null = null
   let forced: number | null = null
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
@@ -197,7 +203,7 @@ async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
         child.stop(signal)
       } else if (step.kind === 'exit') {
         forced = step.code
-        child.kill()
+        child.signal('SIGKILL')
       }
     })
   }

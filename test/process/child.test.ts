@@ -1,0 +1,125 @@
+// Goal: a child and all that it starts end together, and its last lines are known.
+// Method: real processes; the child is a shell script or a small Node program.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { childEnv, startChild } from '../../src/process/child.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { lives } from '../bin/fake-engines.ts'
+import { until } from '../bin/process.ts'
+
+/** Runs a shell script as a child. */
+function start(script: string) {
+  const out = { text: '' }
+  const stdout = new PassThrough()
+  stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
+  const command = { command: '/bin/sh', args: ['-c', script], env: {} }
+  const child = startChild(command, {
+    env: process.env,
+    clock: systemClock,
+    output: { stdout, stderr: stdout },
+    graceMs: 20_000,
+    stragglersMs: 500,
+  })
+  return { child, out }
+}
+
+/** The ids that the script has printed, when it is ready. */
+async function pidsOf(out: { text: string }): Promise<number[]> {
+  await until(() => (out.text.includes('ready') ? true : undefined))
+  return [...out.text.matchAll(/pid (\d+)/g)].map(([, pid]) => Number(pid))
+}
+
+t.test('startChild() shows the output, and tells the last lines and the code', async (t) => {
+  const { child, out } = start('echo one; echo two >&2; exit 7')
+  const end = await child.ended
+  t.match(end, { code: 7, signal: null, exitCode: 7 })
+  t.same(end.lines.toSorted(), ['one', 'two'])
+  t.match(out.text, /one\n/)
+})
+
+t.test('startChild() tells a signal as a shell does', async (t) => {
+  const { child } = start('kill -ILL $$')
+  t.match(await child.ended, { code: null, signal: 'SIGILL', exitCode: 132 })
+})
+
+t.test('startChild() without a program ends with 127', async (t) => {
+  const deps = { env: {}, clock: systemClock }
+  for (const command of ['/nowhere/llama-server', 'a\0b']) {
+    const child = startChild({ command, args: [], env: {} }, deps)
+    t.equal(child.pid, null)
+    t.match(await child.ended, { code: 127, exitCode: 127, how: /ENOENT|null bytes/ })
+  }
+})
+
+t.test('stop() passes the signal on, and its own code is what counts', async (t) => {
+  const { child, out } = start('trap "exit 9" INT; echo ready; while :; do sleep 0.05; done')
+  await pidsOf(out)
+  child.stop('SIGINT')
+  t.match(await child.ended, { code: 9, signal: null })
+})
+
+t.test(
+  'processes that outlive the first one end with it, also those that ignore SIGTERM',
+  async (t) => {
+    const { child, out } = start(
+      `sleep 600 & echo pid $!
+     sh -c 'trap "" TERM; echo pid $$; echo ready; while :; do sleep 1; done' &
+     wait`,
+    )
+    const pids = await pidsOf(out)
+    t.equal(pids.length, 2)
+    t.ok(pids.every(lives), 'they run')
+    child.stop('SIGTERM')
+    await child.ended
+    t.notOk(pids.some(lives), 'and are gone')
+  },
+)
+
+t.test('processes of a child that crashes end, too', async (t) => {
+  const { child, out } = start('sleep 600 & echo pid $!; echo ready; sleep 0.1; kill -KILL $$')
+  const pids = await pidsOf(out)
+  t.match(await child.ended, { signal: 'SIGKILL', exitCode: 137 })
+  t.notOk(pids.some(lives))
+})
+
+t.test('signal() ends a child that does not listen', async (t) => {
+  const { child, out } = start('trap "" INT TERM; echo ready; while :; do sleep 0.05; done')
+  await pidsOf(out)
+  child.stop('SIGTERM')
+  child.signal('SIGKILL')
+  t.match(await child.ended, { signal: 'SIGKILL' })
+})
+
+t.test('a child does not outlive the sudden death of who started it', async (t) => {
+  const module = fileURLToPath(new URL('../../src/process/child.ts', import.meta.url))
+  const clock = fileURLToPath(new URL('../../src/runtime/clock.ts', import.meta.url))
+  const script = `
+    const { startChild } = await import(${JSON.stringify(module)})
+    const { systemClock } = await import(${JSON.stringify(clock)})
+    const args = ['-c', 'sleep 600 & echo pid $$; echo pid $!; echo ready; wait']
+    const output = { stdout: process.stdout, stderr: process.stderr }
+    startChild({ command: '/bin/sh', args, env: {} }, { env: process.env, clock: systemClock, output })`
+  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    env: { PATH: process.env['PATH'] ?? '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const gone = once(owner, 'exit')
+  const out = { text: '' }
+  owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
+  const pids = await pidsOf(out)
+  t.equal(pids.length, 2)
+  owner.kill('SIGKILL')
+  await gone
+  await until(() => (pids.some(lives) ? undefined : true))
+  t.pass('both are gone')
+})
+
+t.test('childEnv() keeps the settings of the gate from its children', async (t) => {
+  t.same(childEnv({ PATH: '/bin', GENGATE_A_API_KEY: 'sk', gengate_x: 'y', HF_TOKEN: 'hf' }), {
+    PATH: '/bin',
+    HF_TOKEN: 'hf',
+  })
+})
