@@ -22,7 +22,7 @@ const ELSEWHERE = [
   /(?:engines|peers)-(?:here|baseline)/,
 ]
 /** A property or parameter of code, which cites nothing. */
-const CODE = /^(?!\s*(?:\/?\*|\/\/)).*\bengines: /
+const CODE = /^(?!\s*(?:\/?\*|\/\/)).*\bengines[:] /
 
 /** Lines of this text that cite what is not here, and decisions that it cites, by number. */
 function citationsOf(text: string): { readonly elsewhere: string[]; readonly cited: string[] } {
