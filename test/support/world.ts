@@ -54,9 +54,13 @@ export class World {
     return this
   }
 
-  tell(name: string, evidence: Evidence): this {
-    const epoch = this.entry(name).epoch
+  tell(name: string, evidence: Evidence, epoch = this.entry(name).epoch): this {
     this.table = nextTable(this.table, { type: 'evidence', name, epoch, evidence })
+    return this
+  }
+
+  configure(config: TableConfig): this {
+    this.table = nextTable(this.table, { type: 'configured', at: this.now, config })
     return this
   }
 
