@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import type { Test } from 'tap'
+import { childEnv } from '../support/child-env.ts'
 import { launcher, systemNode, until } from './process.ts'
 
 /**
@@ -64,7 +65,11 @@ export function fakeEngines(t: Test) {
   for (const name of ['bin/vllm', 'bin/ollama', 'bin/llama-server']) program(join(home, name), run)
   return {
     home,
-    env: { HOME: home, PATH: `${join(home, 'bin')}:/usr/bin:/bin`, GENGATE_EMBEDDED: 'off' },
+    env: childEnv({
+      HOME: home,
+      PATH: `${join(home, 'bin')}:/usr/bin:/bin`,
+      GENGATE_EMBEDDED: 'off',
+    }),
     /** A virtual environment whose Python answers an import check with `imports`. */
     venv: (name: string, imports: string): string => {
       const path = join(home, name, 'bin', 'python3')

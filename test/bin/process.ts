@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Test } from 'tap'
+import { childEnv } from '../support/child-env.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** The file that `gengate` is. */
@@ -20,8 +21,7 @@ export const systemNode =
 
 /** An environment without settings of ours, in which nothing is downloaded or generated. */
 export function environment(more: Record<string, string> = {}): Record<string, string> {
-  const { PATH = '', HOME = '' } = process.env
-  return { PATH, HOME, GENGATE_EMBEDDED: 'off', ...more }
+  return childEnv({ GENGATE_EMBEDDED: 'off', ...more })
 }
 
 type Running = ChildProcessByStdio<null, Readable, Readable>

@@ -72,7 +72,7 @@ t.test('vllm_metal needs both packages in its environment, else 2', async (t) =>
   const { args, env: seen } = told(out)
   t.same(args.slice(0, 3), ['-m', 'vllm.entrypoints.cli.main', 'serve'])
   t.match(args.join(' '), /--dtype float16/)
-  t.match(seen, { VIRTUAL_ENV: VLLM_VENV, PATH: `${VLLM_VENV}/bin:${env.PATH}` })
+  t.match(seen, { VIRTUAL_ENV: VLLM_VENV, PATH: `${VLLM_VENV}/bin:${env['PATH']}` })
 })
 
 t.test('a taken port ends with 1, says by whom, and nobody is killed', async (t) => {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { childEnv } from '../support/child-env.ts'
 import { watchUntilStopped } from '../../src/cli/command.ts'
 import { frame, type Look, watch } from '../../src/cli/watch.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -120,7 +121,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** Runs a watch as a process, interrupts it as Ctrl-C does when `seen` shows, and waits. */
 async function interrupted(args: string[], env: Record<string, string>, seen: RegExp) {
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: childEnv(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''

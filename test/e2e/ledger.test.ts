@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { childEnv } from '../support/child-env.ts'
 import { ChaosProxy, randomPlan, type Toxic } from '../support/chaos-proxy.ts'
 import { LedgerClient, type Verdict } from '../support/ledger-client.ts'
 import { LedgerUpstream } from '../support/ledger-upstream.ts'
@@ -188,7 +189,7 @@ interface Gate {
 async function startGate(env: Record<string, string>): Promise<Gate> {
   const entry = fileURLToPath(new URL('../support/ledger-gate.ts', import.meta.url))
   const whole = { GENGATE_PORT: '0', GENGATE_EMBEDDED: 'off', ...env }
-  const child = fork(entry, [JSON.stringify(whole)], { execArgv: [], env: {} })
+  const child = fork(entry, [JSON.stringify(whole)], { execArgv: [], env: childEnv() })
   const lines: string[] = []
   child.on('message', (message: { line?: string }) => {
     if (message.line !== undefined) lines.push(message.line)

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { childEnv } from '../support/child-env.ts'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeLlamaSwap, fakeLocalAi } from '../support/fake-engines.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
@@ -31,7 +32,7 @@ async function serve(
 ): Promise<{ url: string; err: () => string; pid: number }> {
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, 'serve'], {
-    env: { PATH: process.env['PATH'] ?? '', GENGATE_EMBEDDED: 'off', ...env },
+    env: childEnv({ GENGATE_EMBEDDED: 'off', ...env }),
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let err = ''

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { childEnv } from './child-env.ts'
 
 /** A gate in a process of its own, whose memory is its own, too. */
 export interface GateProcess {
@@ -24,7 +25,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** Starts `gengate serve` on a free port; `t` ends it. Resolves when it is ready to serve. */
 export async function gateProcess(t: Teardown, env: Record<string, string>): Promise<GateProcess> {
   const child = spawn(process.execPath, [MAIN, 'serve'], {
-    env: { GENGATE_PORT: '0', GENGATE_EMBEDDED: 'off', PATH: process.env['PATH'] ?? '', ...env },
+    env: childEnv({ GENGATE_PORT: '0', GENGATE_EMBEDDED: 'off', ...env }),
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   t.teardown(async () => {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { childEnv } from './child-env.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** A small engine; its own first lines say how it is started. */
@@ -42,8 +43,7 @@ export async function owningGate(
   const port = options.port ?? (await freePort())
   const state = options.state ?? t.testdir({})
   const child = spawn(process.execPath, [MAIN, 'serve'], {
-    env: {
-      PATH: process.env['PATH'] ?? '',
+    env: childEnv({
       HOME: state,
       XDG_STATE_HOME: state,
       GENGATE_PORT: '0',
@@ -51,7 +51,7 @@ export async function owningGate(
       GENGATE_UPSTREAMS: `a=http://127.0.0.1:${port}`,
       GENGATE_A_RUN: `'${process.execPath}' '${ENGINE_PROGRAM}' ${port} ${traits}`,
       ...options.env,
-    },
+    }),
     cwd: state,
     stdio: ['ignore', 'ignore', 'pipe'],
   })

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { childEnv } from './child-env.ts'
 
 export interface CliEnd {
   readonly code: number | null
@@ -12,7 +13,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** Runs one `gengate` command to its end, as a user does, with this environment and no other. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliEnd> {
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    env: childEnv(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let out = ''

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { childEnv } from './child-env.ts'
 import { type FakeOptions, FakeUpstream } from './fake-upstream.ts'
 
 /** A fake upstream in a process of its own, which can be frozen as a whole. */
@@ -22,7 +23,7 @@ export async function upstreamProcess(
 ): Promise<UpstreamProcess> {
   const child: ChildProcess = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], {
     execArgv: [],
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: childEnv(),
   })
   t.teardown(async () => {
     const gone = once(child, 'exit')
