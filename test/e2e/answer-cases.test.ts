@@ -16,6 +16,9 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // Goal: what an engine says reaches the client as what it is: its mistake, its words, its end.
 // Method: raw answers after public reports, by upstreams that nobody probes; `b` is well.
 
+// Most of it is waiting.
+t.jobs = 4
+
 async function pair(t: Test, play: RawUpstream['play'], env: Record<string, string> = {}) {
   const a = await rawUpstream(t, play)
   const b = await rawUpstream(t, (socket, request) => {

@@ -18,9 +18,6 @@ const APIS = {
   },
 } as const
 
-/** The promise, and slack for a busy test machine. */
-const LIMIT_MS = 4_000 + 2_000
-
 for (const [api, { path, body, last }] of Object.entries(APIS)) {
   const ask = (two: Two, stream: boolean) =>
     post(`${two.gate.url}${path}`, JSON.stringify({ model: 'default', stream, ...body }))
@@ -32,11 +29,9 @@ for (const [api, { path, body, last }] of Object.entries(APIS)) {
       async (t) => {
         const two = await gateOverTwo(t)
         two.a.headersOnly()
-        const sentAt = performance.now()
         const answer = await ask(two, stream)
         t.equal(servedBy(answer), 'b')
         t.equal(answer.status, 200)
-        t.ok(performance.now() - sentAt < LIMIT_MS, 'within the target')
         const text = stream ? (await readTyped(answer)).raw : await answer.text()
         t.notMatch(text, 'of-a', 'nothing of the first shows')
         if (stream) t.match(text, last)

@@ -46,15 +46,12 @@ for (const [name, build] of Object.entries(heavy)) {
     const delay = monitorEventLoopDelay({ resolution: 1 })
     const client = new RawClient(pair.gate.port)
     delay.enable()
-    const startedAt = performance.now()
     client.send(bytes)
     const answer = await client.answer({ limitMs: 20_000 })
     delay.disable()
     t.equal(answer?.status, 400)
     const stallMs = Math.round(delay.max / 1e6)
-    t.comment(
-      `${name}: stall ${stallMs} ms, answered in ${Math.round(performance.now() - startedAt)} ms`,
-    )
+    t.comment(`${name}: stall ${stallMs} ms`)
     client.destroy()
   })
 }

@@ -7,13 +7,17 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // Method: one slot and a long streamed answer through the gate; prompts whose prefill takes longer
 // than any probe deadline.
 
+// Most of it is waiting.
+t.jobs = 3
+const QUICK = { GENGATE_DETECT_WITHIN_MS: '1500', GENGATE_PROBE_INTERVAL_MS: '500' }
+
 const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
   post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true, ...over }))
 const EJECTED = /wedged|refused|unreachable|http_5xx|invalid_response|truncated|hold_down/
 
 t.test('a single slot with a long streamed answer is busy and never ejected', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], slots: 1, tokens: 300, gapMs: 50 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  const a = await fakeUpstream(t, { models: ['m'], slots: 1, tokens: 150, gapMs: 40 })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, ...QUICK })
   await gate.untilReason('a', 'ok')
   const states = new Set<string>()
   const watch = setInterval(() => states.add(gate.reason('a') ?? ''), 50)

@@ -7,11 +7,11 @@ import { startGate } from '../support/start-gate.ts'
 
 // Goal: a client that leaves stops the generation, before and after the head, and costs its
 // upstream nothing.
-// Method: the upstream notes when its connection was cut, relative to when the client left.
+// Method: a generation that would not end by itself; the upstream notes that its connection was cut.
 
 for (const [phase, options] of [
-  ['before the head', { ttftMs: 20_000 }],
-  ['after the first token', { tokens: 1_000, gapMs: 20 }],
+  ['before the head', { ttftMs: 1_000_000 }],
+  ['after the first token', { tokens: 1_000_000, gapMs: 20 }],
 ] as const) {
   for (const stream of [true, false]) {
     t.test(
@@ -29,12 +29,10 @@ for (const [phase, options] of [
           await reader?.read()
         } else await gate.until(() => a.generations.some((one) => one.body.includes('"hi"')))
         const mine = a.generations.find((one) => one.body.includes('"hi"'))
-        const leftAt = performance.now()
         leaving.abort()
         await asked.catch(() => {})
         await gate.until(() => mine?.ended !== null)
         t.equal(mine?.ended?.how, 'cut')
-        t.ok(performance.now() - leftAt < 1_000, 'at once, not at the end of the generation')
         await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
         t.equal(gate.reason('a'), 'ok')
       },

@@ -7,6 +7,9 @@ import { startGate } from '../support/start-gate.ts'
 // Goal: whatever an engine lists, a request reaches the model that it means.
 // Method: engines as they list and load, and the requests of the README.
 
+// Most of it is waiting.
+t.jobs = 4
+
 const QUICK = { GENGATE_DETECT_WITHIN_MS: '1200', GENGATE_PROBE_INTERVAL_MS: '250' }
 /** The README's own curl. */
 const NAMELESS = '{"messages":[{"role":"user","content":"hi"}],"stream":true}'

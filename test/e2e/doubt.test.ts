@@ -7,16 +7,19 @@ import { upstreamProcess } from '../support/upstream-process.ts'
 // busy engine with probes afterwards.
 // Method: an upstream in a process of its own writes on while this process, the gate's too, stands still.
 
-/** Longer than an interval of probes (2 s). */
-const STALL_MS = 3_000
+/** Longer than an interval of probes. */
+const STALL_MS = 1_500
 
 t.test('a stall of the gate is told, and costs no probe and no verdict', async (t) => {
   const a = await upstreamProcess(t, { models: ['m'], tokens: 1_000, gapMs: 20 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  const gate = await startGate(t, {
+    GENGATE_UPSTREAMS: `a=${a.url}`,
+    GENGATE_PROBE_INTERVAL_MS: '1000',
+  })
   await gate.untilReason('a', 'ok')
   const answer = await post(
     `${gate.url}/v1/chat/completions`,
-    chatBody({ stream: true, max_tokens: 1_000 }),
+    chatBody({ stream: true, max_tokens: 400 }),
   )
   const end = readStream(answer)
   await gate.untilReason('a', 'ok_by_traffic')

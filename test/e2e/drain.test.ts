@@ -6,6 +6,9 @@ import { startGate } from '../support/start-gate.ts'
 
 // Goal: a gate that goes down says so first, finishes what it has, and leaves nothing behind.
 
+// Most of it is waiting.
+t.jobs = 4
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 const chat = (gate: { url: string }) =>

@@ -6,6 +6,9 @@ import { startGate } from '../support/start-gate.ts'
 // Goal: with nobody to generate, a request is held for a moment, then refused with the reason per
 // upstream and a time to come back; what comes back meanwhile serves it.
 
+// Most of it is waiting.
+t.jobs = 4
+
 const url = (gate: { url: string }) => `${gate.url}/v1/chat/completions`
 
 t.test('nothing to serve is a reasoned 503 after the hold', async (t) => {

@@ -18,6 +18,9 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // clean error or the other upstream's answer, and leaves nothing behind on any connection.
 // Method: upstreams of raw bytes, which nobody probes.
 
+// Most of it is waiting.
+t.jobs = 4
+
 const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
   post(`${gate.url}/v1/chat/completions`, chatBody(over))
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -126,7 +126,7 @@ t.test('a stream whose connection is dead ends, while its upstream serves others
 // Fails with `httpAllowHalfOpen` on the server (door/connections.ts).
 for (const stream of [true, false]) {
   t.test(`F37 a half-close is a client that leaves (${stream ? 'stream' : 'unary'})`, async (t) => {
-    const a = await fakeUpstream(t, { models: ['m'], tokens: 2, ttftMs: 3_000 })
+    const a = await fakeUpstream(t, { models: ['m'], tokens: 2, ttftMs: 1_000_000 })
     const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_A_PROBE: 'off' })
     const socket = connect({ port: gate.port, host: '127.0.0.1', allowHalfOpen: true })
     const body = chatBody({ stream })
@@ -140,7 +140,6 @@ for (const stream of [true, false]) {
     await ended
     await gate.until(() => mine()?.ended !== null)
     t.equal(mine()?.ended?.how, 'cut')
-    t.ok((mine()?.ended?.afterMs ?? Infinity) < 2_000, 'at once, not at the end of the generation')
     t.equal(gate.reason('a'), 'ok')
   })
 }

@@ -8,6 +8,9 @@ import { startGate } from '../support/start-gate.ts'
 // Goal: only a generation proves a generation, and an embedding proves embeddings.
 // Method: real servers whose chat hangs while other routes answer, or the other way round.
 
+// Most of it is waiting.
+t.jobs = 4
+
 const QUICK = { GENGATE_DETECT_WITHIN_MS: '1200', GENGATE_PROBE_INTERVAL_MS: '250' }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -6,6 +6,9 @@ import { forwarded, gateOverTwo, readTyped, servedBy, type Two } from '../suppor
 // gone the client is told, and nobody else is asked.
 // Method: `b` makes responses while it is preferred, then `a` is preferred again.
 
+// Most of it is waiting.
+t.jobs = 6
+
 const RESPONSES = '/v1/responses'
 
 /** A gate that prefers `a`, and the ids of a unary and a streamed response that `b` made. */

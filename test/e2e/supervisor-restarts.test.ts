@@ -59,8 +59,8 @@ t.test('a killed engine is brought back, and so is one that ends by itself', asy
 t.test('a busy engine is left alone, whoever waits in its queue', async (t) => {
   const gate = await owningGate(t, '', { env: QUICK })
   await untilGenerated(gate, 1)
-  // Twenty seconds of one slot; the detection target is one, and a wedge is proven after ten more.
-  const long = chat(gate.url, { stream: true, max_tokens: 1_000 })
+  // Fourteen seconds of one slot; the detection target is one, and a wedge is proven after ten more.
+  const long = chat(gate.url, { stream: true, max_tokens: 700 })
   const waiting = chat(gate.url)
   t.match(await (await long).text(), /\[DONE\]/)
   t.equal((await waiting).status, 200)

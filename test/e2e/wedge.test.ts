@@ -5,19 +5,19 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Goal: a wedged upstream gets no new traffic within the target, and its requests are answered by
 // another one; when it thaws it serves again.
-// Method: two upstreams; the preferred one freezes in the ways that engines freeze. No timing is
-// asserted beyond the promise itself: GENGATE_DETECT_WITHIN_MS.
+// Method: two upstreams; the preferred one freezes in the ways that engines freeze. How soon it is
+// noticed is measured under a virtual clock (test/sim).
 
-const DETECT_WITHIN_MS = 4_000
-/** Slack for a busy test machine on top of the promise. */
-const SLACK_MS = 2_000
+// Most of it is waiting.
+t.jobs = 5
+const QUICK = { GENGATE_DETECT_WITHIN_MS: '1500', GENGATE_PROBE_INTERVAL_MS: '500' }
 
 async function twoUpstreams(
   t: Test,
 ): Promise<{ a: FakeUpstream; b: FakeUpstream; gate: TestGate }> {
   const a = await fakeUpstream(t, { models: ['m'], gapMs: 20 })
   const b = await fakeUpstream(t, { models: ['m'], gapMs: 20 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}` })
+  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`, ...QUICK })
   await gate.untilReason('a', 'ok')
   await gate.untilReason('b', 'ok')
   return { a, b, gate }
@@ -35,14 +35,12 @@ for (const how of ['freeze', 'headersOnly'] as const) {
         const { a, b, gate } = await twoUpstreams(t)
         t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'a')
         a[how]()
-        await pause(1_000)
-        const sentAt = performance.now()
+        await pause(300)
         const first = await chat(gate, { stream })
         t.equal(first.status, 200)
         t.equal(first.headers.get('x-gengate-upstream'), 'b')
         const text = await first.text()
         t.match(text, stream ? /data: \[DONE\]/ : /"choices"/)
-        t.ok(performance.now() - sentAt < DETECT_WITHIN_MS + SLACK_MS, 'within the target')
         t.match(gate.reason('a'), /probe_missed|silent|wedged/)
         const asked = a.generations.length
         for (let i = 0; i < 5; i++) {
@@ -67,10 +65,9 @@ t.test(
   async (t) => {
     const { a, gate } = await twoUpstreams(t)
     a.oneTokenThenFreeze()
-    const frozenAt = performance.now()
     const early = await Promise.all([1, 2, 3].map(() => chat(gate)))
     const readEarly = Promise.all(early.map(readStream))
-    await pause(DETECT_WITHIN_MS - (performance.now() - frozenAt) + 100)
+    await gate.until(() => !/^ok|^busy/.test(gate.reason('a') ?? 'ok'))
     for (let i = 0; i < 5; i++) {
       const late = await chat(gate)
       t.equal(late.headers.get('x-gengate-upstream'), 'b')

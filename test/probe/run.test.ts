@@ -71,10 +71,8 @@ t.test('runProbe() times out on a frozen generation and closes its connection', 
   const up = await fakeUpstream(t)
   up.freeze()
   let sent = 0
-  const startedAt = performance.now()
   const outcome = await runProbe(call(up.url, { limitMs: 150, onSent: () => sent++ }))
   t.strictSame(outcome, { kind: 'timeout', limitMs: 150 })
-  t.ok(performance.now() - startedAt < 10_000)
   t.equal(sent, 1, 'it was sent: this is a wedge')
   const health = await fetchJson({ ...call(up.url), path: '/health' })
   t.match(health, { kind: 'answer', status: 200 })
