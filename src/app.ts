@@ -11,15 +11,17 @@ import { guardPolicyOf, plansOf, tableConfigOf, targetsOf } from './derive.ts'
 import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
 import { modelAnswer, modelsAnswer, type ModelsContext } from './operator/models.ts'
 import { readinessOf } from './operator/readiness.ts'
+import { operatorRoutes } from './operator/routes.ts'
 import { buildServer, type GateServer } from './door/server.ts'
 import { type ConfigState, statusOf } from './operator/status.ts'
 import { Prober } from './probe/prober.ts'
 import { Buffered } from './proxy/request/buffered.ts'
 import type { ProxyDeps } from './proxy/deps.ts'
-import { checkRequest, type GuardPolicy } from './door/guards.ts'
+import type { GuardPolicy } from './door/access.ts'
+import { checkRequest } from './door/guards.ts'
+import { type Send, sendVia } from './door/own-answer.ts'
 import { Proxy } from './proxy/handler.ts'
 import { Holds } from './proxy/hold.ts'
-import { pathsOutside } from './api/index.ts'
 import { Leases } from './proxy/leases.ts'
 import { Pools } from './proxy/upstream/pools.ts'
 import { Realtime } from './proxy/realtime/realtime.ts'
@@ -50,6 +52,7 @@ class Gate implements App {
   readonly #pools: Pools
   readonly #metrics: Metrics
   readonly #emit: (event: GateEvent) => void
+  readonly #send: Send
   readonly #proxy: Proxy
   readonly #realtime: Realtime
   readonly #prober: Prober
@@ -83,6 +86,7 @@ class Gate implements App {
       { name: 'supervisor', observe: (event: GateEvent) => this.#supervisor.observe(event) },
     ]
     this.#emit = createFanout(observers, report).emit
+    this.#send = sendVia(this.#emit)
     this.#pools = new Pools(() => clock.nowMs())
     const shared = { store: this.store, clock, random, emit: this.#emit }
     const deps = this.#proxyDeps()
@@ -176,7 +180,7 @@ class Gate implements App {
       random,
       emit: this.#emit,
       settings: () => this.#config,
-      instanceId: this.#instanceId,
+      send: this.#send,
     }
   }
 
@@ -188,20 +192,23 @@ class Gate implements App {
       startedWallMs: this.#started.wallMs,
     })
     return buildServer({
-      version: this.#io.version,
       clock: this.#io.clock,
       emit: this.#emit,
+      send: this.#send,
       guard: (request) => checkRequest(request, this.#guard),
       connectionsMax: () => this.#config.connectionsMax,
-      proxied: pathsOutside(),
-      proxy: (request, response, handed) => this.#proxy.handle(request, response, handed),
+      routes: operatorRoutes({
+        version: this.#io.version,
+        metrics: this.#metrics,
+        status: () => statusOf(table(), this.#statusContext()),
+        readiness: (query) =>
+          readinessOf(table(), query, { ...this.#now(), draining: this.#draining }),
+        models: (requestId) => modelsAnswer(table(), models(requestId)),
+        model: (id, requestId) => modelAnswer(table(), id, models(requestId)),
+      }),
+      proxy: (request, response, handed, lane) =>
+        this.#proxy.handle(request, response, handed, lane),
       upgrades: this.#realtime,
-      metrics: this.#metrics,
-      status: () => statusOf(table(), this.#statusContext()),
-      readiness: (query) =>
-        readinessOf(table(), query, { ...this.#now(), draining: this.#draining }),
-      models: (requestId) => modelsAnswer(table(), models(requestId)),
-      model: (id, requestId) => modelAnswer(table(), id, models(requestId)),
     })
   }
 

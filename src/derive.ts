@@ -1,7 +1,7 @@
 import type { Config } from './config/config.ts'
 import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { type GuardPolicy, guardPolicy } from './door/guards.ts'
+import { type GuardPolicy, guardPolicy } from './door/access.ts'
 import { isLoopback } from './runtime/address.ts'
 import type { Target } from './proxy/upstream/pools.ts'
 import type { Plan } from './supervisor/machine.ts'

@@ -26,7 +26,6 @@ const ASTRAY_YET: readonly string[] = [
   'test/core/cold-load.test.ts',
   'test/core/health/works.test.ts',
   'test/probe/prober-live.test.ts',
-  'test/proxy/realtime-refusals.test.ts',
 ]
 const UNTESTED_YET: readonly string[] = [
   'src/api/stream-end.ts',

@@ -1,9 +1,24 @@
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Answer } from '../errors/answer.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { DESCRIPTORS_KEPT, descriptorsMax, TURNED_AWAY_MAX } from './limits.ts'
-import { rawAnswer } from './raw-answer.ts'
+import { rawAnswer } from './own-answer.ts'
+
+/** Headers of one request; more are refused. Node's own limit drops the rest without a word. */
+export const HEADERS_MAX = 256
+
+/** Requests on one connection that may wait for their answers; one more is refused, and closes it.
+ *  All of them run at once, and hardly any client sends a second one before it has read the first. */
+export const PIPELINED_MAX = 16
+
+/** Of those that are turned away, so many at once are told why; the rest are closed without a word:
+ *  to tell takes a file descriptor for a moment. */
+const TURNED_AWAY_MAX = 100
+
+/** Descriptors that new clients may not have: upstreams, files, and those who are told need some. */
+const DESCRIPTORS_KEPT = 24
 
 /** A client that was answered before its body was whole may finish sending within this. */
 const LINGER_MS = 2_000
@@ -66,9 +81,30 @@ export class Connections {
     return answers?.size ?? 0
   }
 
-  /** The answer on this connection that began last and has not ended; null: none. */
-  underWay(socket: Socket): ServerResponse | null {
-    return [...(this.#answers.get(socket) ?? [])].at(-1) ?? null
+  /**
+   * Answers what is no HTTP, and closes. When an earlier answer is still under way on the connection,
+   * it ends first: bytes of ours in the middle of it would corrupt it. Answers whether `answer` is or
+   * will be sent.
+   */
+  refuse(socket: Socket, answer: Answer): boolean {
+    if (!socket.writable) {
+      socket.destroy()
+      return false
+    }
+    const send = (): void => {
+      if (!socket.writable) return
+      socket.write(rawAnswer(answer))
+      socket.destroySoon()
+    }
+    const earlier = [...(this.#answers.get(socket) ?? [])].at(-1)
+    if (earlier === undefined) send()
+    else if (earlier.req.complete) earlier.once('close', send)
+    else if (earlier.headersSent) {
+      // The broken body belongs to the request that is being answered: only a cut says so.
+      socket.destroy()
+      return false
+    } else send()
+    return true
   }
 
   /** Lets running answers end and closes every other connection. */
@@ -122,5 +158,24 @@ export class Connections {
     }
     if (request.destroyed) leave()
     else request.once('close', leave)
+  }
+}
+
+/** Which of our errors a failure of Node's HTTP parser is; null: the client is gone. Pure. */
+export function clientErrorCode(error: { readonly code?: string | undefined }): ErrorCode | null {
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return null
+  if (error.code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large'
+  // The head did not arrive in time.
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request_timeout'
+  return 'bad_framing'
+}
+
+/** How many descriptors this process may have (`ulimit -n`); no limit where the system does not tell. */
+function descriptorsMax(): number {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    return found === null ? Number.POSITIVE_INFINITY : Number(found[1])
+  } catch {
+    return Number.POSITIVE_INFINITY
   }
 }

@@ -1,16 +1,24 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { corsHeaders, isOriginAllowed, preflightHeaders } from './guard-cors.ts'
-import { framingFault } from './guard-framing.ts'
-import { isHostAllowed } from './guard-host.ts'
-import { hasValidKey, needsKey } from './guard-key.ts'
-import { type GuardedRequest, type GuardPolicy, type Refusal, refuse } from './guard-policy.ts'
-import { asksForSocket, upgradeFault } from './guard-upgrade.ts'
-import { viaOf } from '../core/via.ts'
 import { allowOf, isMethodAllowed, knownPath, laneOf } from '../api/index.ts'
+import {
+  corsHeaders,
+  type GuardPolicy,
+  hasValidKey,
+  isHostAllowed,
+  isOriginAllowed,
+  needsKey,
+  preflightHeaders,
+  viaOf,
+} from './access.ts'
+import {
+  asksForSocket,
+  framingFault,
+  type GuardedRequest,
+  type Refusal,
+  refuse,
+  upgradeFault,
+} from './framing.ts'
 import { canonicalPath } from './path.ts'
-
-export { corsHeaders } from './guard-cors.ts'
-export { type GuardPolicy, guardPolicy } from './guard-policy.ts'
 
 /** May it come in? */
 export type GuardResult =
@@ -25,6 +33,8 @@ export type GuardResult =
        * is not empty, or whose path is `*`, is answered with 204 and these headers.
        */
       readonly cors: Readonly<Record<string, string>>
+      /** The `Via` that goes on to an upstream. */
+      readonly via: string
       /** It asks for a WebSocket, and its path is the one that has it. */
       readonly upgrade?: true
     }
@@ -51,16 +61,19 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
     return refuse('host_not_allowed')
   }
   if (isForeign(headers, path, policy)) return refuse('origin_not_allowed')
-  if (method === 'OPTIONS')
-    return { ok: true, path, query, cors: preflightHeaders(headers, policy) }
+  const { value: via, loop } = viaOf(headers.via, policy.instanceId)
+  if (method === 'OPTIONS') {
+    return { ok: true, path, query, cors: preflightHeaders(headers, policy), via }
+  }
   const cors = corsHeaders(headers.origin, policy)
   const fault =
     protocolFault(request, path) ??
-    accessFault(request, { path, open, policy }) ??
+    (loop ? refuse('loop_detected') : null) ??
+    keyFault(request, { path, open, policy }) ??
     contentFault(request, path)
   if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
-  const admitted = { ok: true, path, query, cors } as const
-  return asksForSocket(headers) ? { ...admitted, upgrade: true } : admitted
+  if (asksForSocket(headers)) return { ok: true, path, query, cors, via, upgrade: true }
+  return { ok: true, path, query, cors, via }
 }
 
 interface GuardTarget {
@@ -108,15 +121,12 @@ function protocolFault(request: GuardedRequest, path: string): Refusal | null {
   return null
 }
 
-function accessFault(
+function keyFault(
   request: GuardedRequest,
   where: { readonly path: string; readonly open: boolean; readonly policy: GuardPolicy },
 ): Refusal | null {
   const { path, open, policy } = where
-  const { headers } = request
-  if (viaOf(headers.via, policy.instanceId).loop) return refuse('loop_detected')
-  if (open || !needsKey(path, policy)) return null
-  if (hasValidKey(request, policy)) return null
+  if (open || !needsKey(path, policy) || hasValidKey(request, policy)) return null
   return refuse('invalid_api_key', '', { 'www-authenticate': 'Bearer' })
 }
 

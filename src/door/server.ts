@@ -1,12 +1,10 @@
-import { METHODS } from 'node:http'
+import { METHODS, type ServerOptions } from 'node:http'
 import type { Socket } from 'node:net'
+import httpProxy from '@fastify/http-proxy'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { Front } from './front.ts'
-import { HTTP_OPTIONS } from './limits.ts'
-import type { Call, ServerParts } from './parts.ts'
-import { requestIdOf } from './request-id.ts'
-import { ROUTES } from './routes.ts'
-import { takeUpgrades } from './upgrades.ts'
+import { REALTIME_PATH } from '../api/index.ts'
+import { Door, type DoorParts } from './door.ts'
+import { requestIdOf } from './own-answer.ts'
 
 /** The listener of one gate. */
 export interface GateServer {
@@ -19,16 +17,51 @@ export interface GateServer {
   readonly cut: () => void
 }
 
-/** Builds the one HTTP server: guards first, then the routes of the gate's own, then the proxy.
- *  The only file that imports fastify. */
-export function buildServer(parts: ServerParts): GateServer {
-  const front = new Front(parts)
+/**
+ * Everything Node's HTTP server can be told about a connection, said aloud: no
+ * default on the data path is left unsaid.
+ */
+const HTTP_OPTIONS: ServerOptions = {
+  // A head has 10 s, checked every second: slow senders are gone within 12 s.
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 1_000,
+  // Bodies and answers are timed by the lane that reads them; an upload may take an hour.
+  requestTimeout: 0,
+  // Longer than the 60 s for which load balancers keep an idle connection, so that they close first.
+  keepAliveTimeout: 72_000,
+  // Margin over the announced timeout against a request that is already on its way.
+  keepAliveTimeoutBuffer: 1_000,
+  // The request line and all headers; beyond it 431.
+  maxHeaderSize: 16_384,
+  // Node's own 400 has no body; ours has (server.ts).
+  requireHostHeader: false,
+  // Two Host headers must stay visible as two in rawHeaders.
+  joinDuplicateHeaders: false,
+  // The strict parser: leniency is how requests are smuggled.
+  insecureHTTPParser: false,
+  // A token is worth a packet.
+  noDelay: true,
+  // A client behind a dead link must not hold an answer for ever.
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+  // Unless the server says otherwise, nothing is upgraded.
+  shouldUpgradeCallback: () => false,
+  // The body of a HEAD answer is dropped, not an error.
+  rejectNonStandardBodyWrites: false,
+  // Without a body there are still 'end' and 'close' events to wait for.
+  optimizeEmptyRequests: false,
+}
+
+/** Builds the one HTTP server. The only file that imports fastify and its plugin: they listen, and
+ *  each request goes through the door at once, whatever its path. */
+export function buildServer(parts: DoorParts): GateServer {
+  const door = new Door(parts)
   const app = fastify({
     // The gate has its own log line per request.
     logger: false,
     // No proxy stands before us whose X-Forwarded-* we would believe.
     trustProxy: false,
-    // Never applied: Fastify reads no body here (see `routeAll`); lanes have their own limit.
+    // Never applied: Fastify reads no body here (see `open`); lanes have their own limit.
     bodyLimit: 1,
     // 0: streams may be silent; the exchange times them.
     connectionTimeout: 0,
@@ -41,42 +74,33 @@ export function buildServer(parts: ServerParts): GateServer {
     return503OnClosing: false,
     // `true` would cut running streams; `Connections` closes what is idle.
     forceCloseConnections: false,
-    // Ours are checked first (request-id.ts).
+    // Ours are checked first.
     requestIdHeader: false,
     genReqId: requestIdOf,
-    // Said per route: every route of the gate's own is GET and HEAD.
     exposeHeadRoutes: false,
-    // A broken escape is the only thing that the router refuses by itself.
-    frameworkErrors: (_error, request, reply) => front.refusePath(takenOver(request, reply)),
-    clientErrorHandler: (error, socket) => front.refuseBytes(socket, error),
+    // A broken escape is the only thing that Fastify's router refuses by itself.
+    frameworkErrors: (_error, { raw, id }, reply) => {
+      reply.hijack()
+      door.serve(raw, reply.raw, id, 'bad_path')
+    },
+    clientErrorHandler: (error, socket) => door.refuseBytes(socket, error),
     // All that is not upgraded is an ordinary request, and its bytes are no tunnel.
-    http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => front.mayUpgrade(request) },
+    http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => door.mayUpgrade(request) },
     routerOptions: {
-      // Guards, routes and forwarder must agree on paths; the guards take a slash off known ones.
-      ignoreTrailingSlash: true,
-      ignoreDuplicateSlashes: false,
-      caseSensitive: true,
-      // Longer than any request line.
-      maxParamLength: 16_384,
-      // The guards have split the query off; nobody asks Fastify for it.
+      // The door has split the query off; nobody asks Fastify for it.
       querystringParser: () => NO_QUERY,
     },
   })
-  routeAll(app, front, parts.proxied)
+  open(app, door)
   const { upgrades } = parts
-  if (upgrades !== undefined) {
-    takeUpgrades(app.server, upgrades)
-    upgrades.register(app, (request, reply) => front.forward(takenOver(request, reply)))
-  }
   return {
     async listen(at) {
       await app.ready()
       return bind(app.server, at)
     },
     async close() {
-      front.connections.close()
-      upgrades?.close()
-      await app.close()
+      door.connections.close()
+      await Promise.all([upgrades?.close(), app.close()])
     },
     cut: () => {
       app.server.closeAllConnections()
@@ -87,6 +111,44 @@ export function buildServer(parts: ServerParts): GateServer {
 }
 
 const NO_QUERY: Record<string, unknown> = {}
+
+function open(app: FastifyInstance, door: Door): void {
+  const { server } = app
+  door.watch(server)
+  // 0: nothing is dropped without a word; the door counts them.
+  server.maxHeadersCount = 0
+  server.on('connect', (_request, socket: Socket) => door.refuseTunnel(socket))
+  server.on('checkExpectation', (request, response) => {
+    door.serve(request, response, requestIdOf(request), 'expectation_failed')
+  })
+  // Before the plugin's listener, which hands the request in.
+  server.on('upgrade', (request, socket: Socket, head) => door.upgraded(request, socket, head))
+  // Every method is routed, and none has a body in Fastify's eyes: it never looks at one, so that
+  // the proxy gets the stream untouched and no content type is judged here.
+  for (const method of METHODS) {
+    if (method !== 'CONNECT') app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
+  }
+  /** After `hijack` Fastify sends nothing itself. */
+  const enter = ({ raw, id }: FastifyRequest, reply: FastifyReply): void => {
+    reply.hijack()
+    door.serve(raw, reply.raw, id)
+  }
+  app.all('/*', enter)
+  app.setNotFoundHandler(enter)
+  // The plugin makes an upgraded request an ordinary one, with a response as any other. It would go
+  // on to answer 101 before the upstream has agreed; nothing comes that far.
+  app.register(httpProxy, {
+    prefix: REALTIME_PATH,
+    routes: [''],
+    httpMethods: ['GET'],
+    websocket: true,
+    upstream: '',
+    preHandler: enter,
+    // Bodies are nobody's business here, and it has no connections of its own.
+    proxyPayloads: false,
+    globalAgent: true,
+  })
+}
 
 /** Not app.listen: for `localhost` it would open a second server that nobody here watches. */
 async function bind(
@@ -102,43 +164,4 @@ async function bind(
   })
   const address = server.address()
   return typeof address === 'object' && address !== null ? address.port : port
-}
-
-function routeAll(app: FastifyInstance, front: Front, proxied: readonly string[]): void {
-  const { server } = app
-  front.watch(server)
-  // 0: nothing is dropped without a word; `admit` counts them.
-  server.maxHeadersCount = 0
-  server.on('connect', (_request, socket: Socket) => {
-    // Node has let go of the socket: an error that nobody hears would end the process.
-    socket.on('error', () => socket.destroy())
-    front.refuseTunnel(socket)
-  })
-  server.on('checkExpectation', (request, response) => {
-    front.refuseExpectation({ request, response, requestId: requestIdOf(request) })
-  })
-  // Every method is routed, and none has a body in Fastify's eyes: it never looks at one, so that
-  // the proxy gets the stream untouched and no content type is judged here.
-  for (const method of METHODS) {
-    if (method !== 'CONNECT') app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
-  }
-  app.addHook('onRequest', (request, reply, done) => {
-    const call = { request: request.raw, response: reply.raw, requestId: request.id }
-    if (front.admit(call, request.routeOptions.url)) done()
-    else reply.hijack()
-  })
-  for (const [path, route] of Object.entries(ROUTES)) {
-    app.all(path, (request, reply) => front.own(takenOver(request, reply), route))
-  }
-  for (const path of ['/v1/*', ...proxied]) {
-    app.all(path, (request, reply) => front.forward(takenOver(request, reply)))
-  }
-  app.setNotFoundHandler((request, reply) => front.lost(takenOver(request, reply)))
-  app.setErrorHandler((error, request, reply) => front.failed(takenOver(request, reply), error))
-}
-
-/** After this Fastify sends nothing itself: each answer leaves by one way, in one shape. */
-function takenOver(request: FastifyRequest, reply: FastifyReply): Call {
-  reply.hijack()
-  return { request: request.raw, response: reply.raw, requestId: request.id }
 }

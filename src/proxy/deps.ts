@@ -1,7 +1,9 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FailoverBudget } from '../core/exchange/budget.ts'
 import type { Evidence } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
+import type { Handed } from '../core/handed.ts'
+import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
@@ -35,8 +37,8 @@ export interface ProxyDeps {
   readonly random: Random
   readonly emit: (event: GateEvent) => void
   readonly settings: () => ExchangeSettings
-  /** Names this process in `Via`. */
-  readonly instanceId: string
+  /** Refuses a request that has no exchange yet. */
+  readonly send: (response: ServerResponse, handed: Handed, answer: Answer) => void
 }
 
 /** A request as the lane, the guards and the scanner have read it. */

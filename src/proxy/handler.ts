@@ -5,29 +5,18 @@ import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { isUnseen } from './request/form-body.ts'
-import { viaOf } from '../core/via.ts'
-import { allowOf, type Lane, laneOf, LANES } from '../api/index.ts'
+import type { Lane } from '../api/index.ts'
 import { responseIdOf } from '../api/responses.ts'
+import type { Handed } from '../core/handed.ts'
 import { readByLane, type Refusal } from './request/lane-body.ts'
 import type { ScannedBody } from './request/scan.ts'
 import { freeBody, watchUpload } from './request/upload.ts'
 import { Watch } from './watch.ts'
 
-/** What the server has read of a request before it hands it over. */
-export interface Handed {
-  readonly requestId: string
-  /** Canonical; guards and forwarder share it. */
-  readonly path: string
-  /** With its question mark, or ''. */
-  readonly query: string
-  /** CORS headers for an allowed origin; empty otherwise. */
-  readonly cors: Readonly<Record<string, string>>
-}
-
 /** The table learns at most this often that clients are active, ms. */
 const ACTIVE_EVERY_MS = 1_000
 
-/** The data plane: takes over every `/v1` request and answers it whatever happens. */
+/** The data plane: takes over every request that has a lane and answers it whatever happens. */
 export class Proxy {
   readonly #deps: ProxyDeps
   readonly #watch: Watch
@@ -43,8 +32,8 @@ export class Proxy {
   }
 
   /** Takes a request over. Never throws: a bug of ours destroys the socket and is reported. */
-  handle(request: IncomingMessage, response: ServerResponse, handed: Handed): void {
-    this.#serve(request, response, handed).catch((error: unknown) => {
+  handle(request: IncomingMessage, response: ServerResponse, handed: Handed, lane: Lane): void {
+    this.#serve(request, response, handed, lane).catch((error: unknown) => {
       response.destroy()
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
       this.#deps.emit({ type: 'bug', where: 'exchange', message })
@@ -68,15 +57,14 @@ export class Proxy {
     this.#watch.close()
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse, handed: Handed): Promise<void> {
+  async #serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    handed: Handed,
+    lane: Lane,
+  ): Promise<void> {
     const arrivedAt = this.#deps.clock.nowMs()
     const method = request.method ?? ''
-    if (method === 'OPTIONS') {
-      const headers = { allow: allowOf(handed.path) }
-      return this.#refuse(response, handed, { code: 'method_not_allowed', headers })
-    }
-    const lane = laneOf(method, handed.path)
-    if (lane === null) return this.#refuse(response, handed, { code: 'not_found', detail: SERVED })
     if (this.#draining) return this.#refuse(response, handed, { code: 'gate_draining' })
     this.#tellActive(arrivedAt)
     const settings = this.#deps.settings()
@@ -96,10 +84,9 @@ export class Proxy {
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, lane, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
-      const { requestId, path, query, cors } = handed
+      const { requestId, path, query, cors, via } = handed
       const { body, upload, scan, form } = read
       const { headers } = request
-      const via = viaOf(headers.via, this.#deps.instanceId).value
       const asked: Asked = {
         requestId,
         method,
@@ -166,24 +153,11 @@ export class Proxy {
   }
 
   #refuse(response: ServerResponse, handed: Handed, what: Refusal): void {
-    const { requestId, path, cors } = handed
-    const close = what.close === true ? { connection: 'close' } : {}
-    const answer = errorAnswer(what.code, {
-      requestId,
-      path,
-      detail: what.detail ?? '',
-      param: what.param ?? null,
-      headers: { ...cors, ...what.headers, ...close },
-    })
-    response.writeHead(answer.status, answer.headers)
-    response.end(answer.body)
-    this.#deps.emit({
-      type: 'refused',
-      requestId,
-      path,
-      status: answer.status,
-      code: what.code,
-    })
+    const { requestId, path } = handed
+    const { code, detail = '', param = null, close = false } = what
+    const headers = { ...what.headers, ...(close ? { connection: 'close' } : {}) }
+    const answer = errorAnswer(code, { requestId, path, detail, param, headers })
+    this.#deps.send(response, handed, answer)
   }
 
   #tellActive(nowMs: number): void {
@@ -203,8 +177,5 @@ interface Taken {
 
 /** Who may keep a response. */
 const ABLE = enginesWith('responses')
-
-/** What the gate itself serves, for those who ask for something else. */
-const SERVED = `This gate serves ${LANES.map(({ path }) => path).join(', ')} and all under /v1.`
 
 function nothing(): void {}

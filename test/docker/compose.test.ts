@@ -3,7 +3,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { loadConfig } from '../../src/config/load.ts'
 import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
-import { DEFAULT_HOSTS, isHostAllowed } from '../../src/door/guard-host.ts'
+import { DEFAULT_HOSTS, isHostAllowed } from '../../src/door/access.ts'
 import { read } from './dockerfile.ts'
 
 // Goal: compose.yaml and prometheus.yml are well formed, safe, and fit the gate. Method: closed

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { checkRequest, guardPolicy } from '../../src/door/guards.ts'
-import { ask, codeOf, codeWith, OPEN, SETTINGS } from '../support/guard-ask.ts'
+import { guardPolicy } from '../../src/door/access.ts'
+import { checkRequest } from '../../src/door/guards.ts'
+import { ask, codeOf, codeWith, OPEN, SETTINGS } from './guard-ask.ts'
 
 t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
   t.strictSame(ask({ url: '/%761/chat/completions?a=1' }), {
@@ -11,6 +12,7 @@ t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
     path: '/v1/chat/completions',
     query: '?a=1',
     cors: { vary: 'Origin' },
+    via: '1.1 gengate-me',
   })
   t.equal(codeOf({ url: '/v1/%252e%252e/metrics' }), 'bad_path')
 })

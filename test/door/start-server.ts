@@ -3,18 +3,20 @@ import { connect } from 'node:net'
 import type { Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
-import type { GuardVerdict, ServerParts } from '../../src/door/parts.ts'
+import type { DoorParts } from '../../src/door/door.ts'
+import type { GuardResult } from '../../src/door/guards.ts'
+import { sendVia } from '../../src/door/own-answer.ts'
 import { buildServer, type GateServer } from '../../src/door/server.ts'
+import { type OperatorParts, operatorRoutes } from '../../src/operator/routes.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 /** A guard that lets everything through. */
-export const pass = (request: IncomingMessage): GuardVerdict => {
+export const pass = (request: IncomingMessage): GuardResult => {
   const url = request.url ?? ''
   const path = url.replace(/^http:\/\/[^/]*/, '')
   const mark = path.indexOf('?')
-  return mark < 0
-    ? { ok: true, path, query: '', cors: {} }
-    : { ok: true, path: path.slice(0, mark), query: path.slice(mark), cors: {} }
+  const [at, query] = mark < 0 ? [path, ''] : [path.slice(0, mark), path.slice(mark)]
+  return { ok: true, path: at, query, cors: {}, via: 'me' }
 }
 
 export interface Started {
@@ -24,25 +26,33 @@ export interface Started {
 }
 
 /** A server on a free port around fake rooms; `more` replaces some. */
-export async function start(t: Test, more: Partial<ServerParts> = {}): Promise<Started> {
+export async function start(
+  t: Test,
+  more: Partial<DoorParts & OperatorParts> = {},
+): Promise<Started> {
   const events: GateEvent[] = []
-  const server = buildServer({
+  const emit = (event: GateEvent): void => void events.push(event)
+  const routes = operatorRoutes({
     version: '1.2.3',
-    clock: systemClock,
-    emit: (event) => void events.push(event),
-    guard: pass,
-    connectionsMax: () => 5_000,
-    proxied: [],
-    proxy: (_request, response, handed) => {
-      response.writeHead(200, { 'x-request-id': handed.requestId })
-      response.end(JSON.stringify(handed))
-    },
     metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'gengate_x 1\n' },
     status: () => ({ version: '1.2.3' }),
     readiness: ({ model, verbose }) =>
       model === 'gone' ? { status: 503, body: `no ${verbose}\n` } : { status: 200, body: 'ok\n' },
     models: (requestId) => errorAnswer('no_eligible_upstream', { requestId }),
     model: (id, requestId) => plainAnswer(200, { type: 'text/plain', body: id }, requestId),
+    ...more,
+  })
+  const server = buildServer({
+    clock: systemClock,
+    emit,
+    send: sendVia(emit),
+    guard: pass,
+    connectionsMax: () => 5_000,
+    routes,
+    proxy: (_request, response, handed) => {
+      response.writeHead(200, { 'x-request-id': handed.requestId })
+      response.end(JSON.stringify(handed))
+    },
     ...more,
   })
   const port = await server.listen({ host: '127.0.0.1', port: 0 })

@@ -9,7 +9,7 @@ import {
   openSocket,
   reset,
   until,
-} from '../proxy/realtime-gate.ts'
+} from '../proxy/realtime/gate.ts'
 import { crashesDuring, isError, RawClient } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 

@@ -1,67 +1,44 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
-import httpProxy from '@fastify/http-proxy'
+import { WebSocket, WebSocketServer } from 'ws'
+import type { Handed } from '../../core/handed.ts'
 import type { Answer } from '../../errors/answer.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { REALTIME_PATH } from '../../api/index.ts'
-import { viaOf } from '../../core/via.ts'
 import { requestHeaders } from '../upstream/headers.ts'
 import type { Pool } from '../upstream/pools.ts'
-import { refusalOf } from './realtime-choice.ts'
-import type { Peer } from './realtime-peer.ts'
-import { RealtimeSession } from './realtime-session.ts'
+import { refusalOf } from './choice.ts'
+import { RealtimeSession } from './session.ts'
 
 /** What WebSockets need of the data plane. */
-export type RealtimeDeps = Pick<
-  ProxyDeps,
-  'store' | 'pools' | 'leases' | 'clock' | 'emit' | 'instanceId'
->
-
-type App = Parameters<typeof httpProxy>[0]
-type Options = Parameters<typeof httpProxy>[1]
-type Plain = NonNullable<Options['handler']>
+export type RealtimeDeps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock' | 'emit'>
 
 /** Longest message either way, bytes: uvicorn's own default (`--ws-max-size`). */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 /** After a close frame the other side's is awaited this long, ms. */
 const CLOSING_MS_MAX = 2_000
 
-/** The library's own server of WebSockets, as far as it is used here. */
-interface SocketServer {
-  readonly options: { readonly WebSocket: PeerClass }
-  on(event: 'headers', listener: (lines: string[], request: IncomingMessage) => void): unknown
-  handleUpgrade(
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    done: (source: Peer) => void,
-  ): void
-}
-
-type PeerClass = new (url: string, protocols: readonly string[], options: object) => Peer
-
-/** A connection that Node has let go of. */
-interface Raw {
-  readonly socket: Duplex
-  readonly head: Buffer
-}
-
 /**
- * WebSockets on `/v1/realtime`, by `@fastify/http-proxy`: the one part of it that is used, and the
- * only file that imports it. Its defaults are made for other traffic, so each one is said and each
- * trap has its cure here or in `realtime-session.ts`. It routes upgrades and brings `ws`; it would
- * answer 101 before the upstream has agreed, so its own handler is never reached by them.
+ * WebSockets on `/v1/realtime`, by `ws` on both sides (docs/decisions/0023): the only file that
+ * imports it. Its defaults are made for other traffic, so each one is said and each trap has its cure
+ * here or in the session.
  */
 export class Realtime {
   readonly #deps: RealtimeDeps
-  /** By Node's own request. */
-  readonly #sessions = new Map<object, RealtimeSession>()
-  readonly #raw = new WeakMap<object, Raw>()
-  #server: SocketServer | null = null
+  readonly #sessions = new Map<IncomingMessage, RealtimeSession>()
+  readonly #server: WebSocketServer
   #closing = false
+  #idle = (): void => {}
 
   constructor(deps: RealtimeDeps) {
     this.#deps = deps
+    this.#server = new WebSocketServer({
+      ...BOTH,
+      noServer: true,
+      clientTracking: false,
+      handleProtocols: (names: Set<string>) => firstOf([...names]) ?? false,
+    })
+    this.#server.on('headers', (lines: string[], request: IncomingMessage) => {
+      lines.push(...(this.#sessions.get(request)?.headers() ?? []))
+    })
   }
 
   /** Why nobody gets a socket now; null: the next one does. */
@@ -69,24 +46,36 @@ export class Realtime {
     return refusalOf(this.#deps, this.#closing, requestId)
   }
 
-  /** Has this request's connection become a socket? */
-  took(request: object): boolean {
-    return this.#sessions.has(request)
-  }
-
-  /** Adds the route and the listener for upgrades. Requests that are none go to `plain`. */
-  register(app: App, plain: Plain): void {
-    app.server.prependListener('upgrade', (request: IncomingMessage, socket, head: Buffer) => {
-      this.#raw.set(request, { socket, head })
+  /** Takes over a request whose connection is to become a socket. `head`: what came behind it. */
+  take(request: IncomingMessage, response: ServerResponse, handed: Handed, head: Buffer): void {
+    const { socket } = request
+    const session = new RealtimeSession(this.#deps, {
+      requestId: handed.requestId,
+      request,
+      socket,
+      open: (pool, began) => openSide(request, handed, pool, began),
+      accept: (done) => this.#server.handleUpgrade(request, socket, head, done),
+      refuse: ({ status, headers, body }) => {
+        response.writeHead(status, { ...headers, connection: 'close' }).end(body)
+      },
     })
-    app.register(httpProxy, this.#options(plain))
+    this.#sessions.set(request, session)
+    session.onEnded(() => {
+      this.#sessions.delete(request)
+      if (this.#sessions.size === 0) this.#idle()
+    })
+    session.start()
   }
 
   /** No new sockets; those that run are told 1001 at once: they have no end of their own that a
-   *  drain could wait for, and clients reconnect. */
-  close(): void {
+   *  drain could wait for, and clients reconnect. Resolves when nothing is left of them. */
+  async close(): Promise<void> {
     this.#closing = true
+    if (this.#sessions.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#idle = resolve
     for (const session of this.#sessions.values()) session.shutdown()
+    await promise
   }
 
   /** Destroys every socket. */
@@ -94,101 +83,39 @@ export class Realtime {
     this.#closing = true
     for (const session of this.#sessions.values()) session.cut()
   }
+}
 
-  /** Takes the connection of an upgraded request over. */
-  #begin(asking: Asking, { socket, head }: Raw, reply: Reply): void {
-    const { raw: request, id: requestId, headers } = asking
-    const server = this.#serverOf(reply)
-    const offered = protocolOf(headers['sec-websocket-protocol'])
-    const session = new RealtimeSession(this.#deps, {
-      requestId,
-      request,
-      socket,
-      open: (pool, began) => {
-        const side = new server.options.WebSocket(
-          pool.target.url.replace(/^http/, 'ws'),
-          offered === null ? [] : [offered],
-          {
-            ...TO_UPSTREAM,
-            headers: this.#headers(asking, pool),
-            finishRequest: (asked: ClientRequest) => {
-              // As the client wrote it, below the upstream's own base path.
-              const { pathname } = new URL(pool.target.url)
-              asked.path = `${pathname.replace(/\/$/, '')}${request.url ?? ''}`
-              began(asked)
-              asked.end()
-            },
-          },
-        )
-        // Engines ignore subprotocols (vLLM), which the library takes for a fault; browsers want the
-        // answer to theirs.
-        side.once('upgrade', (answer: IncomingMessage) => {
-          if (offered !== null) answer.headers['sec-websocket-protocol'] ??= offered
-        })
-        return side
-      },
-      accept: (done) => server.handleUpgrade(request, socket, head, done),
-      refuse: ({ status, headers: said, body }) => {
-        reply.raw.writeHead(status, { ...said, connection: 'close' }).end(body)
-      },
-    })
-    this.#sessions.set(request, session)
-    session.onEnded(() => this.#sessions.delete(request))
-    session.start()
-  }
-
-  #serverOf(reply: Reply): SocketServer {
-    if (this.#server !== null) return this.#server
-    const server = serverOf(reply)
-    server.on('headers', (lines, request) => {
-      lines.push(...(this.#sessions.get(request)?.headers() ?? []))
-    })
-    this.#server = server
-    return server
-  }
-
-  #options(plain: Plain): Options {
-    return {
-      prefix: REALTIME_PATH,
-      // The path itself and no other; all that is no upgrade goes by the gate's own forwarder.
-      routes: [''],
-      httpMethods: ['GET'],
-      handler: plain,
-      // Never used, so it needs no connections of its own.
-      globalAgent: true,
-      destroyAgent: false,
-      disableCache: true,
-      retryMethods: [],
-      // Bodies are nobody's business here.
-      proxyPayloads: false,
-      upstream: '',
-      rewritePrefix: REALTIME_PATH,
-      internalRewriteLocationHeader: false,
-      preHandler: (request, reply, done) => {
-        const raw = this.#raw.get(request.raw)
-        // Plain requests come by here, too. Who asked for a socket and got none does not.
-        if (raw === undefined) return done()
-        reply.hijack()
-        this.#begin(request, raw, reply)
-      },
-      websocket: true,
-      wsServerOptions: {
-        ...BOTH,
-        clientTracking: true,
-        handleProtocols: (names: Set<string>) => firstOf([...names]) ?? false,
-      },
-    }
-  }
-
-  /** Only what every request may bring; the library would send the client's cookies. */
-  #headers(request: Asking, { target }: Pool): Record<string, string> {
-    return requestHeaders(request.headers, {
-      requestId: request.id,
+/** A side to this upstream; `began` gets its request, which is not sent yet. */
+function openSide(
+  request: IncomingMessage,
+  handed: Handed,
+  { target }: Pool,
+  began: (asked: ClientRequest) => void,
+): WebSocket {
+  const offered = protocolOf(request.headers['sec-websocket-protocol'])
+  const side = new WebSocket(target.url.replace(/^http/, 'ws'), offered === null ? [] : [offered], {
+    ...TO_UPSTREAM,
+    // Only what every request may bring; the library would send the client's cookies.
+    headers: requestHeaders(request.headers, {
+      requestId: handed.requestId,
       authorization: target.authorization,
-      via: viaOf(request.headers.via, this.#deps.instanceId).value,
+      via: handed.via,
       hasBody: false,
-    })
-  }
+    }),
+    finishRequest: (asked: ClientRequest) => {
+      // As the client wrote it, below the upstream's own base path.
+      const { pathname } = new URL(target.url)
+      asked.path = `${pathname.replace(/\/$/, '')}${request.url ?? ''}`
+      began(asked)
+      asked.end()
+    },
+  })
+  // Engines ignore subprotocols (vLLM), which the library takes for a fault; browsers want the
+  // answer to theirs.
+  side.once('upgrade', (answer: IncomingMessage) => {
+    if (offered !== null) answer.headers['sec-websocket-protocol'] ??= offered
+  })
+  return side
 }
 
 /** The subprotocol to agree to: the first that the client offers, unless it is a key (openai-node in
@@ -199,16 +126,6 @@ function firstOf(names: readonly string[]): string | null {
 
 function protocolOf(offered: string | undefined): string | null {
   return offered === undefined ? null : firstOf(offered.split(',').map((name) => name.trim()))
-}
-
-interface Reply {
-  readonly raw: ServerResponse
-}
-
-interface Asking {
-  readonly raw: IncomingMessage
-  readonly headers: IncomingMessage['headers']
-  readonly id: string
 }
 
 /** What is said to the library on both sides. */
@@ -243,17 +160,4 @@ const TO_UPSTREAM = {
   // `localhost` may be ::1 or 127.0.0.1: try both.
   autoSelectFamily: true,
   autoSelectFamilyAttemptTimeout: 250,
-}
-
-/** `reply.wsProxy` is not in the library's documentation; its version is pinned. */
-function serverOf(reply: object): SocketServer {
-  const proxy: unknown = 'wsProxy' in reply ? reply.wsProxy : null
-  const server: unknown =
-    typeof proxy === 'object' && proxy !== null && 'wss' in proxy ? proxy.wss : null
-  if (!isServer(server)) throw new Error('@fastify/http-proxy has no wsProxy.wss')
-  return server
-}
-
-function isServer(value: unknown): value is SocketServer {
-  return typeof value === 'object' && value !== null && 'handleUpgrade' in value && 'on' in value
 }

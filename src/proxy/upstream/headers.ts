@@ -6,7 +6,7 @@ export interface RequestExtra {
   readonly requestId: string
   /** The upstream's own key; null: it has none. The client's key never goes on. */
   readonly authorization: string | null
-  /** From `viaOf` (core/via.ts). */
+  /** The chain of gates, with this one. */
   readonly via: string
   readonly hasBody: boolean
 }

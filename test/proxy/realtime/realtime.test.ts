@@ -14,7 +14,7 @@ import {
   realtimeGate,
   reset,
   until,
-} from '../realtime-gate.ts'
+} from './gate.ts'
 
 // Goal: the traps of @fastify/http-proxy and of ws, one test each.
 // Method: the real server, guards and plugin between real sockets; upstreams count as eligible.

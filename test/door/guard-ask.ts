@@ -1,9 +1,5 @@
-import {
-  checkRequest,
-  type GuardPolicy,
-  guardPolicy,
-  type GuardResult,
-} from '../../src/door/guards.ts'
+import { type GuardPolicy, guardPolicy } from '../../src/door/access.ts'
+import { checkRequest, type GuardResult } from '../../src/door/guards.ts'
 
 export const SETTINGS: Parameters<typeof guardPolicy>[0] = {
   hosts: ['Gate.lan'],

@@ -4,11 +4,11 @@
 import { connect } from 'node:net'
 import t from 'tap'
 import { codeOf, get, parse, pass, raw, start } from './start-server.ts'
-import type { Handed } from '../../src/door/parts.ts'
+import type { Handed } from '../../src/core/handed.ts'
 
-t.test('the router and the guards agree on the path, or nobody is served', async (t) => {
+t.test('the canonical path alone says whose a request is', async (t) => {
   const { port } = await start(t)
-  t.equal((await get(port, '/%6detrics')).status, 404, 'decodes to /metrics in the router only')
+  t.equal((await get(port, '/%6detrics')).status, 404, 'means /metrics to a router that decodes')
   t.equal((await get(port, '/%761/chat')).status, 404)
   const absolute = await get(port, 'http://a/livez')
   t.equal(absolute.status, 200, 'absolute form')
@@ -62,7 +62,13 @@ t.test('a request under /v1 reaches the proxy whole, whatever its type and metho
       t.strictSame(last, {
         method,
         body: '{"a":',
-        handed: { requestId: 'mine-1', path: '/v1/chat/completions', query: '?a=b', cors: {} },
+        handed: {
+          requestId: 'mine-1',
+          path: '/v1/chat/completions',
+          query: '?a=b',
+          cors: {},
+          via: 'me',
+        },
       })
     }
   }
@@ -99,7 +105,7 @@ t.test('preflights are answered for allowed origins only, OPTIONS * always', asy
     guard: (request) =>
       request.headers.origin === undefined
         ? pass(request)
-        : { ...pass(request), ok: true, path: request.url ?? '', query: '', cors },
+        : { ok: true, path: request.url ?? '', query: '', cors, via: '' },
     proxy: (_request, response) => void response.writeHead(405).end(),
   })
   const ask = (target: string, more: string): Promise<string> =>

@@ -1,6 +1,54 @@
 import t from 'tap'
-import { corsHeaders, guardPolicy, type GuardResult } from '../../src/door/guards.ts'
-import { APP, ask, codeOf, codeWith, LOCKED, OPEN, SETTINGS } from '../support/guard-ask.ts'
+import {
+  corsHeaders,
+  type GuardPolicy,
+  guardPolicy,
+  isHostAllowed,
+  viaOf,
+} from '../../src/door/access.ts'
+import type { GuardResult } from '../../src/door/guards.ts'
+import { APP, ask, codeOf, codeWith, LOCKED, OPEN, SETTINGS } from './guard-ask.ts'
+
+const SERVED = `localhost LOCALHOST:8000 127.0.0.1 127.0.0.1:1 [::1] [::1]:8000 10.1.2.3 0.0.0.0:8000
+  host.docker.internal:8000 host.containers.internal gate.lan GATE.LAN:65535 [fe80::1]:80`
+
+const FOREIGN = `:8000 evil.example localhost.evil 127.0.0.1.nip.io xlocalhost 127.1 0x7f.1 0x7f000001
+  2130706433 127.0.0.01 127.0.0.256 [::ffff:127.0.0.1] [::ffff:7f00:1] [::1%25lo] [::1%lo] [::1 ::1
+  [] [localhost] localhost. 127.0.0.1. user@localhost user:pw@localhost:80 localhost: localhost:0
+  localhost:65536 localhost:80:80 localhost:8x localhost/ localhost,evil gate.lan.evil -gate.lan
+  gate..lan __proto__ loc\u0430lhost`
+
+t.test('isHostAllowed B16, B17: names and literals, strictly', async (t) => {
+  for (const host of SERVED.split(/\s+/)) t.ok(isHostAllowed(host, OPEN.hosts), host)
+  for (const host of [...FOREIGN.split(/\s+/), '', ' localhost', 'localhost\t']) {
+    t.notOk(isHostAllowed(host, OPEN.hosts), JSON.stringify(host))
+  }
+})
+
+t.test('checkRequest B16, B18, B19: the host that the request names', async (t) => {
+  t.equal(codeWith('Host', 'evil.example'), 'host_not_allowed')
+  t.equal(codeWith('Host', ''), 'host_not_allowed')
+  t.match(ask({ url: 'http://localhost:8000/v1/chat/completions?a' }), {
+    ok: true,
+    path: '/v1/chat/completions',
+    query: '?a',
+  })
+  t.match(ask({ method: 'GET', url: 'HTTP://127.0.0.1:8000' }), { ok: true, path: '/' })
+  for (const url of [
+    'http://evil.example/v1/chat/completions',
+    'http://localhost@evil.example/v1/models',
+    'http://localhost.evil/v1/models',
+    'http:///v1/models',
+  ]) {
+    t.equal(codeOf({ url }), 'host_not_allowed', url)
+  }
+  const both = { url: 'http://localhost/v1/models', headers: [['Host', 'evil.example']] } as const
+  t.equal(codeOf(both), 'host_not_allowed', 'neither may be foreign')
+  for (const url of ['https://localhost/v1', 'ftp://localhost/', 'localhost:80', 'http:/x', '*']) {
+    t.equal(codeOf({ url }), 'bad_path', url)
+  }
+  t.equal(codeOf({ url: 'http://localhost/v1/../metrics' }), 'bad_path')
+})
 
 t.test('checkRequest B22, B23: web pages that nobody allowed', async (t) => {
   const origins = ['https://evil.example', 'null', '', 'http://localhost:3000', `${APP}.evil`]
@@ -130,7 +178,13 @@ t.test('checkRequest B21: preflights', async (t) => {
     t.match(preflight(APP, asked), { cors: { 'access-control-allow-headers': plain } })
   }
   t.match(preflight('https://evil.example'), { ok: false, code: 'origin_not_allowed' })
-  const nobody = { ok: true, path: '/v1/chat/completions', query: '', cors: { vary: 'Origin' } }
+  const nobody = {
+    ok: true,
+    path: '/v1/chat/completions',
+    query: '',
+    cors: { vary: 'Origin' },
+    via: '1.1 gengate-me',
+  }
   t.strictSame(preflight(null), nobody, 'no page asks: nothing to allow')
   t.match(ask({ method: 'OPTIONS', url: '*' }), { ok: true, path: '*' })
 })
@@ -155,3 +209,96 @@ t.test('corsHeaders: for an allowed page only, on refusals too', async (t) => {
   t.match(ask({ policy: none }), { ok: true, cors: {} })
   t.strictSame(corsHeaders(APP, none), {})
 })
+
+function keyed(...headers: [string, string][]): string {
+  return codeOf({ policy: LOCKED, headers })
+}
+
+t.test('checkRequest B39, B40: keys', async (t) => {
+  t.equal(keyed(['Authorization', 'Bearer key-one']), 'ok')
+  t.equal(keyed(['Authorization', 'bearer  key-two']), 'ok')
+  t.equal(keyed(['X-Api-Key', 'key-two']), 'ok')
+  t.equal(keyed(['Authorization', 'Bearer nope'], ['X-Api-Key', 'key-two']), 'ok')
+  for (const value of [
+    'Bearer',
+    'Bearer ',
+    'Bearer nope',
+    'Bearer key-on',
+    'Bearer key-onex',
+    'Bearer KEY-ONE',
+    'Bearer key-one x',
+    'Bearer key-one, Bearer key-two',
+    'Bearerkey-one',
+    'Basic key-one',
+    'key-one',
+    '',
+    `Bearer ${'x'.repeat(10_000)}`,
+  ]) {
+    t.equal(keyed(['Authorization', value]), 'invalid_api_key', value.slice(0, 40))
+  }
+  t.equal(keyed(), 'invalid_api_key')
+  t.equal(keyed(['X-Api-Key', '']), 'invalid_api_key')
+  t.equal(
+    keyed(['Authorization', 'Bearer key-one'], ['authorization', 'Bearer key-one']),
+    'invalid_api_key',
+    'twice is none',
+  )
+  t.equal(keyed(['x-api-key', 'key-one'], ['X-Api-Key', 'x']), 'invalid_api_key')
+  t.equal(codeOf({ policy: LOCKED, url: '/v1/completions?key=key-one' }), 'invalid_api_key')
+  t.match(ask({ policy: LOCKED }), { headers: { 'www-authenticate': 'Bearer' } })
+  t.equal(codeWith('Authorization', 'Bearer anything'), 'ok', 'where no key is set')
+  t.notMatch(JSON.stringify(LOCKED), /key-one/, 'kept as hashes only')
+})
+
+function get(url: string, policy: GuardPolicy, host = 'localhost'): string {
+  return codeOf({ method: 'GET', url, policy, headers: [['Host', host]] })
+}
+
+t.test('checkRequest: which paths need what', async (t) => {
+  const operator = guardPolicy({ ...SETTINGS, keys: ['k'], operatorNeedsKey: true })
+  for (const url of ['/livez', '/readyz', '/readyz?verbose', '/health']) {
+    t.equal(get(url, operator, 'gate-7f.svc.cluster.local:8000'), 'ok', `${url} needs neither`)
+  }
+  for (const url of ['/metrics', '/gate/status', '/gate/']) {
+    t.equal(get(url, operator), 'invalid_api_key', `${url} off loopback`)
+    t.equal(get(url, LOCKED), 'ok', `${url} on loopback`)
+    t.equal(get(url, LOCKED, 'evil.example'), 'host_not_allowed')
+  }
+  for (const url of [
+    '/v1/models',
+    '/v1/x',
+    '/v1/files/x',
+    '/v1/responses/x',
+    '/api/tags',
+    '/Livez',
+    '/gatex',
+  ]) {
+    t.equal(get(url, LOCKED), 'invalid_api_key', url)
+  }
+  for (const url of ['/tokenize', '/rerank', '/v2/rerank', '/v1/audio/transcriptions']) {
+    t.equal(codeOf({ url, policy: LOCKED }), 'invalid_api_key', url)
+  }
+  t.equal(get('/', LOCKED), 'ok')
+  t.equal(get('/', LOCKED, 'evil.example'), 'host_not_allowed')
+})
+
+t.test('viaOf B68: own id, or more than five gates, is a loop', async (t) => {
+  t.strictSame(viaOf(undefined, 'me'), { value: '1.1 gengate-me', loop: false })
+  t.strictSame(viaOf('1.1 gengate-a, 1.0 fred, HTTP/1.1 gengate-b (x)', 'me'), {
+    value: '1.1 gengate-a, 1.1 gengate-b, 1.1 gengate-me',
+    loop: false,
+  })
+  t.equal(viaOf('1.1 gengate-me', 'me').loop, true)
+  t.equal(viaOf('1.1 gengate-me2', 'me').loop, false)
+  t.equal(viaOf('1.1 x-gengate-me', 'me').loop, false)
+  t.equal(viaOf(gates(5), 'me').loop, false)
+  t.equal(viaOf(gates(6), 'me').loop, true)
+  t.equal(viaOf([gates(3), gates(3)], 'me').loop, true)
+  t.ok(viaOf(gates(1000), 'me').value.length < 200, 'what is sent on does not grow')
+  t.strictSame(viaOf('1.1 gengate-a\r\nx: y', 'me').value.includes('\r'), false)
+})
+
+/** A chain of this many other gates. */
+function gates(count: number): string {
+  return Array.from({ length: count }, (_, i) => `1.1 gengate-x${i}`).join(', ')
+}

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { APP, type Ask, codeOf, codeWith } from '../support/guard-ask.ts'
+import { APP, type Ask, codeOf, codeWith } from './guard-ask.ts'
 
 t.test('framingFault B02–B05: lengths and codings', async (t) => {
   for (const value of ['+27', '-1', '0x1b', '', '27, 27', '18446744073709551616', '1 2']) {

@@ -1,27 +1,11 @@
-import type { EventEmitter } from 'node:events'
 import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
 import type { Clock } from '../../runtime/clock.ts'
 
-/** One side of a proxied WebSocket: what is used of `ws`, which brings no types. */
-export interface Peer extends EventEmitter {
-  readonly readyState: number
-  /** Bytes that wait for the network. */
-  readonly bufferedAmount: number
-  /** The subprotocol that it has been asked for or has agreed to, or ''. */
-  readonly protocol: string
-  close(code?: number, reason?: Buffer | string): void
-  terminate(): void
-  pause(): void
-  resume(): void
-  send(data: Buffer, options: { readonly binary: boolean }): void
-  ping(data: Buffer): void
-  pong(data: Buffer): void
-}
-
 /** Hands on all that one side says but its end. */
-export function relay(from: Peer, to: Peer): void {
+export function relay(from: WebSocket, to: WebSocket): void {
   from.on('message', (data: Buffer, binary: boolean) => to.send(data, { binary }))
   from.on('ping', (data: Buffer) => to.ping(data))
   from.on('pong', (data: Buffer) => to.pong(data))
@@ -52,13 +36,13 @@ const STUCK_MS_MAX = 60_000
 
 /** One direction of a proxied WebSocket. */
 export interface Flow {
-  readonly from: Peer
-  readonly to: Peer
+  readonly from: WebSocket
+  readonly to: WebSocket
   /** The connection of `to`; null: there is none yet. */
   readonly socket: () => Socket | null
   readonly clock: Pick<Clock, 'after'>
   /** `to` has read nothing for too long. */
-  readonly onStuck: (to: Peer) => void
+  readonly onStuck: (to: WebSocket) => void
 }
 
 /**

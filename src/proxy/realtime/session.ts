@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
 import type { Ending } from '../../core/event.ts'
 import type { Answer } from '../../errors/answer.ts'
 import { type ErrorCode, ERRORS } from '../../errors/catalogue.ts'
@@ -15,8 +16,8 @@ import { SENT_MAX } from '../../core/exchange/ending.ts'
 import { REALTIME_PATH } from '../../api/index.ts'
 import type { Lease } from '../leases.ts'
 import type { Pool } from '../upstream/pools.ts'
-import { answerOf, choose, type Why } from './realtime-choice.ts'
-import { limitFlow, type Peer, relay, timeHandshake, watchWaiting } from './realtime-peer.ts'
+import { answerOf, choose, type Why } from './choice.ts'
+import { limitFlow, relay, timeHandshake, watchWaiting } from './peer.ts'
 
 /** What a session is about, and what only its owner can do: the library is there. */
 export interface SessionAbout {
@@ -25,9 +26,9 @@ export interface SessionAbout {
   /** The client's connection, no byte of which has been answered. */
   readonly socket: Duplex
   /** Opens a side to this upstream; `began` gets its request, which is not sent, in this turn. */
-  readonly open: (pool: Pool, began: (request: ClientRequest) => void) => Peer
+  readonly open: (pool: Pool, began: (request: ClientRequest) => void) => WebSocket
   /** Answers 101; then `done` gets the client's side. */
-  readonly accept: (done: (source: Peer) => void) => void
+  readonly accept: (done: (source: WebSocket) => void) => void
   /** Answers without a socket, and closes. */
   readonly refuse: (answer: Answer) => void
 }
@@ -55,8 +56,8 @@ export class RealtimeSession {
   readonly #beganAt: number
   readonly #tried: string[] = []
   #lease: Lease | null = null
-  #source: Peer | null = null
-  #target: Peer | null = null
+  #source: WebSocket | null = null
+  #target: WebSocket | null = null
   #upstreamSocket: Socket | null = null
   #stopWaiting = (): void => {}
   #cancel = (): void => {}
@@ -164,7 +165,7 @@ export class RealtimeSession {
   }
 
   /** The upstream has agreed: so does the gate. */
-  #agreed(target: Peer): void {
+  #agreed(target: WebSocket): void {
     target.pause()
     this.#stopWaiting()
     this.#about.accept((source) => this.#attach(source, target))
@@ -175,14 +176,14 @@ export class RealtimeSession {
     this.#release()
   }
 
-  #attach(source: Peer, target: Peer): void {
+  #attach(source: WebSocket, target: WebSocket): void {
     this.#source = source
     source.on('error', () => this.#end('client_gone', null, 'The client sent no valid frame.'))
     source.on('close', (code: number, reason: Buffer) => this.#closed('client', code, reason))
     target.on('error', () => this.#failUpstream('upstream_protocol_error'))
     target.on('close', (code: number, reason: Buffer) => this.#closed('upstream', code, reason))
     const { clock } = this.#deps
-    const onStuck = (to: Peer): void => this.#stuck(to)
+    const onStuck = (to: WebSocket): void => this.#stuck(to)
     const client = this.#about.request.socket
     relay(source, target)
     relay(target, source)
@@ -195,7 +196,7 @@ export class RealtimeSession {
   }
 
   /** `to` has not read for too long. */
-  #stuck(to: Peer): void {
+  #stuck(to: WebSocket): void {
     if (to === this.#source) this.#end('client_gone', null)
     else this.#failUpstream('upstream_stalled')
     this.cut()

@@ -1,50 +1,35 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { createRequire } from 'node:module'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Test } from 'tap'
-import type { GateEvent } from '../../src/core/event.ts'
-import type { UpstreamSpec } from '../../src/core/upstream.ts'
-import { buildServer, type GateServer } from '../../src/door/server.ts'
-import { checkRequest, guardPolicy } from '../../src/door/guards.ts'
-import { Leases } from '../../src/proxy/leases.ts'
-import { Pools } from '../../src/proxy/upstream/pools.ts'
-import type { Peer } from '../../src/proxy/realtime/realtime-peer.ts'
-import { Realtime } from '../../src/proxy/realtime/realtime.ts'
-import { type Clock, systemClock } from '../../src/runtime/clock.ts'
-import { TableStore } from '../../src/state/table-store.ts'
-import { spec, tableConfig } from '../support/world.ts'
-
-/** A WebSocket of the very library that the plugin brings; it has no types. */
-export interface Ws extends Omit<Peer, 'send' | 'ping'> {
-  send(data: string | Buffer, options?: { binary?: boolean }): void
-  ping(data?: string): void
-}
-interface WsServer {
-  readonly clients: Set<Ws>
-  on(event: 'connection', listener: (socket: Ws, request: IncomingMessage) => void): void
-  address(): AddressInfo
-  close(): void
-}
-const require = createRequire(createRequire(import.meta.url).resolve('@fastify/http-proxy'))
-const ws = require('ws') as {
-  WebSocket: new (url: string, protocols: readonly string[], options: object) => Ws
-  WebSocketServer: new (options: object) => WsServer
-}
+import { WebSocket, WebSocketServer } from 'ws'
+import type { GateEvent } from '../../../src/core/event.ts'
+import type { UpstreamSpec } from '../../../src/core/upstream.ts'
+import { buildServer, type GateServer } from '../../../src/door/server.ts'
+import { guardPolicy } from '../../../src/door/access.ts'
+import { plainAnswer } from '../../../src/errors/answer.ts'
+import { checkRequest } from '../../../src/door/guards.ts'
+import { sendVia } from '../../../src/door/own-answer.ts'
+import { Leases } from '../../../src/proxy/leases.ts'
+import { Pools } from '../../../src/proxy/upstream/pools.ts'
+import { Realtime } from '../../../src/proxy/realtime/realtime.ts'
+import { type Clock, systemClock } from '../../../src/runtime/clock.ts'
+import { TableStore } from '../../../src/state/table-store.ts'
+import { spec, tableConfig } from '../../support/world.ts'
 
 /** An upstream that agrees and says back what it hears. */
 export interface Echo {
   readonly url: string
-  readonly server: WsServer
+  readonly server: WebSocketServer
   /** Its side of each socket, and the request that it began with. */
-  readonly sockets: Ws[]
+  readonly sockets: WebSocket[]
   readonly requests: IncomingMessage[]
 }
 
 /** `echo: false`: it listens only. */
 export async function echoUpstream(t: Test, options: object = {}, echo = true): Promise<Echo> {
-  const server = new ws.WebSocketServer({ host: '127.0.0.1', port: 0, ...options })
-  const sockets: Ws[] = []
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, ...options })
+  const sockets: WebSocket[] = []
   const requests: IncomingMessage[] = []
   server.on('connection', (socket, request) => {
     sockets.push(socket)
@@ -57,7 +42,7 @@ export async function echoUpstream(t: Test, options: object = {}, echo = true): 
     for (const socket of server.clients) socket.terminate()
     server.close()
   })
-  await once(server as never, 'listening')
+  await once(server, 'listening')
   return { url: `http://127.0.0.1:${server.address().port}`, server, sockets, requests }
 }
 
@@ -95,7 +80,7 @@ export interface RealtimeGate {
   readonly realtime: Realtime
   readonly server: GateServer
   /** Opens a client's socket; resolves when it is open. */
-  readonly client: (options?: ClientOptions) => Promise<Ws>
+  readonly client: (options?: ClientOptions) => Promise<WebSocket>
 }
 
 export interface ClientOptions {
@@ -127,7 +112,7 @@ export async function realtimeGate(
       connectTimeoutMs: 1_000,
     })),
   )
-  const realtime = new Realtime({ store, pools, leases, clock, emit, instanceId: 'me' })
+  const realtime = new Realtime({ store, pools, leases, clock, emit })
   const policy = guardPolicy({
     hosts: [],
     origins: ['http://app.example'],
@@ -136,21 +121,16 @@ export async function realtimeGate(
     instanceId: 'me',
   })
   const server = buildServer({
-    version: '1.2.3',
     clock: systemClock,
     emit,
+    send: sendVia(emit),
     connectionsMax: () => 5_000,
     guard: (request) => checkRequest(request, policy),
+    routes: { '/livez': ({ requestId }) => plainAnswer(200, { type: 'a/b', body: '' }, requestId) },
     proxy: (_request, response, handed) => {
       response.writeHead(200, { 'x-request-id': handed.requestId })
       response.end('plain')
     },
-    proxied: [],
-    metrics: { contentType: 'text/plain', text: async () => '' },
-    status: () => ({}),
-    readiness: () => ({ status: 200, body: 'ok\n' }),
-    models: () => ({ status: 200, headers: {}, body: '', code: null }),
-    model: () => ({ status: 200, headers: {}, body: '', code: null }),
     upgrades: realtime,
   })
   const port = await server.listen({ host: '127.0.0.1', port: 0 })
@@ -159,15 +139,19 @@ export async function realtimeGate(
     await server.close()
     pools.close()
   })
-  const client = (options: ClientOptions = {}): Promise<Ws> => openSocket(t, port, options)
+  const client = (options: ClientOptions = {}): Promise<WebSocket> => openSocket(t, port, options)
   return { port, events, leases, store, realtime, server, client }
 }
 
 /** A client's socket to a gate; rejects with what the handshake failed of. */
-export async function openSocket(t: Test, port: number, options: ClientOptions = {}): Promise<Ws> {
+export async function openSocket(
+  t: Test,
+  port: number,
+  options: ClientOptions = {},
+): Promise<WebSocket> {
   const { protocols = [], query = '', headers = {}, autoPong = true } = options
   const url = `ws://127.0.0.1:${port}/v1/realtime${query}`
-  const socket = new ws.WebSocket(url, protocols, { headers, autoPong, perMessageDeflate: true })
+  const socket = new WebSocket(url, protocols, { headers, autoPong, perMessageDeflate: true })
   t.teardown(() => socket.terminate())
   socket.on('error', () => {})
   await once(socket, 'open')
@@ -175,7 +159,7 @@ export async function openSocket(t: Test, port: number, options: ClientOptions =
 }
 
 /** Ends a side with a TCP reset. The library has no word for it, but its connection has. */
-export function reset(socket: Ws): void {
+export function reset(socket: WebSocket): void {
   const connection = Reflect.get(socket, '_socket') as Socket
   connection.resetAndDestroy()
 }
@@ -187,7 +171,7 @@ export interface Closed {
 }
 
 /** Resolves when this side is closed. */
-export async function closed(socket: Ws): Promise<Closed> {
+export async function closed(socket: WebSocket): Promise<Closed> {
   const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
   return { code, reason: reason.toString() }
 }

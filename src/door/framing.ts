@@ -1,0 +1,151 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { REALTIME_PATH } from '../api/index.ts'
+import type { ErrorCode } from '../errors/catalogue.ts'
+
+/** What the guards look at; node's `IncomingMessage` is one. */
+export interface GuardedRequest {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly rawHeaders: readonly string[]
+  readonly headers: IncomingHttpHeaders
+  readonly httpVersion: string
+}
+
+/** Why a request may not come in. */
+export interface Refusal {
+  readonly ok: false
+  readonly code: ErrorCode
+  /** For people, appended to the code's own message; may be ''. Never holds client input. */
+  readonly detail: string
+  /** What the answer must say besides: `Allow`, `WWW-Authenticate`, CORS for an allowed page. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** A refusal, for the guards. */
+export function refuse(
+  code: ErrorCode,
+  detail = '',
+  headers: Readonly<Record<string, string>> = {},
+): Refusal {
+  return { ok: false, code, detail, headers }
+}
+
+/** Headers that must not come twice: two readers could take different ones. */
+const SINGLE: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'content-type',
+  'content-encoding',
+  'origin',
+  'expect',
+])
+const LENGTH_DIGITS_MAX = 15
+
+/**
+ * What is wrong with the HTTP of a request, or null. node's parser refuses most of it already;
+ * what it lets pass, or passes when it is told to be lenient, ends here.
+ */
+export function framingFault(request: GuardedRequest): Refusal | null {
+  const { headers, rawHeaders, httpVersion } = request
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return bad('Only HTTP/1.1 is spoken here.')
+  const twice = repeated(rawHeaders)
+  if (twice === 'expect') return refuse('expectation_failed')
+  if (twice === 'content-type') return refuse('unsupported_media_type', 'It comes twice.')
+  if (twice !== null) return bad(`The ${twice} header comes twice.`)
+  if (headers.host === undefined && httpVersion === '1.1') return bad('The Host header is missing.')
+  const length = headers['content-length']
+  if (length !== undefined && !(/^\d+$/.test(length) && length.length <= LENGTH_DIGITS_MAX)) {
+    return bad('Content-Length is no number.')
+  }
+  const coding = headers['transfer-encoding']
+  if (coding === undefined) return null
+  if (httpVersion === '1.0') return bad('HTTP/1.0 has no Transfer-Encoding.')
+  if (length !== undefined) return bad('Content-Length and Transfer-Encoding exclude each other.')
+  return codingFault(coding)
+}
+
+function repeated(rawHeaders: readonly string[]): string | null {
+  const seen = new Set<string>()
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    if (!SINGLE.has(name)) continue
+    if (seen.has(name)) return name
+    seen.add(name)
+  }
+  return null
+}
+
+/** Only `chunked` is understood. What would be fine HTTP elsewhere is told apart from nonsense. */
+function codingFault(coding: string): Refusal | null {
+  // Not `trim`: it takes a vertical tab for a space, which other parsers do not.
+  const codings = coding.toLowerCase().split(/[ \t]*,[ \t]*/)
+  if (codings.at(-1) !== 'chunked' || codings.indexOf('chunked') !== codings.length - 1) {
+    return bad('Transfer-Encoding must end in chunked, once.')
+  }
+  if (codings.length === 1) return null
+  // Where its body ends is unknown.
+  return refuse('unsupported_transfer_coding', '', { connection: 'close' })
+}
+
+function bad(detail: string): Refusal {
+  return refuse('bad_framing', detail, { connection: 'close' })
+}
+
+/** 16 random bytes in base64 (RFC 6455 §4.1). */
+const KEY = /^[+/0-9A-Za-z]{22}==$/
+const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/
+
+/** Does this request ask for a WebSocket, well or badly made? Pure. */
+export function asksForSocket(headers: IncomingHttpHeaders): boolean {
+  return headers.upgrade !== undefined && protocolsOf(headers).includes('websocket')
+}
+
+/**
+ * Why the protocol that a request asks for is refused; null: it asks for none, for one that may be
+ * ignored, or for a WebSocket where there is one. What the WebSocket library would refuse later, in
+ * an answer of its own, is refused here. `path` is canonical. Pure.
+ */
+export function upgradeFault(request: GuardedRequest, path: string): Refusal | null {
+  if (request.headers.upgrade === undefined) return null
+  const protocols = protocolsOf(request.headers)
+  // Java's HttpClient offers h2c with every plain request. RFC 9110 §7.8: it may be ignored.
+  if (protocols.every((protocol) => protocol === 'h2c')) return null
+  if (path !== REALTIME_PATH || !asksForSocket(request.headers)) return refused('')
+  const fault = handshakeFault(request, protocols)
+  return fault === null ? null : refused(fault, { 'sec-websocket-version': '13' })
+}
+
+function refused(detail: string, headers: Readonly<Record<string, string>> = {}): Refusal {
+  return refuse('upgrade_not_supported', detail, { connection: 'close', ...headers })
+}
+
+/** Protocols asked for, lower-case. Without the word in `Connection` it asks for none. */
+function protocolsOf({ upgrade, connection = '' }: IncomingHttpHeaders): string[] {
+  if (upgrade === undefined) return []
+  const named = connection.toLowerCase().split(/[\s,]+/)
+  return named.includes('upgrade') ? listOf(upgrade.toLowerCase()) : []
+}
+
+function handshakeFault(request: GuardedRequest, protocols: readonly string[]): string | null {
+  const { method, url = '', headers, httpVersion } = request
+  if (method !== 'GET' || httpVersion !== '1.1') return 'A WebSocket begins with GET in HTTP/1.1.'
+  if (protocols.length !== 1) return 'Ask for a WebSocket alone.'
+  // The plugin compares the raw target with its prefix.
+  if (url !== REALTIME_PATH && !url.startsWith(`${REALTIME_PATH}?`)) {
+    return `Write the path as ${REALTIME_PATH}.`
+  }
+  const length = headers['content-length'] ?? '0'
+  if (headers['transfer-encoding'] !== undefined || length !== '0') return 'Send no body.'
+  if (headers['sec-websocket-version'] !== '13') return 'Only WebSocket version 13 is spoken here.'
+  if (!KEY.test(headers['sec-websocket-key'] ?? '')) return 'Sec-WebSocket-Key is missing or wrong.'
+  const offered = headers['sec-websocket-protocol']
+  if (offered === undefined) return null
+  const names = listOf(offered)
+  const good = names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length
+  return good ? null : 'Sec-WebSocket-Protocol is no list of different tokens.'
+}
+
+function listOf(value: string): string[] {
+  return value.split(',').map((item) => item.trim())
+}
