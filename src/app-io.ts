@@ -1,4 +1,4 @@
-import type { ConfigResult } from './config/config.ts'
+import type { ConfigResult } from './config/load.ts'
 import type { ProcessStatus } from './core/owned/process.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { Random } from './runtime/random.ts'

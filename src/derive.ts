@@ -1,4 +1,4 @@
-import type { Config } from './config/config.ts'
+import type { Config } from './config/load.ts'
 import type { TableConfig } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
 import { type GuardPolicy, guardPolicy } from './door/access.ts'

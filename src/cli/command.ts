@@ -1,5 +1,5 @@
 import type { AppIo } from '../app-io.ts'
-import type { Config, ConfigResult } from '../config/config.ts'
+import type { Config, ConfigResult } from '../config/load.ts'
 import { type CliIo, EXIT, ownTerminal, type Terminal } from './io.ts'
 import { type Askable, askable, type ConfigFlags, issueLines, issueWarnings, load } from './load.ts'
 import { type Look, type LookOnce, watch } from './watch.ts'

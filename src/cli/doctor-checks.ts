@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts'
+import type { Config } from '../config/load.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { reaches } from '../runtime/address.ts'
 import type { GateAnswer } from './gate-client.ts'

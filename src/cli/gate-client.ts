@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.ts'
+import type { Config } from '../config/load.ts'
 import { engineError } from '../api/engine-error.ts'
 import { fetchJson } from '../probe/run.ts'
 import { exchange } from '../probe/wire.ts'

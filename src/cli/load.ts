@@ -1,10 +1,16 @@
-import { readApiKeys } from '../config/access.ts'
-import type { Config, ConfigIssue, ConfigResult } from '../config/config.ts'
-import { type LoadInput, loadConfig } from '../config/load.ts'
+import {
+  type Config,
+  type ConfigResult,
+  loadConfig,
+  type LoadInput,
+  readApiKeys,
+} from '../config/load.ts'
+import type { FindProgram } from '../config/notes.ts'
 import { printIssue } from '../config/print.ts'
 import { Reading } from '../config/reading.ts'
-import { type EnvFile, envFilePath, gather } from '../config/sources.ts'
+import { type ConfigIssue, type EnvFile, envFilePath, gather } from '../config/sources.ts'
 import { readList, readUpstream } from '../config/upstreams.ts'
+import { thisMachine } from '../launch/preflight.ts'
 import type { CliIo } from './io.ts'
 
 /** Flags of every command that reads the configuration. */
@@ -115,4 +121,9 @@ export function issueWarnings(issues: readonly ConfigIssue[]): string[] {
 
 function countOf({ length }: readonly ConfigIssue[]): string {
   return length === 1 ? 'one setting is' : `${length} settings are`
+}
+
+/** Finds programs as the gate would: on the PATH of the line itself, else on that of `io`. */
+export function programsOf(io: Pick<CliIo, 'env'>): FindProgram {
+  return (name, env) => thisMachine({ ...io.env, ...env }).program(name)
 }

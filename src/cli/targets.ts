@@ -1,5 +1,5 @@
-import type { Config } from '../config/config.ts'
-import { didYouMean } from '../config/nearest.ts'
+import type { Config } from '../config/load.ts'
+import { didYouMean } from '../config/known.ts'
 import { originOf } from '../runtime/address.ts'
 import type { GatePlace } from './gate-client.ts'
 import type { ProbeTarget } from './probe-once.ts'

@@ -1,5 +1,5 @@
-import { SECRET_SHOWN } from './keys.ts'
-import { bad, good, type Parsed } from './parsed.ts'
+import { textTo } from './types.ts'
+import { SECRET_SHOWN } from './values.ts'
 
 /** A command line as data: no shell will see it. */
 export interface CommandLine {
@@ -18,26 +18,27 @@ const ASSIGNMENT = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
  * What needs a shell is refused instead of being passed on as it stands: pipes, redirections, several
  * commands, variables, patterns, `~`, comments. Messages never repeat the text: it may hold keys. Pure.
  */
-export function parseCommandLine(text: string): Parsed<CommandLine> {
+export const commandLine = textTo((text, refuse): CommandLine => {
   if (text.trim() === SECRET_SHOWN) {
-    return bad(`holds ${SECRET_SHOWN}, which only stands for a command line in printed settings.`)
+    return refuse(
+      `holds ${SECRET_SHOWN}, which only stands for a command line in printed settings.`,
+    )
   }
-  if (text.includes('\0')) return bad('holds a NUL.')
-  const split = wordsOf(text)
-  if (!split.ok) return split
+  if (text.includes('\0')) return refuse('holds a NUL.')
+  const words = wordsOf(text)
+  if (typeof words === 'string') return refuse(words)
   const env: Record<string, string> = {}
-  const words = [...split.value]
   for (let first = words[0]; first !== undefined; first = words[0]) {
     const [, name, value] = first.plain ? (ASSIGNMENT.exec(first.text) ?? []) : []
     if (name === undefined || value === undefined) break
-    if (name.startsWith('GENGATE_')) return bad('sets a variable of the gate for the engine.')
+    if (name.startsWith('GENGATE_')) return refuse('sets a variable of the gate for the engine.')
     env[name] = value
     words.shift()
   }
   const [command, ...args] = words.map((word) => word.text)
-  if (command === undefined || command === '') return bad('names no command.')
-  return good({ command, args, env })
-}
+  if (command === undefined || command === '') return refuse('names no command.')
+  return { command, args, env }
+})
 
 interface Word {
   readonly text: string
@@ -45,7 +46,8 @@ interface Word {
   readonly plain: boolean
 }
 
-function wordsOf(text: string): Parsed<readonly Word[]> {
+/** Its words, or what is wrong with one. */
+function wordsOf(text: string): Word[] | string {
   const words: Word[] = []
   let at = 0
   while (at < text.length) {
@@ -53,12 +55,12 @@ function wordsOf(text: string): Parsed<readonly Word[]> {
     else if (text.startsWith('\\\n', at)) at += 2
     else {
       const word = wordAt(text, at)
-      if (typeof word === 'string') return bad(word)
+      if (typeof word === 'string') return word
       words.push({ text: word.text, plain: !/['"\\]/.test(text[at] ?? '') })
       at = word.end
     }
   }
-  return good(words)
+  return words
 }
 
 /** The word that begins at `start`, or what is wrong with it. */

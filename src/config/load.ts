@@ -1,13 +1,58 @@
+import type { HealthPolicy } from '../core/health/policy.ts'
 import type { StartSettings } from '../core/owned/start-settings.ts'
-import { readApiKeys, refuseOpenBind } from './access.ts'
-import type { Config, ConfigResult, UpstreamConfig } from './config.ts'
-import { refuseOwnListener, refuseTwins } from './conflicts.ts'
+import type { ModelGroup } from '../core/table.ts'
+import { isLoopback } from '../runtime/address.ts'
+import { didYouMean } from './known.ts'
 import { meaningOf } from './names.ts'
-import { didYouMean } from './nearest.ts'
-import { quoted } from './parsed.ts'
 import { Reading } from './reading.ts'
-import { type Env, type EnvFile, envFilePath, gather } from './sources.ts'
-import { listRefused, type ReadFile, readList, readUpstream } from './upstreams.ts'
+import type { GlobalValues } from './settings.ts'
+import {
+  type ConfigIssue,
+  type Env,
+  type EnvFile,
+  envFilePath,
+  gather,
+  type Setting,
+} from './sources.ts'
+import { quoted, readAs } from './types.ts'
+import {
+  listRefused,
+  type ReadFile,
+  readList,
+  readUpstream,
+  refuseOwnListener,
+  refuseTwins,
+  type UpstreamConfig,
+} from './upstreams.ts'
+import { apiKeysFile, type Embedded } from './values.ts'
+
+/** Everything that was configured, parsed once and frozen. What a row of the table names by its key stands
+ *  here as it was read. */
+export interface Config extends GlobalValues {
+  /** Path of the env file that was read or would be; null: none is watched. */
+  readonly envFile: string | null
+  /** In order of preference. */
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly models: readonly ModelGroup[] | null
+  readonly health: HealthPolicy
+  /** `off`, `auto` (it may join: nothing else was configured), or the path of a GGUF. */
+  readonly embedded: Embedded
+  readonly apiKeys: readonly string[]
+  /** Host names served besides loopback names and IP literals. */
+  readonly allowedHosts: readonly string[]
+  readonly allowedOrigins: readonly string[]
+  readonly run: StartSettings
+  readonly settings: readonly Setting[]
+  /** Names that the env file sets but the process environment or a flag overrides with another
+   *  value. */
+  readonly shadowed: readonly string[]
+  /** Settings of upstreams that are not listed: legal, and without effect. */
+  readonly unused: readonly string[]
+}
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly issues: readonly ConfigIssue[] }
 
 /** Everything that a configuration is made of. */
 export interface LoadInput {
@@ -33,8 +78,8 @@ const EMBEDDED = 'embedded'
  */
 export function loadConfig(input: LoadInput): ConfigResult {
   const reading = new Reading(gather(input.env, input.file))
-  const host = reading.global('GENGATE_HOST')
-  const port = reading.global('GENGATE_PORT')
+  const values = reading.globals()
+  const { host, port, trustedBind } = values
   const listed = readList(reading, input.flags)
   const names = listed.map(({ name }) => name)
   const all = listed.flatMap((one) => readUpstream(reading, one, input.readFile) ?? [])
@@ -46,7 +91,6 @@ export function loadConfig(input: LoadInput): ConfigResult {
   const embedded = readEmbedded(reading, names, chosen)
   const upstreams = preferredFirst(reading, all, names)
   const apiKeys = readApiKeys(reading, input.readFile)
-  const trustedBind = reading.global('GENGATE_TRUSTED_BIND')
   refuseOpenBind(reading, host, apiKeys.length > 0 || trustedBind)
   const models = readModels(reading, embedded.mode === 'off' ? names : [...names, EMBEDDED])
   const unused = reading.names.toSorted().filter((name) => {
@@ -55,36 +99,53 @@ export function loadConfig(input: LoadInput): ConfigResult {
   })
   if (reading.issues.length > 0) return { ok: false, issues: reading.issues }
   const config: Config = {
-    host,
-    port,
+    ...values,
     envFile: input.file?.path ?? envFilePath(input.env),
     upstreams,
     models,
-    routing: reading.global('GENGATE_POLICY'),
     health: {
       detectWithinMs: reading.global('GENGATE_DETECT_WITHIN_MS'),
       intervalMs: reading.global('GENGATE_PROBE_INTERVAL_MS'),
       quietIntervalMs: reading.global('GENGATE_PROBE_QUIET_INTERVAL_MS'),
     },
-    probeMaxTokens: reading.global('GENGATE_PROBE_MAX_TOKENS'),
     embedded,
-    connectTimeoutMs: reading.global('GENGATE_CONNECT_TIMEOUT_MS'),
-    commitDeadlineMs: reading.global('GENGATE_COMMIT_DEADLINE_MS'),
-    holdMs: reading.global('GENGATE_HOLD_MS'),
-    bodyMaxBytes: reading.global('GENGATE_BODY_MAX_BYTES'),
-    connectionsMax: reading.global('GENGATE_CONNECTIONS_MAX'),
-    drainMs: reading.global('GENGATE_DRAIN_MS'),
     apiKeys,
-    trustedBind,
     allowedHosts: reading.global('GENGATE_ALLOWED_HOSTS') ?? [],
     allowedOrigins: reading.global('GENGATE_ALLOWED_ORIGINS') ?? [],
     run: readRun(reading),
-    logLevel: reading.global('GENGATE_LOG_LEVEL'),
     settings: reading.settings(names, unused),
     shadowed: [...reading.shadowed].toSorted(),
     unused,
   }
   return { ok: true, config: deepFreeze(config) }
+}
+
+/** The keys that clients may use, of both settings. */
+export function readApiKeys(reading: Reading, readFile: ReadFile): readonly string[] {
+  const keys = reading.global('GENGATE_API_KEYS') ?? []
+  const path = reading.global('GENGATE_API_KEYS_FILE')
+  if (path === null) return keys
+  const content = readFile(path)
+  if (content === null) {
+    reading.refuse('GENGATE_API_KEYS_FILE', 'names a file that cannot be read.')
+    return keys
+  }
+  const parsed = readAs(apiKeysFile, content)
+  if (parsed.ok) return [...new Set([...keys, ...parsed.value])]
+  for (const message of parsed.messages) reading.refuse('GENGATE_API_KEYS_FILE', message)
+  return keys
+}
+
+/** Refuses a listener that strangers can reach; `guarded`: a key is needed, or the operator vouches
+ *  for the bind. */
+function refuseOpenBind(reading: Reading, host: string, guarded: boolean): void {
+  const doubtful = ['GENGATE_HOST', 'GENGATE_API_KEYS', 'GENGATE_API_KEYS_FILE']
+  if (guarded || isLoopback(host) || doubtful.some((name) => reading.refused(name))) return
+  reading.refuse(
+    'GENGATE_HOST',
+    `is ${quoted(host)}, which other machines can reach, and no API key is set. ` +
+      'Set GENGATE_API_KEYS; or GENGATE_TRUSTED_BIND=1 if the port is published to 127.0.0.1 only.',
+  )
 }
 
 function readRun(reading: Reading): StartSettings {

@@ -1,4 +1,4 @@
-import { farness } from './nearest.ts'
+import { farness } from './known.ts'
 import { GLOBAL_SETTINGS, type GlobalName } from './settings.ts'
 import { type FieldName, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { SettingRow } from './types.ts'

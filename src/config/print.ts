@@ -1,8 +1,7 @@
 import { clip } from '../errors/body.ts'
-import type { Config, ConfigIssue, Setting } from './config.ts'
-import { KNOWN_NAMES } from './defaults.ts'
+import type { Config } from './load.ts'
 import { meaningOf, variableOf } from './names.ts'
-import { nearest } from './nearest.ts'
+import type { ConfigIssue, Setting } from './sources.ts'
 
 /** One line per setting in force, `NAME=value  # source`. It can be saved as an env file, but for
  *  the keys, which are shown as `(set)`. */
@@ -53,41 +52,6 @@ export function configToJson(config: Config): PrintedConfig {
   }
 }
 
-/** What is set for upstreams that are not listed, a sentence each: legal, and perhaps a slip. Pure. */
-export function unusedNotes({ unused, upstreams }: Pick<Config, 'unused' | 'upstreams'>): string[] {
-  const listed = upstreams.map(({ spec }) => spec.name)
-  const settings = new Map<string, string[]>()
-  for (const name of unused) {
-    const meaning = meaningOf(name)
-    if (meaning.kind !== 'field') continue
-    const others = settings.get(meaning.upstream) ?? []
-    settings.set(meaning.upstream, [...others, name])
-  }
-  return [...settings].map(([upstream, names]) => {
-    const none = `${names.join(', ')} ${names.length === 1 ? 'has' : 'have'} no effect: no upstream ${upstream} is listed.`
-    const meant = KNOWN_NAMES.includes(upstream)
-      ? null
-      : nearest(upstream, [...listed, ...KNOWN_NAMES])
-    return `${none} ${meant === null ? 'GENGATE_UPSTREAMS lists them.' : `Did you mean ${meant}?`}`
-  })
-}
-
-/** Upstreams that have their address from a name that is nearly another, a sentence each. Pure. */
-export function guessedNotes({
-  upstreams,
-  settings,
-}: Pick<Config, 'upstreams' | 'settings'>): string[] {
-  return upstreams.flatMap(({ spec: { name, engine, url } }) => {
-    const setting = settings.find((one) => one.name === variableOf(name, 'URL'))
-    const meant = KNOWN_NAMES.includes(name) ? null : nearest(name, KNOWN_NAMES)
-    // `ollama2` and `ollama_big` are what they look like.
-    const isNamed =
-      meant !== null && /^[_\d]/.test(name.slice(meant.length)) && name.startsWith(meant)
-    if (setting?.source !== 'default' || meant === null || isNamed) return []
-    return [`upstream ${name} is taken for ${engine} at ${url} by its name. Did you mean ${meant}?`]
-  })
-}
-
 /** Longest line that an issue may take, characters. */
 const ISSUE_MAX = 500
 
@@ -109,4 +73,43 @@ function inQuotes(value: string): string {
   if (/^[\w.,:/@%+=()[\]-]+$/.test(value)) return value
   const quote = ["'", '`', '"'].find((mark) => !value.includes(mark))
   return quote === undefined ? value : `${quote}${value}${quote}`
+}
+
+/** What differs between two configurations, by the names of the settings. */
+export interface ConfigDiff {
+  readonly changed: readonly string[]
+  /** Those of them that take effect only when the gate starts again: address and port. Everything
+   *  else applies to the running gate. */
+  readonly needsRestart: readonly string[]
+}
+
+/** Compares values in force, whatever their source. A changed key counts; it is never shown. */
+export function diffConfig(was: Config, now: Config): ConfigDiff {
+  const before = valuesOf(was)
+  const after = valuesOf(now)
+  const names = new Set([...before.keys(), ...after.keys()])
+  const changed = [...names].filter((name) => before.get(name) !== after.get(name)).toSorted()
+  return { changed, needsRestart: changed.filter(needsRestart) }
+}
+
+function needsRestart(name: string): boolean {
+  const meaning = meaningOf(name)
+  return meaning.kind !== 'unknown' && meaning.row.restart === true
+}
+
+/** Settings by name; where a key hangs on a setting, the key is part of its value. */
+function valuesOf(config: Config): Map<string, string> {
+  const values = new Map(config.settings.map(({ name, value }) => [name, value]))
+  const attach = (name: string, secret: string): void => {
+    const value = values.get(name)
+    if (value !== undefined) values.set(name, `${value}\n${secret}`)
+  }
+  for (const { spec, apiKey, apiKeyNames, run } of config.upstreams) {
+    for (const name of apiKeyNames) attach(name, apiKey ?? '')
+    attach(variableOf(spec.name, 'RUN'), JSON.stringify(run))
+  }
+  for (const name of ['GENGATE_API_KEYS', 'GENGATE_API_KEYS_FILE']) {
+    attach(name, config.apiKeys.join('\n'))
+  }
+  return values
 }

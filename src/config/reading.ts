@@ -1,5 +1,3 @@
-import type { ConfigIssue, Setting, Source } from './config.ts'
-import { SECRET_SHOWN } from './keys.ts'
 import {
   FIELD_NAMES,
   GLOBAL_NAMES,
@@ -8,11 +6,21 @@ import {
   unknownMessage,
   variableOf,
 } from './names.ts'
-import { GLOBAL_SETTINGS, type GlobalName, type GlobalValue } from './settings.ts'
-import { type FieldName, type FieldValue, UPSTREAM_FIELDS } from './upstream-settings.ts'
-import type { Gathered, Given } from './sources.ts'
-import { isHalfQuoted, unquoted } from './parsed.ts'
-import { readAs, type RowValue, type SettingRow } from './types.ts'
+import {
+  GLOBAL_SETTINGS,
+  type GlobalName,
+  type GlobalValue,
+  type GlobalValues,
+} from './settings.ts'
+import type { ConfigIssue, Gathered, Given, Setting, Source } from './sources.ts'
+import { isHalfQuoted, readAs, type RowValue, type SettingRow, unquoted } from './types.ts'
+import {
+  type FieldName,
+  type FieldValue,
+  type FieldValues,
+  UPSTREAM_FIELDS,
+} from './upstream-settings.ts'
+import { SECRET_SHOWN } from './values.ts'
 
 /** A variable that was set, after parsing. */
 interface Read {
@@ -89,6 +97,20 @@ export class Reading {
     return this.#value(variableOf(upstream, field), UPSTREAM_FIELDS[field])
   }
 
+  /** The values of all settings that have a key, by that key. */
+  globals(): GlobalValues {
+    const keyed = GLOBAL_NAMES.map((name) => [GLOBAL_SETTINGS[name], this.global(name)] as const)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made by the types of the rows
+    return byKey(keyed) as GlobalValues
+  }
+
+  /** The same of one upstream. */
+  fields(upstream: string): FieldValues {
+    const keyed = FIELD_NAMES.map((f) => [UPSTREAM_FIELDS[f], this.field(upstream, f)] as const)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made by the types of the rows
+    return byKey(keyed) as FieldValues
+  }
+
   #value<Row extends SettingRow>(name: string, row: Row): RowValue<Row> {
     const fallback = row.default === undefined ? null : readAs(row.type, row.default)
     const value = this.#read.get(name)?.value ?? (fallback?.ok === true ? fallback.value : null)
@@ -129,4 +151,10 @@ function problemOf(text: string): string | null {
 /** Lists may be written over several lines in quotation marks. */
 function onOneLine(text: string): string {
   return text.replaceAll(/[\t\r\n]+/g, ' ').trim()
+}
+
+function byKey(rows: readonly (readonly [SettingRow, unknown])[]): object {
+  return Object.fromEntries(
+    rows.flatMap(([{ key }, value]) => (key === undefined ? [] : [[key, value]])),
+  )
 }

@@ -1,39 +1,35 @@
-import { parseHost } from './address.ts'
-import { parseKeyList } from './keys.ts'
-import {
-  parseEmbedded,
-  parseHostNames,
-  parseModels,
-  parseOrigins,
-  parseUpstreams,
-} from './lists.ts'
-import { RUN_SETTINGS } from './run-settings.ts'
 import {
   anyText,
   oneOf,
-  parsedBy,
   type RowValue,
   type SettingRow,
+  type ValuesOf,
   wholeNumber,
   yesOrNo,
 } from './types.ts'
+import { apiKeys, embedded, host, hostNames, modelGroups, origins, upstreamList } from './values.ts'
 
 const SECOND = 1_000
 const HOUR = 3_600 * SECOND
 const KIB = 1_024
 const GIB = KIB * KIB * KIB
 
-/** THE table of settings, all but those of one upstream. A test holds docs/configuration.md to it. */
+/**
+ * THE table of settings, all but those of one upstream: parsing, `Config`, `config print`, what a change
+ * needs, hints at misspelt names and docs/configuration.md (held by a test) follow from it.
+ */
 export const GLOBAL_SETTINGS = {
   GENGATE_HOST: {
     group: 'Listener',
-    type: parsedBy(parseHost),
+    key: 'host',
+    type: host,
     default: '127.0.0.1',
     restart: true,
     doc: 'Address to listen on. Anything but loopback needs `GENGATE_API_KEYS`. A change needs a restart.',
   },
   GENGATE_PORT: {
     group: 'Listener',
+    key: 'port',
     type: wholeNumber(0, 65_535),
     default: '8000',
     restart: true,
@@ -47,7 +43,7 @@ export const GLOBAL_SETTINGS = {
   },
   GENGATE_UPSTREAMS: {
     group: 'Upstreams',
-    type: parsedBy(parseUpstreams),
+    type: upstreamList,
     default: 'vllm_metal,vllm_cpu,ollama',
     doc: 'Upstreams in order of preference, `name` or `name=url`, separated by commas. Names are small letters, digits and `_`. `serve --upstream [name=]url` says the same by flag and wins.',
   },
@@ -58,21 +54,70 @@ export const GLOBAL_SETTINGS = {
   },
   GENGATE_POLICY: {
     group: 'Upstreams',
+    key: 'routing',
     type: oneOf(['priority', 'least_busy']),
     default: 'priority',
     doc: '`priority`: the first eligible one. `least_busy`: the eligible one with the fewest requests in flight; the order breaks ties.',
   },
   GENGATE_EMBEDDED: {
     group: 'Upstreams',
-    type: parsedBy(parseEmbedded),
+    type: embedded,
     default: 'auto',
     doc: 'The engine inside the gate. `auto`: it joins only if neither `GENGATE_UPSTREAMS` nor any `_URL` is set and no default upstream answers, and leaves when one does. `off`: never. The path of a GGUF: it serves that model, after all others. A change needs a restart.',
     restart: true,
   },
-  ...RUN_SETTINGS,
+  // What only `gengate run` reads has the names and defaults of the operators' older world. It is text here
+  // and parsed where an engine is started: a wrong `VLLM_PORT` must not keep the gate from running.
+  VLLM_HOST: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    derived: 'from `_URL`, else `127.0.0.1`',
+    doc: 'Address that a vLLM listens on.',
+  },
+  VLLM_PORT: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    derived: 'from `_URL`',
+    doc: 'Port that a vLLM listens on. Never the port of the gate.',
+  },
+  VLLM_VENV: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    derived: '`~/.venv-vllm-metal` or `~/.venv-vllm-cpu`',
+    doc: 'Virtual environment of vLLM. Unset and none there: for `vllm_cpu` the `vllm` on PATH.',
+  },
+  VLLM_PYTHON: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    doc: 'Python that runs `vllm_cpu`: a path, or a name in the virtual environment. `vllm_metal` always takes the `python3` of its environment.',
+  },
+  VLLM_MAX_MODEL_LEN: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    default: '1024',
+    doc: 'Longest prompt and answer together, tokens.',
+  },
+  VLLM_DTYPE: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    derived: '`float16` for `vllm_metal`',
+    doc: 'Type of the weights.',
+  },
+  VLLM_CPU_KVCACHE_SPACE: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    default: '1',
+    doc: 'Memory for the key-value cache of `vllm_cpu`, GiB.',
+  },
+  OMP_NUM_THREADS: {
+    group: 'Engines that gengate run starts',
+    type: anyText,
+    default: '4',
+    doc: 'Threads of a vLLM.',
+  },
   GENGATE_MODELS: {
     group: 'Model names',
-    type: parsedBy(parseModels),
+    type: modelGroups,
     doc: 'Stable names for clients: `public=upstream:name|upstream:name; …`. Unset: one group, `default`, of the one model of each upstream; each of their names means the whole group.',
   },
   OPENCLAW_VLLM_MODEL: {
@@ -105,36 +150,42 @@ export const GLOBAL_SETTINGS = {
   },
   GENGATE_PROBE_MAX_TOKENS: {
     group: 'Health',
+    key: 'probeMaxTokens',
     type: wholeNumber(1, 4),
     default: '1',
     doc: 'Tokens that a probe asks for; 2 to 4 also exercise the decoder.',
   },
   GENGATE_CONNECT_TIMEOUT_MS: {
     group: 'Time and size',
+    key: 'connectTimeoutMs',
     type: wholeNumber(10, 60 * SECOND),
     default: '1000',
     doc: 'How long a connection to an upstream may take.',
   },
   GENGATE_COMMIT_DEADLINE_MS: {
     group: 'Time and size',
+    key: 'commitDeadlineMs',
     type: wholeNumber(100, 600 * SECOND),
     default: '8000',
     doc: 'After this a waiting stream is answered with 200 and keep-alive comments, so that clients do not hang up. Failover stays possible.',
   },
   GENGATE_HOLD_MS: {
     group: 'Time and size',
+    key: 'holdMs',
     type: wholeNumber(0, 600 * SECOND),
     default: '2000',
     doc: 'How long a request waits when no upstream can serve it, before the answer is 503.',
   },
   GENGATE_BODY_MAX_BYTES: {
     group: 'Time and size',
+    key: 'bodyMaxBytes',
     type: wholeNumber(KIB, GIB),
     default: '67108864',
     doc: 'Largest request body that is buffered (64 MiB). Uploads are streamed and not limited.',
   },
   GENGATE_CONNECTIONS_MAX: {
     group: 'Time and size',
+    key: 'connectionsMax',
     type: wholeNumber(1, 1_000_000),
     // Makes 10,000 descriptors; macOS gives a process 10,240 (`kern.maxfilesperproc`).
     default: '5000',
@@ -142,13 +193,14 @@ export const GLOBAL_SETTINGS = {
   },
   GENGATE_DRAIN_MS: {
     group: 'Time and size',
+    key: 'drainMs',
     type: wholeNumber(0, HOUR),
     default: '30000',
     doc: 'How long running requests may go on when the gate is told to stop.',
   },
   GENGATE_API_KEYS: {
     group: 'Access',
-    type: parsedBy(parseKeyList),
+    type: apiKeys,
     secret: true,
     doc: 'Keys that clients may use, separated by commas. Unset: no key is needed.',
   },
@@ -159,22 +211,24 @@ export const GLOBAL_SETTINGS = {
   },
   GENGATE_TRUSTED_BIND: {
     group: 'Access',
+    key: 'trustedBind',
     type: yesOrNo,
     default: '0',
     doc: '`1`: listen beyond loopback without a key. For a container whose port is published to 127.0.0.1 only.',
   },
   GENGATE_ALLOWED_HOSTS: {
     group: 'Access',
-    type: parsedBy(parseHostNames),
+    type: hostNames,
     doc: 'Host names that clients may use, besides loopback names, IP addresses, `host.docker.internal` and `host.containers.internal`.',
   },
   GENGATE_ALLOWED_ORIGINS: {
     group: 'Access',
-    type: parsedBy(parseOrigins),
+    type: origins,
     doc: 'Origins of web pages that may send requests, as in `http://localhost:3000`. `null` names pages without an origin (files, sandboxed frames) and holds under `/v1/` only: any web page can make itself one, so set `GENGATE_API_KEYS` with it. Unset: none.',
   },
   GENGATE_LOG_LEVEL: {
     group: 'Logs',
+    key: 'logLevel',
     type: oneOf(['debug', 'info', 'warn', 'error']),
     default: 'info',
     doc: '`debug`, `info`, `warn` or `error`.',
@@ -183,3 +237,5 @@ export const GLOBAL_SETTINGS = {
 
 export type GlobalName = keyof typeof GLOBAL_SETTINGS
 export type GlobalValue<Name extends GlobalName> = RowValue<(typeof GLOBAL_SETTINGS)[Name]>
+/** The settings that stand in `Config` as they are. */
+export type GlobalValues = ValuesOf<typeof GLOBAL_SETTINGS>

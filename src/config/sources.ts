@@ -1,7 +1,24 @@
 import { parseEnv } from 'node:util'
-import type { ConfigIssue, Source } from './config.ts'
 import { isOurs } from './names.ts'
-import { encodingProblem, quoted } from './parsed.ts'
+import { encodingProblem, quoted } from './types.ts'
+
+/** Where a value came from. */
+export type Source = 'default' | 'env' | 'file' | 'flag'
+
+/** One setting as it was read, for `config print`. Secrets are shown as `(set)`. */
+export interface Setting {
+  readonly name: string
+  readonly value: string
+  readonly source: Source
+}
+
+/** One thing that is wrong with the configuration, in words that say what to do. */
+export interface ConfigIssue {
+  /** The variable or flag. */
+  readonly name: string
+  /** Goes on from the name: "must be …", "is not a setting. …". Never holds a secret. */
+  readonly message: string
+}
 
 /** The environment, as `process.env` has it. */
 export type Env = Readonly<Record<string, string | undefined>>

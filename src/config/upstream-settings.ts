@@ -1,8 +1,14 @@
 import { ENGINE_KINDS } from '../core/upstream.ts'
-import { parseCommandLine } from './command-line.ts'
-import { parseKey } from './keys.ts'
-import { anyText, oneOf, parsedBy, type RowValue, type SettingRow, wholeNumber } from './types.ts'
-import { parseUpstreamUrl } from './upstream-url.ts'
+import { commandLine } from './command-line.ts'
+import {
+  anyText,
+  oneOf,
+  type RowValue,
+  type SettingRow,
+  type ValuesOf,
+  wholeNumber,
+} from './types.ts'
+import { apiKey, upstreamUrl } from './values.ts'
 
 const SECOND = 1_000
 const DAY = 86_400 * SECOND
@@ -11,7 +17,7 @@ const DAY = 86_400 * SECOND
 export const UPSTREAM_FIELDS = {
   URL: {
     group: 'One upstream',
-    type: parsedBy(parseUpstreamUrl),
+    type: upstreamUrl,
     derived: 'by name and engine, see below',
     doc: 'Base URL, with or without `/v1`. The port must be written for `http`.',
   },
@@ -29,7 +35,7 @@ export const UPSTREAM_FIELDS = {
   },
   API_KEY: {
     group: 'One upstream',
-    type: parsedBy(parseKey),
+    type: apiKey,
     secret: true,
     doc: 'Key that is sent to this upstream only.',
   },
@@ -40,53 +46,62 @@ export const UPSTREAM_FIELDS = {
   },
   ADMIN: {
     group: 'One upstream',
+    key: 'intent',
     type: oneOf(['enabled', 'draining', 'disabled']),
     default: 'enabled',
     doc: '`enabled`; `draining`: no new requests, running ones finish; `disabled`: not used and not probed.',
   },
   PROBE: {
     group: 'One upstream',
+    key: 'probe',
     type: oneOf(['active', 'passive', 'off']),
     default: 'active',
     doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
   },
   COLD: {
     group: 'One upstream',
+    key: 'cold',
     type: oneOf(['on_demand', 'never']),
     default: 'on_demand',
     doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
   },
   SWAPS: {
     group: 'One upstream',
+    key: 'swaps',
     type: oneOf(['auto', 'yes', 'no']),
     default: 'auto',
     doc: 'May a server of kind `openai` load or swap the models that it lists? `auto`: if it lists several and `_MODEL` is unset. `yes`, `no`: it does, it does not.',
   },
   STREAM_END: {
     group: 'One upstream',
+    key: 'streamEnd',
     type: oneOf(['auto', 'finish_reason', 'done']),
     default: 'auto',
     doc: 'What ends its streams: `finish_reason`, a reason for every choice; `done`, `[DONE]` alone; `auto`, for `openai` and `llamaswap`: `[DONE]` until one of its streams has carried a reason, for all other engines a reason.',
   },
   MAX_CONCURRENCY: {
     group: 'One upstream',
+    key: 'maxConcurrency',
     type: wholeNumber(1, 100_000),
     doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
   },
   GGUF: {
     group: 'One upstream',
+    key: 'gguf',
     type: anyText,
     doc: 'Path of the model file that `gengate run llamacpp` serves.',
   },
   RUN: {
     group: 'One upstream',
-    type: parsedBy(parseCommandLine),
+    key: 'run',
+    type: commandLine,
     // Engines take keys as arguments.
     secret: true,
     doc: 'Command line of its engine: the gate starts it and restarts it when it is dead or wedged (`docs/supervisor.md`). Words as in a shell, `NAME=value` in front sets variables, but no shell runs. Unset: the engine is not the business of the gate.',
   },
   IDLE_STOP_MS: {
     group: 'One upstream',
+    key: 'idleStopMs',
     type: wholeNumber(SECOND, 7 * DAY),
     doc: 'Start that engine at the first request that needs it, and stop it after so long without one. Needs `_RUN`. Unset: it runs all the time.',
   },
@@ -94,3 +109,5 @@ export const UPSTREAM_FIELDS = {
 
 export type FieldName = keyof typeof UPSTREAM_FIELDS
 export type FieldValue<Field extends FieldName> = RowValue<(typeof UPSTREAM_FIELDS)[Field]>
+/** The settings of one upstream that are taken as they are. */
+export type FieldValues = ValuesOf<typeof UPSTREAM_FIELDS>

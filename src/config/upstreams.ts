@@ -1,14 +1,22 @@
 import type { EngineKind, UpstreamSpec } from '../core/upstream.ts'
-import { quirksOf } from '../engines/index.ts'
-import type { Source, UpstreamConfig } from './config.ts'
-import { engineOf } from '../engines/index.ts'
-import { defaultUrl, KNOWN_NAMES, nameFor } from './defaults.ts'
-import { type ListedUpstream, parseUpstreamFlag } from './lists.ts'
-import { parseKeyFile } from './keys.ts'
+import { engineOf, quirksOf } from '../engines/index.ts'
+import { type Listener, leadsTo } from '../runtime/address.ts'
+import { defaultUrl, didYouMean, KNOWN_NAMES, nameFor } from './known.ts'
 import { variableOf } from './names.ts'
-import { didYouMean } from './nearest.ts'
-import { quoted } from './parsed.ts'
 import type { Reading } from './reading.ts'
+import type { Source } from './sources.ts'
+import { quoted, readAs } from './types.ts'
+import type { FieldValues } from './upstream-settings.ts'
+import { apiKeyFile, type ListedUpstream, upstreamFlag } from './values.ts'
+
+/** An upstream as configured: its spec, and the secret that only connections may see. */
+export interface UpstreamConfig extends Omit<FieldValues, keyof UpstreamSpec> {
+  readonly spec: UpstreamSpec
+  /** Sent to that upstream only. */
+  readonly apiKey: string | null
+  /** Names (never values) of env keys that hold its key, for `diag`. */
+  readonly apiKeyNames: readonly string[]
+}
 
 /** Reads a file; null: it cannot be read. */
 export type ReadFile = (path: string) => string | null
@@ -61,7 +69,7 @@ export function readList(reading: Reading, { upstreams: flags, first }: ListFlag
 
 function readFlags(reading: Reading, flags: readonly string[]): ListedUpstream[] {
   return flags.flatMap((flag) => {
-    const parsed = parseUpstreamFlag(flag)
+    const parsed = readAs(upstreamFlag, flag)
     if (parsed.ok) return parsed.value
     for (const message of parsed.messages) reading.refuse(FLAG, message)
     return []
@@ -82,29 +90,20 @@ export function readUpstream(
   const key = readKey(reading, name, readFile)
   if (url === null) return null
   const quietMs = reading.global('GENGATE_PROBE_QUIET_INTERVAL_MS')
-  const spec: UpstreamSpec = {
-    name,
-    engine,
-    url,
-    model: readModel(reading, name),
-    intent: reading.field(name, 'ADMIN'),
-    probe: reading.field(name, 'PROBE'),
-    cold: reading.field(name, 'COLD'),
-    swaps: reading.field(name, 'SWAPS'),
-    streamEnd: reading.field(name, 'STREAM_END'),
-    maxConcurrency: reading.field(name, 'MAX_CONCURRENCY'),
-    quietIntervalMs: Math.max(quietMs, quirksOf(engine).quietIntervalMs),
-  }
-  return { spec, ...key, gguf: reading.field(name, 'GGUF'), ...readRun(reading, spec) }
+  const { intent, probe, cold, swaps, streamEnd, maxConcurrency, ...own } = reading.fields(name)
+  const routed = { intent, probe, cold, swaps, streamEnd, maxConcurrency }
+  const quietIntervalMs = Math.max(quietMs, quirksOf(engine).quietIntervalMs)
+  const spec = { name, engine, url, model: readModel(reading, name), ...routed, quietIntervalMs }
+  refuseHalfOwned(reading, spec, own)
+  return { spec, ...key, ...own }
 }
 
-/** What the gate must know to own the engine, and what goes together with that. */
-function readRun(
+/** What the gate must know to own an engine, and what goes together with that. */
+function refuseHalfOwned(
   reading: Reading,
   { name, probe, cold }: UpstreamSpec,
-): Pick<UpstreamConfig, 'run' | 'idleStopMs'> {
-  const run = reading.field(name, 'RUN')
-  const idleStopMs = reading.field(name, 'IDLE_STOP_MS')
+  { run, idleStopMs }: Pick<UpstreamConfig, 'run' | 'idleStopMs'>,
+): void {
   const variable = variableOf(name, 'RUN')
   const idle = variableOf(name, 'IDLE_STOP_MS')
   if (run !== null && probe !== 'active') {
@@ -114,7 +113,7 @@ function readRun(
       `needs ${probing}=active: only a probe tells that it is wedged or back.`,
     )
   }
-  if (idleStopMs === null) return { run, idleStopMs }
+  if (idleStopMs === null) return
   if (run === null && !reading.refused(variable)) {
     reading.refuse(idle, `needs ${variable}: only what the gate starts can be stopped.`)
   }
@@ -122,7 +121,6 @@ function readRun(
     const setting = variableOf(name, 'COLD')
     reading.refuse(idle, `does not go with ${setting}=never: then nothing could start it again.`)
   }
-  return { run, idleStopMs }
 }
 
 /** Its own setting; for the engines of the operators' older world also the names used there. */
@@ -182,8 +180,46 @@ function readKey(
     reading.refuse(fileVariable, 'names a file that cannot be read.')
     return { apiKey: null, apiKeyNames: [] }
   }
-  const parsed = parseKeyFile(content)
+  const parsed = readAs(apiKeyFile, content)
   if (parsed.ok) return { apiKey: parsed.value, apiKeyNames: [fileVariable] }
   for (const message of parsed.messages) reading.refuse(fileVariable, message)
   return { apiKey: null, apiKeyNames: [] }
+}
+
+/** Refuses an upstream that is the gate itself: every request would go round until it is cut. */
+export function refuseOwnListener(
+  reading: Reading,
+  { spec }: UpstreamConfig,
+  listener: Listener,
+): void {
+  if (!leadsTo(spec.url, listener)) return
+  const variable = variableOf(spec.name, 'URL')
+  const freePort = listener.port === 8010 ? 8020 : 8010
+  const enginePort = listener.port === 65_535 ? 8001 : listener.port + 1
+  reading.refuse(
+    variable,
+    `leads back to this gate, which listens on port ${listener.port} itself` +
+      `${listener.port === 8000 ? " (vLLM's default port is 8000 too)" : ''}. Either move the ` +
+      `engine to port ${enginePort} and set ${variable}=http://127.0.0.1:${enginePort}, ` +
+      `or move the gate: GENGATE_PORT=${freePort}.`,
+  )
+}
+
+/** Two upstreams of one kind whose URL is left to the default would be one server twice. */
+export function refuseTwins(reading: Reading, upstreams: readonly UpstreamConfig[]): void {
+  for (const [index, { spec }] of upstreams.entries()) {
+    const variable = variableOf(spec.name, 'URL')
+    const twin = upstreams
+      .slice(0, index)
+      .find(
+        ({ spec: other }) =>
+          other.url === spec.url && other.engine === spec.engine && other.model === spec.model,
+      )
+    if (twin === undefined || !reading.isDefault(variable)) continue
+    reading.refuse(
+      variable,
+      `must be set: its default, ${spec.url}, is upstream ${twin.spec.name} already. ` +
+        'Two upstreams may share a server if each has its own _MODEL.',
+    )
+  }
 }

@@ -1,4 +1,4 @@
-import type { Config, ConfigResult } from '../../src/config/config.ts'
+import type { Config, ConfigResult } from '../../src/config/load.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { World } from '../../src/cli/command.ts'
 import type { CliIo } from '../../src/cli/io.ts'

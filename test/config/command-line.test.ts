@@ -2,18 +2,18 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
-import { parseCommandLine } from '../../src/config/command-line.ts'
-import { diffConfig } from '../../src/config/diff.ts'
+import { commandLine } from '../../src/config/command-line.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { printConfig } from '../../src/config/print.ts'
+import { diffConfig, printConfig } from '../../src/config/print.ts'
+import { readAs } from '../../src/config/types.ts'
 import { holds } from '../support/property.ts'
 
 const split = (text: string): unknown => {
-  const parsed = parseCommandLine(text)
+  const parsed = readAs(commandLine, text)
   return parsed.ok ? [parsed.value.command, ...parsed.value.args] : parsed.messages.join(' ')
 }
 
-t.test('parseCommandLine() splits as a shell does', async (t) => {
+t.test('commandLine splits as a shell does', async (t) => {
   const table: [text: string, words: string[]][] = [
     ['llama-server -m m.gguf', ['llama-server', '-m', 'm.gguf']],
     [`  a\t'b c'  "d e" `, ['a', 'b c', 'd e']],
@@ -29,7 +29,7 @@ t.test('parseCommandLine() splits as a shell does', async (t) => {
   for (const [text, words] of table) t.same(split(text), words, text)
 })
 
-t.test('parseCommandLine() agrees with /bin/sh on whatever it accepts', async (t) => {
+t.test('commandLine agrees with /bin/sh on whatever it accepts', async (t) => {
   const part = fc.constantFrom(
     'a',
     'b c',
@@ -51,7 +51,7 @@ t.test('parseCommandLine() agrees with /bin/sh on whatever it accepts', async (t
     t,
     'words are those of the shell',
     fc.property(texts, (text) => {
-      const parsed = parseCommandLine(text)
+      const parsed = readAs(commandLine, text)
       if (!parsed.ok) return true
       const { command, args } = parsed.value
       // One line each; an argument list that is empty prints one empty line.
@@ -64,8 +64,8 @@ t.test('parseCommandLine() agrees with /bin/sh on whatever it accepts', async (t
   )
 })
 
-t.test('parseCommandLine() takes variables in front of the command', async (t) => {
-  const parsed = parseCommandLine(`OMP_NUM_THREADS=2 X='a b' vllm serve A=1`)
+t.test('commandLine takes variables in front of the command', async (t) => {
+  const parsed = readAs(commandLine, `OMP_NUM_THREADS=2 X='a b' vllm serve A=1`)
   t.same(parsed, {
     ok: true,
     value: { command: 'vllm', args: ['serve', 'A=1'], env: { OMP_NUM_THREADS: '2', X: 'a b' } },
@@ -75,7 +75,7 @@ t.test('parseCommandLine() takes variables in front of the command', async (t) =
   t.match(split('A=1'), /names no command/)
 })
 
-t.test('parseCommandLine() refuses what needs a shell, and never repeats the text', async (t) => {
+t.test('commandLine refuses what needs a shell, and never repeats the text', async (t) => {
   for (const text of [
     'a | b',
     'a > f',

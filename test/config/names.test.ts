@@ -1,5 +1,4 @@
 import t from 'tap'
-import { didYouMean, editDistance } from '../../src/config/nearest.ts'
 import {
   FIELD_NAMES,
   GLOBAL_NAMES,
@@ -81,33 +80,4 @@ t.test('unknownMessage() knows the names that Kubernetes makes up', async (t) =>
   for (const name of ['SERVICE_HOST', 'SERVICE_PORT_HTTP', 'PORT_8000_TCP', 'PORT_8000_TCP_ADDR']) {
     t.match(unknownMessage(`GENGATE_${name}`), /enableServiceLinks/, name)
   }
-})
-
-t.test('editDistance() counts a swap of neighbours once', async (t) => {
-  const cases: [string, string, number][] = [
-    ['', '', 0],
-    ['', 'abc', 3],
-    ['abc', '', 3],
-    ['PROT', 'PORT', 1],
-    ['URI', 'URL', 1],
-    ['kitten', 'sitting', 3],
-  ]
-  for (const [a, b, edits] of cases) t.equal(editDistance(a, b), edits, `${a} ${b}`)
-})
-
-t.test('didYouMean() asks for the nearest known name, and for none that is far', async (t) => {
-  const known = ['vllm_metal', 'vllm_cpu', 'ollama', 'llamacpp', 'lmstudio']
-  const cases: [string, string][] = [
-    ['vlm_cpu', 'vllm_cpu'],
-    ['VLLM-CPU', 'vllm_cpu'],
-    ['vllm_mteal', 'vllm_metal'],
-    ['metal', 'vllm_metal'],
-    ['olama', 'ollama'],
-    ['llama.cpp', 'llamacpp'],
-    ['lm_studio', 'lmstudio'],
-  ]
-  for (const [written, meant] of cases) {
-    t.equal(didYouMean(written, known), ` Did you mean ${meant}?`, written)
-  }
-  for (const written of ['big', 'openrouter', '']) t.equal(didYouMean(written, known), '', written)
 })

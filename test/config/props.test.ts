@@ -1,11 +1,9 @@
 import { parseEnv } from 'node:util'
 import * as fc from 'fast-check'
 import t from 'tap'
-import type { Config } from '../../src/config/config.ts'
-import { diffConfig } from '../../src/config/diff.ts'
-import { loadConfig } from '../../src/config/load.ts'
+import { type Config, loadConfig } from '../../src/config/load.ts'
 import { FIELD_NAMES, GLOBAL_NAMES, variableOf } from '../../src/config/names.ts'
-import { printConfig } from '../../src/config/print.ts'
+import { diffConfig, printConfig } from '../../src/config/print.ts'
 import type { Env } from '../../src/config/sources.ts'
 import { holds } from '../support/property.ts'
 

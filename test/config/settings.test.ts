@@ -1,7 +1,27 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { defaultUrl } from '../../src/config/known.ts'
+import { engineOf } from '../../src/engines/index.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { meaningOf } from '../../src/config/names.ts'
 import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
-import { UPSTREAM_FIELDS } from '../../src/config/upstream-settings.ts'
 import { GROUPS, readAs, type SettingRow } from '../../src/config/types.ts'
+import { UPSTREAM_FIELDS } from '../../src/config/upstream-settings.ts'
+
+const DOCS = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
+
+const NAMED: [string, SettingRow][] = [
+  ...Object.entries(GLOBAL_SETTINGS),
+  ...Object.entries(UPSTREAM_FIELDS).map(([field, row]): [string, SettingRow] => [
+    `GENGATE_<NAME>_${field}`,
+    row,
+  ]),
+]
+
+function line([name, row]: [string, SettingRow]): string {
+  const standard = row.default === undefined ? (row.derived ?? 'unset') : `\`${row.default}\``
+  return `| \`${name}\` | ${standard} | ${row.doc.replaceAll('|', '\\|')} |`
+}
 
 const ROWS: [string, SettingRow][] = Object.entries({ ...GLOBAL_SETTINGS, ...UPSTREAM_FIELDS })
 
@@ -18,30 +38,6 @@ t.test('every row has one line of documentation and its place', async (t) => {
   }
 })
 
-t.test('the defaults are those that operators were promised', async (t) => {
-  const promised = {
-    GENGATE_HOST: '127.0.0.1',
-    GENGATE_PORT: '8000',
-    GENGATE_UPSTREAMS: 'vllm_metal,vllm_cpu,ollama',
-    GENGATE_EMBEDDED: 'auto',
-    GENGATE_POLICY: 'priority',
-    GENGATE_DETECT_WITHIN_MS: '4000',
-    GENGATE_PROBE_INTERVAL_MS: '2000',
-    GENGATE_PROBE_QUIET_INTERVAL_MS: '60000',
-    GENGATE_PROBE_MAX_TOKENS: '1',
-    GENGATE_CONNECT_TIMEOUT_MS: '1000',
-    GENGATE_COMMIT_DEADLINE_MS: '8000',
-    GENGATE_HOLD_MS: '2000',
-    GENGATE_BODY_MAX_BYTES: String(64 * 1024 * 1024),
-    GENGATE_CONNECTIONS_MAX: '5000',
-    GENGATE_DRAIN_MS: '30000',
-    GENGATE_LOG_LEVEL: 'info',
-  }
-  for (const [name, value] of Object.entries(promised)) {
-    t.match(GLOBAL_SETTINGS, { [name]: { default: value } }, name)
-  }
-})
-
 t.test('only what cannot change while the gate runs needs a restart', async (t) => {
   t.same(
     ROWS.filter(([, row]) => row.restart === true).map(([name]) => name),
@@ -51,4 +47,47 @@ t.test('only what cannot change while the gate runs needs a restart', async (t) 
     ROWS.filter(([, row]) => row.secret === true).map(([name]) => name),
     ['GENGATE_API_KEYS', 'API_KEY', 'RUN'],
   )
+})
+
+t.test('each group of settings is one table of docs/configuration.md, row by row', async (t) => {
+  for (const group of GROUPS) {
+    const [, section = ''] = DOCS.split(`\n### ${group}\n`)
+    const table = (section.split(/\n##/)[0] ?? '')
+      .split('\n')
+      .filter((row) => row.startsWith('| `'))
+    t.same(table, NAMED.filter(([, row]) => row.group === group).map(line), group)
+  }
+})
+
+t.test('docs/configuration.md names no setting that does not exist', async (t) => {
+  const names = new Set(DOCS.match(/\bGENGATE_[A-Z0-9_]*[A-Z0-9]\b(?!_)/g))
+  t.ok(names.size > 20)
+  for (const name of names) t.not(meaningOf(name).kind, 'unknown', name)
+})
+
+t.test('docs/configuration.md tells the default URLs as they are', async (t) => {
+  const [, section = ''] = DOCS.split('| Name or engine | Default URL |')
+  const rows = [...(section.split('\n\n')[0] ?? '').matchAll(/^\| (`.*`) \| (.*) \|$/gm)]
+  const told = rows.flatMap(([, names = '', url = '']) =>
+    names.split(', ').map((name) => [name.replaceAll('`', ''), url.replaceAll('`', '')] as const),
+  )
+  t.ok(told.length >= 10)
+  for (const [name, url] of told) {
+    t.equal(defaultUrl(name, engineOf(name)) ?? 'none: set the URL', url, name)
+  }
+})
+
+t.test('the examples of docs/configuration.md load without an issue', async (t) => {
+  const examples = [...DOCS.matchAll(/```ini\n(.*?)```/gs)].map(([, text = '']) => text)
+  t.ok(examples.length >= 5)
+  for (const text of examples) {
+    const loaded = loadConfig({
+      env: {},
+      file: { path: '.env', text },
+      flags: { upstreams: [] },
+      readFile: () => 'key\n',
+    })
+    t.equal(loaded.ok, true, text, { loaded })
+    t.same(loaded.ok ? loaded.config.unused : [], [], 'every line has an effect')
+  }
 })

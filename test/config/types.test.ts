@@ -1,11 +1,12 @@
 import t from 'tap'
-import { bad, good } from '../../src/config/parsed.ts'
 import {
   anyText,
+  entriesOf,
   oneOf,
-  parsedBy,
+  quoted,
   readAs,
   type SettingType,
+  textTo,
   wholeNumber,
   yesOrNo,
 } from '../../src/config/types.ts'
@@ -42,9 +43,23 @@ t.test('yesOrNo takes 1 and 0, true and false', async (t) => {
   t.equal(said(yesOrNo, 'yes'), 'must be one of 1, 0, true, false, not "yes".')
 })
 
-t.test('parsedBy() hands on the value or every message', async (t) => {
-  const type = parsedBy((text) => (text === 'x' ? good(1) : bad('a', 'b')))
+t.test('textTo() hands on the value or every message, each once', async (t) => {
+  const type = textTo((text, refuse) => {
+    if (text === 'x') return 1
+    for (const message of ['a', 'b', 'a']) refuse(message)
+    return 2
+  })
   t.same(readAs(type, 'x'), { ok: true, value: 1 })
   t.same(readAs(type, 'y'), { ok: false, messages: ['a', 'b'] })
   t.same(readAs(anyText, 'y'), { ok: true, value: 'y' })
+})
+
+t.test('quoted() cannot flood or colour a terminal', async (t) => {
+  t.equal(quoted('a\u001b[31m'), '"a\uFFFD[31m"')
+  t.equal(quoted('x'.repeat(1000)).length, 62)
+})
+
+t.test('entriesOf() trims and drops what is empty', async (t) => {
+  t.same(entriesOf(' a ,, b,', ','), ['a', 'b'])
+  t.same(entriesOf('', ','), [])
 })

@@ -1,8 +1,8 @@
+import { choiceNotes, configNotes } from '../../config/notes.ts'
 import { configToJson, printConfig } from '../../config/print.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
-import { choiceNotes, configNotes, programsOf } from '../config-notes.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
-import { issueLines, load } from '../load.ts'
+import { issueLines, load, programsOf } from '../load.ts'
 
 const check: CommandSpec = {
   name: 'check',

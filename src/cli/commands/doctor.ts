@@ -1,6 +1,7 @@
+import { configNotes } from '../../config/notes.ts'
 import { lookup } from 'node:dns/promises'
 import { createServer } from 'node:net'
-import type { Config } from '../../config/config.ts'
+import type { Config } from '../../config/load.ts'
 import { printIssue } from '../../config/print.ts'
 import { generates, idsOf, type ListedModel } from '../../core/model/listed-model.ts'
 import { engineByOwner } from '../../engines/index.ts'
@@ -8,7 +9,6 @@ import { listedModels } from '../../engines/model-list.ts'
 import { codeOf } from '../../errors/transport.ts'
 import { leadsTo, originOf } from '../../runtime/address.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
-import { configNotes, programsOf } from '../config-notes.ts'
 import {
   anyUpstreamCheck,
   type Check,
@@ -25,7 +25,7 @@ import {
 } from '../doctor-checks.ts'
 import { ask, askGate, type GateAnswer, ownGate, succeeded } from '../gate-client.ts'
 import { type CliIo, EXIT, paint, printJson } from '../io.ts'
-import { load, type Loaded } from '../load.ts'
+import { load, type Loaded, programsOf } from '../load.ts'
 import { describeHolder, describeProcess, findHolder, identify } from '../port-holder.ts'
 
 export const doctor: CommandSpec = {

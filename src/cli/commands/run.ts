@@ -1,5 +1,5 @@
-import type { Config, ConfigResult } from '../../config/config.ts'
-import { didYouMean } from '../../config/nearest.ts'
+import type { Config, ConfigResult } from '../../config/load.ts'
+import { didYouMean } from '../../config/known.ts'
 import { urlName } from '../../launch/address.ts'
 import { metalIssue, thisMachine } from '../../launch/preflight.ts'
 import {

@@ -1,5 +1,6 @@
+import { configNotes } from '../../config/notes.ts'
 import type { AppIo } from '../../app-io.ts'
-import type { Config, ConfigResult } from '../../config/config.ts'
+import type { Config, ConfigResult } from '../../config/load.ts'
 import { watchEnvFile } from '../../config/watch.ts'
 import { codeOf } from '../../errors/transport.ts'
 import { originOf } from '../../runtime/address.ts'
@@ -12,9 +13,8 @@ import {
   type StopSignal,
   type World,
 } from '../command.ts'
-import { configNotes, programsOf } from '../config-notes.ts'
 import { type CliIo, EXIT } from '../io.ts'
-import { type ConfigFlags, issueLines, load, type Loaded } from '../load.ts'
+import { type ConfigFlags, issueLines, load, type Loaded, programsOf } from '../load.ts'
 import { findHolder, type Holder, listenAdvice, portAdvice } from '../port-holder.ts'
 
 export const serve: CommandSpec = {

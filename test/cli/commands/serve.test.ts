@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import type { Gate } from '../../../src/cli/command.ts'
 import { type GateDeps, runGate } from '../../../src/cli/commands/serve.ts'
-import type { ConfigResult } from '../../../src/config/config.ts'
+import type { ConfigResult } from '../../../src/config/load.ts'
 import { recordedIo, resultOf } from '../recorded-io.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { defaultUrl, nameFor } from '../../src/config/defaults.ts'
+import { defaultUrl, didYouMean, editDistance, nameFor } from '../../src/config/known.ts'
 import { engineOf } from '../../src/engines/index.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 
@@ -49,4 +49,33 @@ t.test('nameFor() takes the engine of the port, if its name is free', async (t) 
   t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx'])), 'llamaswap')
   t.equal(nameFor('http://box:8080', new Set(['llamacpp', 'mlx', 'llamaswap'])), 'upstream_1')
   t.equal(nameFor('https://box', new Set(['upstream_1', 'upstream_2'])), 'upstream_3')
+})
+
+t.test('editDistance() counts a swap of neighbours once', async (t) => {
+  const cases: [string, string, number][] = [
+    ['', '', 0],
+    ['', 'abc', 3],
+    ['abc', '', 3],
+    ['PROT', 'PORT', 1],
+    ['URI', 'URL', 1],
+    ['kitten', 'sitting', 3],
+  ]
+  for (const [a, b, edits] of cases) t.equal(editDistance(a, b), edits, `${a} ${b}`)
+})
+
+t.test('didYouMean() asks for the nearest known name, and for none that is far', async (t) => {
+  const known = ['vllm_metal', 'vllm_cpu', 'ollama', 'llamacpp', 'lmstudio']
+  const cases: [string, string][] = [
+    ['vlm_cpu', 'vllm_cpu'],
+    ['VLLM-CPU', 'vllm_cpu'],
+    ['vllm_mteal', 'vllm_metal'],
+    ['metal', 'vllm_metal'],
+    ['olama', 'ollama'],
+    ['llama.cpp', 'llamacpp'],
+    ['lm_studio', 'lmstudio'],
+  ]
+  for (const [written, meant] of cases) {
+    t.equal(didYouMean(written, known), ` Did you mean ${meant}?`, written)
+  }
+  for (const written of ['big', 'openrouter', '']) t.equal(didYouMean(written, known), '', written)
 })

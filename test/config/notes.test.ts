@@ -1,6 +1,7 @@
 import t from 'tap'
-import { configNotes, programsOf } from '../../src/cli/config-notes.ts'
-import { configOf, gengate, resultOf } from './recorded-io.ts'
+import { programsOf } from '../../src/cli/load.ts'
+import { configNotes } from '../../src/config/notes.ts'
+import { configOf, gengate, resultOf } from '../cli/recorded-io.ts'
 
 // Goal: what would end in a crash loop, or in waiting for ever, is told before.
 // Method: the pure function over configurations; once the command as a user sees it.

@@ -1,18 +1,12 @@
-import type { Config, UpstreamConfig } from '../config/config.ts'
-import type { CommandLine } from '../config/command-line.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import { variableOf } from '../config/names.ts'
-import { guessedNotes, unusedNotes } from '../config/print.ts'
-import { thisMachine } from '../launch/preflight.ts'
-import type { CliIo } from './io.ts'
+import type { CommandLine } from './command-line.ts'
+import { KNOWN_NAMES, nearest } from './known.ts'
+import type { Config } from './load.ts'
+import { meaningOf, variableOf } from './names.ts'
+import type { UpstreamConfig } from './upstreams.ts'
 
 /** The path of a program with this environment; null: there is none. */
 export type FindProgram = (nameOrPath: string, env: CommandLine['env']) => string | null
-
-/** Finds programs as the gate would: on the PATH of the line itself, else on that of `io`. */
-export function programsOf(io: Pick<CliIo, 'env'>): FindProgram {
-  return (name, env) => thisMachine({ ...io.env, ...env }).program(name)
-}
 
 /** Everything that is legal and probably not meant, or good to know, a sentence each: what `config check`,
  *  the start of the gate and `doctor` say. Pure but for `find`. */
@@ -97,4 +91,36 @@ function portOf(args: readonly string[]): string | null {
     if (given !== undefined && /^\d{1,5}$/.test(given)) port = given
   }
   return port
+}
+
+/** What is set for upstreams that are not listed, a sentence each: legal, and perhaps a slip. Pure. */
+export function unusedNotes({ unused, upstreams }: Pick<Config, 'unused' | 'upstreams'>): string[] {
+  const listed = upstreams.map(({ spec }) => spec.name)
+  const settings = new Map<string, string[]>()
+  for (const name of unused) {
+    const meaning = meaningOf(name)
+    if (meaning.kind !== 'field') continue
+    const others = settings.get(meaning.upstream) ?? []
+    settings.set(meaning.upstream, [...others, name])
+  }
+  return [...settings].map(([upstream, names]) => {
+    const none = `${names.join(', ')} ${names.length === 1 ? 'has' : 'have'} no effect: no upstream ${upstream} is listed.`
+    const meant = KNOWN_NAMES.includes(upstream)
+      ? null
+      : nearest(upstream, [...listed, ...KNOWN_NAMES])
+    return `${none} ${meant === null ? 'GENGATE_UPSTREAMS lists them.' : `Did you mean ${meant}?`}`
+  })
+}
+
+/** Upstreams that have their address from a name that is nearly another, a sentence each. Pure. */
+function guessedNotes({ upstreams, settings }: Pick<Config, 'upstreams' | 'settings'>): string[] {
+  return upstreams.flatMap(({ spec: { name, engine, url } }) => {
+    const setting = settings.find((one) => one.name === variableOf(name, 'URL'))
+    const meant = KNOWN_NAMES.includes(name) ? null : nearest(name, KNOWN_NAMES)
+    // `ollama2` and `ollama_big` are what they look like.
+    const isNamed =
+      meant !== null && /^[_\d]/.test(name.slice(meant.length)) && name.startsWith(meant)
+    if (setting?.source !== 'default' || meant === null || isNamed) return []
+    return [`upstream ${name} is taken for ${engine} at ${url} by its name. Did you mean ${meant}?`]
+  })
 }
