@@ -1,4 +1,12 @@
+import * as fc from 'fast-check'
 import t from 'tap'
+import type { EndRule } from '../../src/core/health/evidence.ts'
+import { judgeBody } from '../../src/probe/answer-body.ts'
+import { FormReader } from '../../src/proxy/answer/answer-form.ts'
+import { BodyReader } from '../../src/proxy/answer/body-reader.ts'
+import { StreamReader } from '../../src/proxy/answer/stream-reader.ts'
+import { ANSWERS } from '../support/answer-apis.ts'
+import { holds } from '../support/property.ts'
 import { outcomeLabel } from '../../src/core/health/evidence.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import type { ProbeKind } from '../../src/api/index.ts'
@@ -130,3 +138,96 @@ t.test('judgeBody() on streams: by the rule for traffic', async (t) => {
     t.equal(outcomeLabel(judge(answer(200, body))), label, `${what}, whatever the type says`)
   }
 })
+
+// What traffic makes of the same bytes with the same label.
+function readsAsTraffic(text: string, type: string, endRule: EndRule): string {
+  const options = { api: ANSWERS.chat, model: null, endRule }
+  const reader = new FormReader(type === 'text/event-stream' ? 'events' : 'json', {
+    either: true,
+    readerFor: (form) => (form === 'events' ? new StreamReader(options) : new BodyReader(options)),
+  })
+  const first = reader.push(Buffer.from(text))
+  if (first.failure !== null) return first.failure.code
+  if (reader.complete()) return 'whole'
+  return reader.end().failure?.code ?? 'whole'
+}
+
+/** What traffic ends with where a probe finds this; absent: one code for all other faults. */
+const CODE_OF: Readonly<Record<string, string>> = {
+  finish_abort: 'upstream_truncated',
+  finish_error: 'upstream_truncated',
+  unfinished: 'upstream_truncated',
+  error_body: 'upstream_error',
+}
+
+t.test('judgeBody() takes for an answer what traffic takes for one', async (t) => {
+  const choice = fc.record(
+    {
+      index: fc.nat(1),
+      delta: fc.record({ content: fc.constantFrom('', 'x') }, { requiredKeys: [] }),
+      message: fc.record({ content: fc.constantFrom('', 'x') }, { requiredKeys: [] }),
+      finish_reason: fc.constantFrom(null, '', 'stop', 'eos', 'max_len', 'abort', 'error'),
+      error: fc.constantFrom<unknown>(null, null, null, null, { message: 'x' }),
+    },
+    { requiredKeys: [] },
+  )
+  const body = fc.record(
+    {
+      choices: fc.array(choice, { maxLength: 2 }),
+      error: fc.constantFrom<unknown>(null, null, null, '', '', 'x', {}),
+      usage: fc.record({ completion_tokens: fc.constantFrom(0, 1) }),
+    },
+    { requiredKeys: ['choices'] },
+  )
+  const event = fc.oneof(
+    { weight: 6, arbitrary: body.map((it) => `data: ${JSON.stringify(it)}\n\n`) },
+    fc.constantFrom(
+      'data: [DONE]\n\n',
+      ': ping\n\n',
+      'data: {"choi\n\n',
+      'event: error\ndata: x\n\n',
+    ),
+  )
+  const stream = fc
+    .tuple(fc.array(event, { maxLength: 4 }), fc.nat(3))
+    .map(([events, cut]) => events.join('').slice(0, cut === 0 ? -9 : undefined))
+  const text = fc.oneof(
+    stream,
+    body.map((it) => JSON.stringify(it)),
+    fc.constantFrom('', '<html>'),
+  )
+  const types = fc.constantFrom('text/event-stream', 'application/json')
+  const rules = fc.constantFrom<EndRule>('finish_reason', 'done', 'learn')
+  const seen = new Map<string, number>()
+  const law = fc.property(text, types, rules, (text, contentType, endRule) => {
+    const context = { kind: 'chat', contentType, endRule } as const
+    const judged = judgeBody(context, Buffer.from(text))
+    const traffic = readsAsTraffic(text, contentType, endRule)
+    const found = judged.kind === 'invalid' ? judged.why : judged.kind
+    seen.set(found, (seen.get(found) ?? 0) + 1)
+    if (found === 'generated') return traffic === 'whole'
+    // A whole answer may be a client's business and yet prove nothing.
+    if (found === 'no_proof') return traffic === 'whole'
+    return traffic !== 'whole' && (CODE_OF[found] ?? traffic) === traffic
+  })
+  holds(t, 'the same verdict on random answers', law, 5000)
+  for (const found of ['generated', 'unfinished', 'error_body', 'finish_abort', 'no_proof']) {
+    t.ok((seen.get(found) ?? 0) > 20, `${found} was among them: ${seen.get(found)}`)
+  }
+})
+
+t.test(
+  'judgeBody(): an unusual last word and no tokens pass a probe and traffic alike',
+  async (t) => {
+    const whole = JSON.stringify({ choices: [{ message: {}, finish_reason: 'eos_token' }] })
+    const stream = `data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: 'eos_token' }] })}\n\n`
+    for (const [text, contentType] of [
+      [whole, 'application/json'],
+      [stream, 'text/event-stream'],
+    ] as const) {
+      t.equal(readsAsTraffic(text, contentType, 'finish_reason'), 'whole')
+      const context = { kind: 'chat', contentType, endRule: 'finish_reason' } as const
+      t.equal(judgeBody(context, Buffer.from(text)).kind, 'generated')
+    }
+  },
+)
