@@ -12,6 +12,10 @@ export type TransportFailure =
   | 'protocol'
   /** Our own limit (file descriptors): says nothing about the server. */
   | 'ours'
+  /** Its name was not found: the fault of our resolver, until that lasts. */
+  | 'unresolved'
+  /** We gave it up, or could not even write it. */
+  | 'unsent'
 
 const BY_CODE: Readonly<Record<string, TransportFailure>> = {
   ECONNREFUSED: 'refused',
@@ -21,11 +25,15 @@ const BY_CODE: Readonly<Record<string, TransportFailure>> = {
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',
   EHOSTDOWN: 'unreachable',
-  ENOTFOUND: 'unreachable',
-  EAI_AGAIN: 'unreachable',
+  ENOTFOUND: 'unresolved',
+  EAI_AGAIN: 'unresolved',
   EADDRNOTAVAIL: 'ours',
   EMFILE: 'ours',
   ENFILE: 'ours',
+  ENOBUFS: 'ours',
+  ENOMEM: 'ours',
+  UND_ERR_INVALID_ARG: 'unsent',
+  ABORTED: 'unsent',
   UND_ERR_HEADERS_OVERFLOW: 'protocol',
   UND_ERR_RESPONSE: 'protocol',
   // Also for a head with two lengths, or with a length and chunks.
@@ -45,6 +53,13 @@ export function transportFailure(error: unknown): TransportFailure {
   return BY_CODE[code] ?? 'reset'
 }
 
+/** Does it say nothing about the server (docs/decisions/0013)? The one rule, for probes and traffic. */
+export function blamesNobody(
+  failure: TransportFailure,
+): failure is Extract<TransportFailure, 'ours' | 'unresolved' | 'unsent'> {
+  return failure === 'ours' || failure === 'unresolved' || failure === 'unsent'
+}
+
 /** The `code` of an error, or of what caused it; empty when it has none. */
 export function codeOf(error: unknown): string {
   if (typeof error !== 'object' || error === null) return ''
@@ -59,4 +74,6 @@ export const CODE_OF_TRANSPORT = {
   reset: 'upstream_unreachable',
   protocol: 'upstream_protocol_error',
   ours: 'too_many_connections',
+  unresolved: 'upstream_unreachable',
+  unsent: 'internal_error',
 } as const satisfies Readonly<Record<TransportFailure, ErrorCode>>

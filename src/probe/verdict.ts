@@ -8,6 +8,7 @@ import {
 import { type ProbeKind, workOf } from '../api/index.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import { endRuleOf } from '../core/health/facts.ts'
+import { blamesNobody, transportFailure } from '../errors/transport.ts'
 import { valueOf } from '../api/read.ts'
 import { judgeBody } from './answer-body.ts'
 import type { Phase, WireAnswer } from './wire.ts'
@@ -21,26 +22,6 @@ export interface VerdictContext {
   /** From sending to the end of the answer. */
   readonly latencyMs: number
 }
-
-/** Errors of our own machine or its resolver: they say nothing about the upstream
- *  (docs/decisions/0013). */
-const OURS: ReadonlySet<string> = new Set([
-  'ABORTED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EMFILE',
-  'ENFILE',
-  'ENOBUFS',
-  'ENOMEM',
-  'EADDRNOTAVAIL',
-  'UND_ERR_INVALID_ARG',
-])
-
-/** Answers that are no HTTP, or larger than any answer to a probe. */
-const NO_HTTP: ReadonlySet<string> = new Set([
-  'UND_ERR_HEADERS_OVERFLOW',
-  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
-])
 
 /** What a generation probe proved. Pure. */
 export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutcome {
@@ -113,14 +94,14 @@ function meaningOf(status: number, body: unknown, quirks: Quirks): ProbeOutcome 
   }
 }
 
-/** What a broken connection means. */
+/** What a broken connection means, by the rule for traffic. */
 export function ofBreak(code: string, phase: Phase): ProbeOutcome {
-  if (OURS.has(code)) return { kind: 'inconclusive', detail: code }
-  if (code === 'ECONNREFUSED') return fail('refused', code)
-  // llhttp's parse errors all begin with HPE_. An unexpected end inside a body is a cut.
-  if (NO_HTTP.has(code) || (code.startsWith('HPE_') && phase !== 'body')) {
-    return fail('invalid_response', code)
-  }
+  const failure = transportFailure({ code })
+  if (blamesNobody(failure)) return { kind: 'inconclusive', detail: code }
+  if (failure === 'refused') return fail('refused', code)
+  // An unexpected end inside a body is a cut, unless it is larger than any answer to a probe.
+  const inside = phase === 'body' && code !== 'UND_ERR_RES_EXCEEDED_MAX_SIZE'
+  if (failure === 'protocol' && !inside) return fail('invalid_response', code)
   return fail(phase === 'body' ? 'truncated' : 'unreachable', code)
 }
 

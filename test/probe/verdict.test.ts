@@ -1,4 +1,6 @@
 import t from 'tap'
+import { evidenceOf } from '../../src/core/exchange/ending.ts'
+import { failedByTransport } from '../../src/proxy/upstream/failed.ts'
 import { legacyProbeReason, outcomeLabel } from '../../src/core/health/evidence.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
@@ -167,6 +169,32 @@ t.test('verdict() on broken connections', async (t) => {
   for (const [code, phase, label] of rows) {
     t.equal(outcomeLabel(ofBreak(code, phase)), label, `${code} ${phase}`)
     t.match(ofBreak(code, phase), { detail: code })
+  }
+})
+
+t.test('ofBreak() blames an upstream for what traffic blames it for', async (t) => {
+  const codes = [
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EHOSTUNREACH',
+    'UND_ERR_CONNECT_TIMEOUT',
+    'HPE_INVALID_CONSTANT',
+    'UND_ERR_HEADERS_OVERFLOW',
+    'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'EMFILE',
+    'ENFILE',
+    'ENOBUFS',
+    'ENOMEM',
+    'EADDRNOTAVAIL',
+    'UND_ERR_INVALID_ARG',
+  ]
+  const what = { at: 2, sentAt: 1, streamed: true, work: 'generation' } as const
+  for (const code of codes) {
+    const { kind } = ofBreak(code, 'waiting')
+    const evidence = evidenceOf(failedByTransport(Object.assign(new Error('x'), { code })), what)
+    t.equal(evidence === null, kind === 'inconclusive', code)
   }
 })
 

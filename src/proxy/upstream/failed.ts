@@ -4,7 +4,12 @@ import { objectOf } from '../../api/read.ts'
 import { mayRefuseUs, type StatusAction, statusAction } from '../../core/status.ts'
 import { toOpenAiBody } from '../../errors/body.ts'
 import type { Mistake } from '../../api/frame.ts'
-import { CODE_OF_TRANSPORT, codeOf, transportFailure } from '../../errors/transport.ts'
+import {
+  blamesNobody,
+  CODE_OF_TRANSPORT,
+  codeOf,
+  transportFailure,
+} from '../../errors/transport.ts'
 
 /**
  * The head with its `Content-Type` as one text: sent twice with the same value it counts once. Null:
@@ -134,7 +139,7 @@ export function failedByTransport(error: unknown): Failed {
   const failure = transportFailure(error)
   return {
     kind: 'failed',
-    why: failure === 'protocol' ? 'invalid_response' : failure,
+    why: blamesNobody(failure) ? 'ours' : failure === 'protocol' ? 'invalid_response' : failure,
     code: CODE_OF_TRANSPORT[failure],
     detail: `(${codeOf(error) || 'connection lost'})`,
     sent: failure === 'reset' || failure === 'protocol',
