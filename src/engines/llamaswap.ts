@@ -1,16 +1,16 @@
-import { engineError, namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { engineError, namesUnknownModel } from '../api/engine-error.ts'
 import { isObject } from '../api/read.ts'
 import { names } from './model-list.ts'
-import type { Quirks } from './quirks.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 
 /**
  * llama-swap: a proxy that starts a server of its own for the model that a request names, and ends
  * the one before. From its source (`proxy/proxymanager.go` of mostlygeek/llama-swap), not seen live.
  */
 export const llamaswap: Quirks = {
+  ...PLAIN,
   kind: 'llamaswap',
   defaultPort: 8080,
-  probes: ['chat', 'completions', 'embeddings'],
   loadedQuery: { path: '/running', loaded: readyModels },
   // 400 "missing or invalid 'model' key".
   modelOptional: false,
@@ -26,16 +26,10 @@ export const llamaswap: Quirks = {
     'speech',
     'transcriptions',
   ],
-  details: [],
-  work: null,
-  quietIntervalMs: 0,
-  neverProbe: () => false,
-  isLoading: (status, body) => status === 503 && namesLoading(body),
   // 400 with text, or JSON where the client asks for it: `sendErrorResponse` of the same file.
   isUnknownModel: (status, body) =>
     (status === 400 || status === 404) &&
     (namesUnknownModel(body) || NO_SUCH_MODEL.test(textOf(body))),
-  isFailure: () => false,
 }
 
 const NO_SUCH_MODEL = /could not find (?:suitable inference handler|real modelid) for/i

@@ -1,20 +1,19 @@
 import type { ListedModel } from '../core/model/listed-model.ts'
-import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { namesUnknownModel } from '../api/engine-error.ts'
 import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
-import type { Quirks } from './quirks.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 
 /**
  * LM Studio. From its documentation, not seen live. With just-in-time loading (the default) a
  * request loads the model it names and evicts the one that was loaded that way before.
  */
 export const lmstudio: Quirks = {
+  ...PLAIN,
   kind: 'lmstudio',
   defaultPort: 1234,
-  probes: ['chat', 'completions', 'embeddings'],
   // LM Studio 0.4.0 and newer; older ones answer with something else, which tells nothing.
   loadedQuery: { path: '/api/v1/models', loaded: loadedInstances },
-  modelOptional: false,
   // With just-in-time loading /v1/models lists everything that was downloaded.
   listsUnloaded: true,
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
@@ -29,13 +28,8 @@ export const lmstudio: Quirks = {
           : null,
     },
   ],
-  work: null,
-  quietIntervalMs: 0,
-  neverProbe: () => false,
-  isLoading: (status, body) => status === 503 && namesLoading(body),
   // 404 with code `model_not_found`, and 404 "No models loaded." (lmstudio-ai/lms#107).
   isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
-  isFailure: () => false,
 }
 
 /** Keys and instance ids of what is in memory, language models first. */

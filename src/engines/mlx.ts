@@ -1,5 +1,5 @@
 import { engineError } from '../api/engine-error.ts'
-import type { Quirks } from './quirks.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 
 /** How a failed look-up of a model reads: huggingface_hub's and the file system's own words. */
 const NO_SUCH_MODEL = /repo id must be|repository not found|entry not found|no such file|not found/i
@@ -9,19 +9,15 @@ const NO_SUCH_MODEL = /repo id must be|repository not found|entry not found|no s
  * live: mlx-lm 0.32.2.
  */
 export const mlx: Quirks = {
+  ...PLAIN,
   kind: 'mlx',
   defaultPort: 8080,
   probes: ['chat', 'completions'],
-  loadedQuery: null,
   // Absent and "default_model" both mean the model it was started with.
   modelOptional: true,
   // The list is a scan of the local model cache; the answer may even be 200 with an empty body.
   listsUnloaded: true,
   routes: ['chat', 'completions'],
-  details: [],
-  work: null,
-  quietIntervalMs: 0,
-  neverProbe: () => false,
   // It never says so: a request blocks until the model is loaded.
   isLoading: () => false,
   // Whatever is raised before the first token becomes 404 {"error":"text"}; a missing route is

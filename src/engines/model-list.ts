@@ -13,14 +13,6 @@ const FIELDS_MAX = 4_096
 
 type JsonRecord = Readonly<Record<string, unknown>>
 
-/** A GET without side effects that says more of the models than `/v1/models` does. */
-export interface DetailsQuery {
-  /** Below the base URL: `/api/tags`. */
-  readonly path: string
-  /** The models, from the parsed answer; null: it does not tell. Pure. */
-  readonly models: (body: unknown) => readonly ListedModel[] | null
-}
-
 /**
  * The models in an answer to `GET /v1/models`, in its order; null when it is not a list. An empty
  * Ollama says `"data": null`, which is an empty list; mlx-lm may send an empty body, which is none

@@ -2,7 +2,7 @@ import type { ListedModel } from '../core/model/listed-model.ts'
 import { namesUnknownModel } from '../api/engine-error.ts'
 import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
-import type { Quirks } from './quirks.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 
 /** Ollama proxies names with this suffix to ollama.com (`internal/modelref` of ollama/ollama). */
 const CLOUD = /[:-]cloud$/i
@@ -13,6 +13,7 @@ const CLOUD = /[:-]cloud$/i
  * So `/api/ps`, which has no side effects, is asked first. Seen live: 0.33.0-rc2.
  */
 export const ollama: Quirks = {
+  ...PLAIN,
   kind: 'ollama',
   defaultPort: 11_434,
   // Every text model has a chat template; an embedding model answers 400 "does not support chat".
@@ -39,14 +40,12 @@ export const ollama: Quirks = {
     'transcriptions',
   ],
   details: [{ path: '/api/tags', models: taggedModels }],
-  work: null,
   quietIntervalMs: 330_000,
   neverProbe: (model) => CLOUD.test(model),
   // It never says so: a request simply blocks until the model is loaded.
   isLoading: () => false,
   // 404 "model 'x' not found"; a missing route is the plain text "404 page not found".
   isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
-  isFailure: () => false,
 }
 
 /** `/api/tags` lists what `/v1/models` does, with sizes and families. */

@@ -1,7 +1,7 @@
 import type { ProbeKind, RouteName } from '../api/index.ts'
+import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import type { ListedModel } from '../core/model/listed-model.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import type { DetailsQuery } from './model-list.ts'
-import type { WorkQuery } from './work.ts'
 
 /** A GET without side effects that tells which models are in memory. */
 export interface LoadedQuery {
@@ -17,6 +17,42 @@ export interface SleepQuery {
   readonly path: string
   /** Null: it does not tell. Pure. */
   readonly read: (body: unknown) => boolean | null
+}
+
+/** A GET without side effects that says more of the models than `/v1/models` does. */
+export interface DetailsQuery {
+  /** Below the base URL: `/api/tags`. */
+  readonly path: string
+  /** The models, from the parsed answer; null: it does not tell. Pure. */
+  readonly models: (body: unknown) => readonly ListedModel[] | null
+}
+
+/** A GET without side effects that shows what an engine is at, whoever asked for it. */
+export interface WorkQuery {
+  /** Below the base URL: `/slots`. */
+  readonly path: string
+  /** Look before a probe is sent, since the engine runs what its client has given up? Else only
+   *  while a probe is silent. */
+  readonly before: boolean
+  /** What the answer shows: its JSON, or its text where it is not JSON; null: nothing. Pure. */
+  readonly read: (body: unknown) => Work | null
+}
+
+/** What an engine says about its work. That it says anything is not a sign of life. */
+export interface Work {
+  /** Would a probe be worked on at once? */
+  readonly room: boolean
+  /** Tokens by what they belong to. One that has begun and grows is progress. */
+  readonly made: ReadonlyMap<string, number>
+}
+
+/** Did anything that had begun grow? What is new since proves nothing: an engine may give each
+ *  stream one token and freeze (docs/decisions/0012). Pure. */
+export function hasGrown(before: Work, now: Work): boolean {
+  return [...now.made].some(([key, tokens]) => {
+    const was = before.made.get(key) ?? 0
+    return was > 0 && tokens > was
+  })
 }
 
 /**
@@ -54,4 +90,20 @@ export interface Quirks {
   readonly isUnknownModel: (status: number, body: unknown) => boolean
   /** Is this 4xx the engine's way to say that the generation itself failed? Pure. */
   readonly isFailure: (status: number, body: unknown) => boolean
+}
+
+/** A server of the plainest kind: what most of them do. An engine's file says what it does otherwise. */
+export const PLAIN: Omit<Quirks, 'kind' | 'defaultPort' | 'routes'> = {
+  // A base model without a chat template answers 400 to chat, an embedding model 400 or 404.
+  probes: ['chat', 'completions', 'embeddings'],
+  loadedQuery: null,
+  details: [],
+  work: null,
+  modelOptional: false,
+  listsUnloaded: false,
+  quietIntervalMs: 0,
+  neverProbe: () => false,
+  isLoading: (status, body) => status === 503 && namesLoading(body),
+  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
+  isFailure: () => false,
 }

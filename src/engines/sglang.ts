@@ -1,5 +1,5 @@
-import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
-import type { Quirks } from './quirks.ts'
+import { namesLoading } from '../api/engine-error.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 
 /**
  * SGLang. From its source (`python/sglang/srt/entrypoints/http_server.py`, v0.5.18), not seen
@@ -7,12 +7,10 @@ import type { Quirks } from './quirks.ts'
  * SGLang-Omni, a server of its own that has `/v1/realtime`, is configured as `openai`.
  */
 export const sglang: Quirks = {
+  ...PLAIN,
   kind: 'sglang',
   defaultPort: 30_000,
-  probes: ['chat', 'completions', 'embeddings'],
-  loadedQuery: null,
   modelOptional: true,
-  listsUnloaded: false,
   routes: [
     'chat',
     'completions',
@@ -27,12 +25,6 @@ export const sglang: Quirks = {
     'transcriptions',
     'videos',
   ],
-  details: [],
-  work: null,
-  quietIntervalMs: 0,
-  neverProbe: () => false,
   // 503 "The request queue is full." is load.
   isLoading: (status, body) => status === 503 && namesLoading(body),
-  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
-  isFailure: () => false,
 }

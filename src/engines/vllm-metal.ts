@@ -1,5 +1,5 @@
 import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
-import type { Quirks } from './quirks.ts'
+import { PLAIN, type Quirks } from './quirks.ts'
 import { vllm } from './vllm.ts'
 
 /**
@@ -7,24 +7,19 @@ import { vllm } from './vllm.ts'
  * package `vllm-metal` 0.1.0 (seen live). What both accept is what stands here.
  */
 export const vllmMetal: Quirks = {
+  ...PLAIN,
   kind: 'vllm_metal',
   defaultPort: 8002,
   // The PyPI server has chat and completions only, and no embeddings route.
   probes: ['chat', 'completions', 'embeddings'],
-  loadedQuery: null,
   // The PyPI server answers 422 without `model`, and accepts any value.
   modelOptional: false,
-  listsUnloaded: false,
   // vLLM's own has all of them; the small one answers 404, which is passed on.
   routes: vllm.routes,
-  details: [],
   // Of the two only vLLM's own has counters.
   work: vllm.work,
   ...(vllm.sleep === undefined ? {} : { sleep: vllm.sleep }),
-  quietIntervalMs: 0,
-  neverProbe: () => false,
   // PyPI server: 503 {"detail":"Model not loaded"}.
   isLoading: (status, body) => status === 503 && namesLoading(body),
   isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
-  isFailure: () => false,
 }

@@ -1,5 +1,5 @@
 import type { ProbeOutcome } from '../core/health/evidence.ts'
-import { hasGrown, type Work, type WorkQuery } from '../engines/work.ts'
+import { hasGrown, type Work, type WorkQuery } from '../engines/quirks.ts'
 import { sleep } from '../runtime/clock.ts'
 import type { Asking } from './run.ts'
 
