@@ -1,5 +1,31 @@
-import type { Refusal } from './refusal.ts'
-import type { Job } from './request.ts'
+/** The two routes that generate; the answer's shape follows from it. */
+export type Route = 'chat' | 'completions'
+
+/** One turn of a conversation, text only. `tool` results arrive as `user`. */
+export interface Turn {
+  readonly role: 'system' | 'user' | 'assistant'
+  readonly text: string
+}
+
+/** What the model is to continue. */
+export type Prompt =
+  | { readonly kind: 'turns'; readonly turns: readonly Turn[] }
+  | { readonly kind: 'text'; readonly text: string }
+
+/** One generation as asked for, parsed. null: the client left it to the engine. */
+export interface Job {
+  readonly route: Route
+  readonly prompt: Prompt
+  readonly maxTokens: number | null
+  readonly stop: readonly string[]
+  readonly seed: number | null
+  readonly temperature: number | null
+  readonly topP: number | null
+  /** Go on after the end-of-text token, as vLLM and llama.cpp do: for load tests. */
+  readonly ignoreEos: boolean
+  readonly stream: boolean
+  readonly includeUsage: boolean
+}
 
 /** A piece of generated text, as it becomes certain. */
 export interface Piece {
@@ -36,4 +62,40 @@ export interface Engine {
   generate(job: Job, signal: AbortSignal, onPiece: (piece: Piece) => void): Promise<Generated>
   /** Frees the model. No generation may run. */
   close(): Promise<void>
+}
+
+/** An HTTP answer of the embedded engine that is no generation: a value, never an exception. */
+export interface Refusal {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  /** The field of the body that is wrong, or null. */
+  readonly param: string | null
+}
+
+/** Statuses by code. The codes that OpenAI, vLLM or llama.cpp also use are spelt like theirs. */
+const STATUSES = {
+  invalid_json: 400,
+  invalid_value: 400,
+  context_length_exceeded: 400,
+  model_not_found: 404,
+  not_found: 404,
+  method_not_allowed: 405,
+  request_too_large: 413,
+  unsupported_media_type: 415,
+  internal_error: 500,
+  not_supported: 501,
+  queue_full: 503,
+} as const
+export type RefusalCode = keyof typeof STATUSES
+
+/** A refusal by its code; `message` says what to change. */
+export function refusal(code: RefusalCode, message: string, param: string | null = null): Refusal {
+  return { status: STATUSES[code], code, message, param }
+}
+
+/** The error object that OpenAI clients read, all four keys. */
+export function refusalBody({ status, code, message, param }: Refusal): object {
+  const type = status >= 500 ? 'server_error' : 'invalid_request_error'
+  return { error: { message, type, param, code } }
 }

@@ -7,10 +7,7 @@ import type {
 } from 'node-llama-cpp'
 import type * as LlamaCpp from 'node-llama-cpp'
 import type { Clock } from '../runtime/clock.ts'
-import type { Generated, Piece } from './engine.ts'
-import { refusal } from './refusal.ts'
-import type { Job, Prompt, Turn } from './request.ts'
-import { lastWordsOf, TRANSCRIPT_STOPS, transcriptOf } from './turns.ts'
+import { type Generated, type Job, type Piece, type Prompt, refusal, type Turn } from './engine.ts'
 
 /** How a conversation is put before the model. */
 export type TurnFormat =
@@ -227,4 +224,33 @@ function promptTokens(model: LlamaModel, ready: Ready): Token[] {
 
 function promptField(job: Job): string {
   return job.route === 'chat' ? 'messages' : 'prompt'
+}
+
+/** What a conversation without a system turn begins with, for a model that was never taught turns. */
+const PREAMBLE =
+  'A conversation between a user and a helpful assistant. The assistant answers in one or two plain sentences.'
+
+/** Ends an answer inside a transcript: the model begins to speak for the user. The longer one
+ *  first, so the empty line in front goes with it. */
+export const TRANSCRIPT_STOPS: readonly string[] = ['\n\nUser:', '\nUser:']
+
+/**
+ * A conversation as plain text to be continued, for base models: a GGUF without a chat template
+ * knows no turns, and a template of another model makes it echo the question (seen on Gemma 3 270M,
+ * base). Pure.
+ */
+export function transcriptOf(turns: readonly Turn[]): string {
+  const system = turns.filter(({ role }) => role === 'system').map(({ text }) => text)
+  const said = turns
+    .filter(({ role }) => role !== 'system')
+    .map(({ role, text }) => `${role === 'user' ? 'User' : 'Assistant'}: ${text.trim()}`)
+  const preamble = system.length === 0 ? PREAMBLE : system.join('\n')
+  return [preamble, ...said, 'Assistant:'].join('\n\n')
+}
+
+/** What the toy continues: the user's last words, without the mark that ends the sentence, which
+ *  could be followed by the end of the text at once. Pure. */
+export function lastWordsOf(turns: readonly Turn[]): string {
+  const last = turns.findLast(({ role }) => role === 'user')?.text ?? ''
+  return ` ${last.trim().replace(/[\s.?!]+$/, '')}`
 }

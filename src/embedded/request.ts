@@ -1,33 +1,4 @@
-import { refusal, type Refusal } from './refusal.ts'
-
-/** The two routes that generate; the answer's shape follows from it. */
-export type Route = 'chat' | 'completions'
-
-/** One turn of a conversation, text only. `tool` results arrive as `user`. */
-export interface Turn {
-  readonly role: 'system' | 'user' | 'assistant'
-  readonly text: string
-}
-
-/** What the model is to continue. */
-export type Prompt =
-  | { readonly kind: 'turns'; readonly turns: readonly Turn[] }
-  | { readonly kind: 'text'; readonly text: string }
-
-/** One generation as asked for, parsed. null: the client left it to the engine. */
-export interface Job {
-  readonly route: Route
-  readonly prompt: Prompt
-  readonly maxTokens: number | null
-  readonly stop: readonly string[]
-  readonly seed: number | null
-  readonly temperature: number | null
-  readonly topP: number | null
-  /** Go on after the end-of-text token, as vLLM and llama.cpp do: for load tests. */
-  readonly ignoreEos: boolean
-  readonly stream: boolean
-  readonly includeUsage: boolean
-}
+import { type Job, type Prompt, type Refusal, refusal, type Route, type Turn } from './engine.ts'
 
 export type ParsedJob =
   | { readonly ok: true; readonly job: Job }

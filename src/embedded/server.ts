@@ -2,9 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Gather } from '../core/gather.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { answerJob } from './answer.ts'
-import type { Engine } from './engine.ts'
-import { parseJob, type Route } from './request.ts'
-import { refusal, type Refusal, refusalBody } from './refusal.ts'
+import { type Engine, type Refusal, refusal, refusalBody, type Route } from './engine.ts'
+import { parseJob } from './request.ts'
 
 /** Largest body of a request, bytes. The context of a small model holds far less text. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { parseJob, type Route } from '../../src/embedded/request.ts'
+import type { Route } from '../../src/embedded/engine.ts'
+import { parseJob } from '../../src/embedded/request.ts'
 
 const chat = { messages: [{ role: 'user', content: 'hi' }] }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { lastWordsOf, TRANSCRIPT_STOPS, transcriptOf } from '../../src/embedded/turns.ts'
+import { lastWordsOf, TRANSCRIPT_STOPS, transcriptOf } from '../../src/embedded/generate.ts'
 
 t.test('transcriptOf() writes a conversation that the assistant continues', async (t) => {
   const text = transcriptOf([

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Slots } from '../../src/embedded/slots.ts'
+import { Slots } from '../../src/embedded/llama.ts'
 
 const never = new AbortController().signal
 
