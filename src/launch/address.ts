@@ -35,7 +35,7 @@ export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed
   if (port < 1 || port > 65_535) {
     return refused(
       `${named} must be a port from 1 to 65535, not "${text}".`,
-      `Unset it: ${engine} then listens on ${ownPort(engine)}.`,
+      `Correct it, or unset it to have ${engine} on ${ownPort(engine)}.`,
     )
   }
   const urlHost = here ? hostOf(url) : '127.0.0.1'
@@ -74,11 +74,13 @@ function notesOn(
   // Below a base path the gate would ask for routes that the engine does not have.
   if (!reaches(upstream.url, place) || new URL(upstream.url).pathname !== '/') {
     notes.push(
-      `The gate looks for ${engine} at ${upstream.url}: set ${urlName(engine)}=${origin} for it.`,
+      `The gate looks for ${engine} at ${upstream.url}. Set ${urlName(engine)}=${origin} for the gate.`,
     )
   }
   if (isAny(place.host)) {
-    notes.push(`${engine} is open to other machines; only the gate asks for keys.`)
+    notes.push(
+      `${engine} is open to other machines, and it does not ask for keys as the gate does.`,
+    )
   }
   return notes
 }

@@ -67,5 +67,5 @@ export async function metalIssue(
     why === undefined
       ? `${python} cannot import vllm and vllm_metal${name === 'timeout' ? ' in time' : ''}.`
       : `${name} cannot be imported by ${python} (${why}).`
-  return refused(what, `Install vllm-metal anew: ${METAL_INSTALL}`).issue
+  return refused(what, `Install vllm-metal again: ${METAL_INSTALL}`).issue
 }

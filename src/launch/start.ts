@@ -61,7 +61,7 @@ function ollamaLine(input: StartInput): Started {
   if (!placed.ok) return placed
   const command = input.machine.program('ollama')
   if (command === null) {
-    return refused('there is no ollama on PATH.', 'Install it: https://ollama.com/download')
+    return refused('ollama is not on PATH.', 'Install it: https://ollama.com/download')
   }
   const { host, port, notes } = placed.place
   return {
@@ -112,21 +112,21 @@ function llamacppLine(input: StartInput): Started {
   const gguf = byFlag || upstream.gguf === null ? null : expand(upstream.gguf, machine.home)
   if (!byFlag && gguf === null) {
     return refused(
-      'llamacpp has no model.',
-      'Set GENGATE_LLAMACPP_GGUF=/path/to/model.gguf, or give flags: -- -m /path/to/model.gguf',
+      'llamacpp needs a model.',
+      'Set GENGATE_LLAMACPP_GGUF=/path/to/model.gguf, or add flags: -- -m /path/to/model.gguf',
     )
   }
   if (gguf !== null && !machine.isFile(gguf)) {
     return refused(
-      `GENGATE_LLAMACPP_GGUF=${gguf} is no file.`,
+      `GENGATE_LLAMACPP_GGUF=${gguf} is not a file.`,
       'Set it to the path of a model in GGUF format.',
     )
   }
   const command = machine.program('llama-server')
   if (command === null) {
     return refused(
-      'there is no llama-server on PATH.',
-      'Install llama.cpp (https://github.com/ggml-org/llama.cpp), or put the folder of its llama-server into PATH.',
+      'llama-server is not on PATH.',
+      'Install llama.cpp (https://github.com/ggml-org/llama.cpp), or add the folder of its llama-server to PATH.',
     )
   }
   const { host, port, notes } = placed.place

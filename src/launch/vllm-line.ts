@@ -101,8 +101,8 @@ function metalProgram({ settings, machine }: StartInput): Program {
   const command = machine.program(join(venv, 'bin', 'python3'))
   if (command !== null) return { ok: true, command, before: AS_MODULE, venv }
   return refused(
-    `there is no vllm-metal environment at ${venv} (no bin/python3).`,
-    `Install it (${METAL_INSTALL}), or set VLLM_VENV to where it is.`,
+    `vllm-metal is not installed at ${venv}: bin/python3 is missing there.`,
+    `Install it (${METAL_INSTALL}), or set VLLM_VENV to its environment.`,
   )
 }
 
@@ -111,8 +111,8 @@ function cpuProgram(settings: StartSettings, machine: Machine): Program {
   const venv = machine.program(join(wanted, 'bin', 'python3')) === null ? null : wanted
   if (venv === null && settings.venv !== null) {
     return refused(
-      `VLLM_VENV=${wanted} holds no virtual environment (no bin/python3).`,
-      `Make one there and install vLLM into it: ${CPU_INSTALL}`,
+      `VLLM_VENV=${wanted} is not a virtual environment: bin/python3 is missing there.`,
+      `Create one there and install vLLM into it: ${CPU_INSTALL}`,
     )
   }
   const { python } = settings
@@ -121,7 +121,7 @@ function cpuProgram(settings: StartSettings, machine: Machine): Program {
   const vllm = machine.program('vllm')
   if (vllm !== null) return { ok: true, command: vllm, before: [], venv: null }
   return refused(
-    `there is no vLLM: no ${wanted}, and no vllm on PATH.`,
+    `vLLM is not installed: neither ${wanted} nor a vllm on PATH exists.`,
     `Install it for this CPU (${CPU_INSTALL}), or set VLLM_VENV to its virtual environment.`,
   )
 }
@@ -132,7 +132,10 @@ function byPython(python: string, venv: string | null, machine: Machine): Progra
   const inVenv = isName && venv !== null ? machine.program(join(venv, 'bin', python)) : null
   const command = inVenv ?? machine.program(python)
   if (command === null) {
-    return refused(`VLLM_PYTHON=${python} is no program.`, 'Unset it, or name a Python with vLLM.')
+    return refused(
+      `VLLM_PYTHON=${python} is not a program.`,
+      'Unset it, or name a Python that has vLLM.',
+    )
   }
   const own = inVenv === null && !isName ? dirname(dirname(command)) : venv
   const isVenv = own !== null && machine.isFile(join(own, 'pyvenv.cfg'))
@@ -154,7 +157,7 @@ function nameNote(engine: VllmName, named: string | null, asked: string | null):
   if (named === null || asked === null || named === asked) return []
   const variable = `GENGATE_${engine.toUpperCase()}_MODEL`
   return [
-    `${engine} will answer to "${named}", the gate asks for "${asked}": set ${variable}=${named}.`,
+    `${engine} will know its model as "${named}", but the gate asks for "${asked}". Set ${variable}=${named}.`,
   ]
 }
 
@@ -176,6 +179,6 @@ function wrongValue({ maxModelLen, kvCacheSpace, ompThreads }: StartSettings): S
   const [name, value, , must, standard] = wrong
   return {
     what: `${name} must be ${must}, not "${value}".`,
-    hint: `Unset it: it is then ${standard}.`,
+    hint: `Correct it, or unset it to have ${standard}.`,
   }
 }

@@ -149,18 +149,23 @@ function spawned(
 }
 
 function notStarted({ message }: Error): Child {
-  const end = { ...endOf(NOT_STARTED, null), how: message, lines: [] }
+  const end = { ...endOf(NOT_STARTED, null), how: notStartedText(message), lines: [] }
   return { pid: null, ended: Promise.resolve(end), stop: () => {}, signal: () => {} }
 }
 
 type Exit = Omit<ChildEnd, 'lines'>
+
+function notStartedText(message: string): string {
+  return `not started: ${message}`
+}
 
 function exitOf(child: ChildProcess): PromiseWithResolvers<Exit> {
   const exit = Promise.withResolvers<Exit>()
   child.once('exit', (code, signal) => exit.resolve(endOf(code, signal)))
   child.on('error', ({ message }) => {
     // Only where it could not be started at all: otherwise `exit` comes.
-    if (child.pid === undefined) exit.resolve({ ...endOf(NOT_STARTED, null), how: message })
+    if (child.pid === undefined)
+      exit.resolve({ ...endOf(NOT_STARTED, null), how: notStartedText(message) })
   })
   return exit
 }

@@ -26,7 +26,7 @@ t.test('--heal ends where the engine dies twice in the same way, with the advice
   t.same(await ended, [3, null], 'the code of the engine')
   t.match(err.text, /llamacpp ended twice in the same way, so the gate ends/)
   t.match(err.text, / {2}\| error: invalid argument: --bogus/)
-  t.match(err.text, /Hint: this llama-server has no --bogus/)
+  t.match(err.text, /Hint: this llama-server does not know --bogus/)
   t.notOk(await answers(port))
 })
 

@@ -19,13 +19,13 @@ const SEEN: [engine: Runnable, text: string, hint: RegExp][] = [
   [
     'llamacpp',
     "0.00.010.306 E gguf_init_from_reader: invalid magic characters: 'root', expected 'GGUF'",
-    /no GGUF/,
+    /cannot read the file as GGUF/,
   ],
-  ['llamacpp', 'error: invalid argument: --bogus', /this llama-server has no --bogus: /],
+  ['llamacpp', 'error: invalid argument: --bogus', /this llama-server does not know --bogus\. /],
   [
     'llamacpp',
     "0.00.003.816 E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8192",
-    /port was taken/,
+    /has taken its port/,
   ],
   [
     'llamacpp',
@@ -40,7 +40,7 @@ const SEEN: [engine: Runnable, text: string, hint: RegExp][] = [
   [
     'vllm_cpu',
     'vllm: error: unrecognized arguments: --swap-space 0 --disable-log-requests',
-    /this vLLM has no --swap-space 0 --disable-log-requests: /,
+    /this vLLM does not know --swap-space 0 --disable-log-requests\. /,
   ],
   [
     'vllm_cpu',
@@ -50,7 +50,7 @@ const SEEN: [engine: Runnable, text: string, hint: RegExp][] = [
   [
     'vllm_cpu',
     "/usr/bin/python3: Error while finding module specification for 'vllm.entrypoints.cli.main' (ModuleNotFoundError: No module named 'vllm')",
-    /this Python has no vLLM: set VLLM_VENV/,
+    /this Python does not have vLLM\. Set VLLM_VENV/,
   ],
   ['vllm_cpu', "ModuleNotFoundError: No module named 'torch'", /Python package torch is missing/],
   [
@@ -61,12 +61,12 @@ const SEEN: [engine: Runnable, text: string, hint: RegExp][] = [
   [
     'vllm_cpu',
     'ValueError: Available memory on node 0 (1.1/2.0 GiB) on kv cache allocation is less than requested memory for kv (4.0 GiB). Decrease --kv-cache-memory-bytes',
-    /lower VLLM_CPU_KVCACHE_SPACE/,
+    /Lower VLLM_CPU_KVCACHE_SPACE/,
   ],
   [
     'vllm_cpu',
     "ValueError: To serve at least one request with the model's max seq len (131072), (4.0 GiB KV cache is needed, which is larger than the available KV cache memory (1.0 GiB).",
-    /lower VLLM_MAX_MODEL_LEN, or raise VLLM_CPU_KVCACHE_SPACE/,
+    /Lower VLLM_MAX_MODEL_LEN, or raise VLLM_CPU_KVCACHE_SPACE/,
   ],
   [
     'vllm_cpu',
@@ -76,26 +76,30 @@ const SEEN: [engine: Runnable, text: string, hint: RegExp][] = [
   [
     'vllm_metal',
     'RuntimeError: [METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)',
-    /Metal's memory: try OPENCLAW_VLLM_MODEL=Qwen\/Qwen2\.5-0\.5B-Instruct/,
+    /Metal's memory\. Set OPENCLAW_VLLM_MODEL=Qwen\/Qwen2\.5-0\.5B-Instruct/,
   ],
   [
     'vllm_metal',
     "ImportError: cannot import name 'MambaCache' from 'mlx_lm.models.cache'",
-    /not complete \(MambaCache\): install it anew, curl .*install\.sh/,
+    /^MambaCache is missing.*Install vllm-metal again: curl .*install\.sh/,
   ],
   [
     'vllm_cpu',
     "OSError: Qwen/nope is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'",
-    /no such model: check OPENCLAW_VLLM_MODEL/,
+    /does not list this model\. Check OPENCLAW_VLLM_MODEL/,
   ],
   [
     'vllm_cpu',
     "OSError: We couldn't connect to 'https://huggingface.co' to load the files",
-    /could not be fetched/,
+    /the download failed/,
   ],
   ['vllm_cpu', 'Cannot access gated repo for url', /HF_TOKEN/],
-  ['ollama', 'Error: listen tcp 127.0.0.1:11434: bind: address already in use', /port was taken/],
-  ['ollama', 'Error: unknown flag: --port', /no flags: set variables/],
+  [
+    'ollama',
+    'Error: listen tcp 127.0.0.1:11434: bind: address already in use',
+    /has taken its port/,
+  ],
+  ['ollama', 'Error: unknown flag: --port', /takes no flags\. Set variables/],
   [
     'ollama',
     'Error: could not create directory mkdir /root/.ollama: permission denied',
@@ -113,12 +117,12 @@ t.test('hintFor() knows what engines write when they cannot start', async (t) =>
 
 t.test('hintFor() knows signals', async (t) => {
   for (const engine of RUNNABLE) {
-    t.match(hint(engine, 'loading', { signal: 'SIGILL' }), /instructions that this CPU lacks/)
-    t.match(hint(engine, 'loading', { signal: 'SIGKILL' }), /memory ran short/)
+    t.match(hint(engine, 'loading', { signal: 'SIGILL' }), /this CPU lacks instructions/)
+    t.match(hint(engine, 'loading', { signal: 'SIGKILL' }), /memory ran out/)
     t.match(hint(engine, 'loading', { signal: 'SIGSEGV' }), /crashed/)
   }
   // A worker that dies so takes its vLLM down with an ordinary code.
-  t.match(hint('vllm_cpu', 'Worker died with Signals.SIGILL'), /instructions that this CPU lacks/)
+  t.match(hint('vllm_cpu', 'Worker died with Signals.SIGILL'), /this CPU lacks instructions/)
 })
 
 t.test('hintFor() says nothing of what it does not know, or of another engine', async (t) => {

@@ -262,12 +262,12 @@ t.test('a place where the gate does not look, or others do, is told', async (t) 
   const rows: [World, note: RegExp | null][] = [
     [
       { engine: 'vllm_cpu', env: { VLLM_PORT: '9000' } },
-      /set GENGATE_VLLM_CPU_URL=http:\/\/127\.0\.0\.1:9000 /,
+      /Set GENGATE_VLLM_CPU_URL=http:\/\/127\.0\.0\.1:9000 /,
     ],
     [{ engine: 'vllm_cpu', env: { VLLM_PORT: '8001', VLLM_HOST: 'localhost' } }, null],
     [
       { engine: 'vllm_cpu', env: { VLLM_MODEL: 'a/b' }, flags: ['--served-model-name', 'tiny'] },
-      /answer to "tiny", the gate asks for "a\/b": set GENGATE_VLLM_CPU_MODEL=tiny\.$/,
+      /as "tiny", but the gate asks for "a\/b"\. Set GENGATE_VLLM_CPU_MODEL=tiny\.$/,
     ],
     [
       {
@@ -279,7 +279,7 @@ t.test('a place where the gate does not look, or others do, is told', async (t) 
     ],
     [
       { engine: 'vllm_cpu', env: { VLLM_HOST: '::1' } },
-      /set GENGATE_VLLM_CPU_URL=http:\/\/\[::1\]:8001 /,
+      /Set GENGATE_VLLM_CPU_URL=http:\/\/\[::1\]:8001 /,
     ],
     [{ engine: 'vllm_cpu', env: { VLLM_HOST: '0.0.0.0' } }, /^vllm_cpu is open to other machines/],
     [
@@ -315,9 +315,9 @@ t.test('what cannot start says why, and what to do, in one line each', async (t)
     [
       { engine: 'vllm_cpu', env: { VLLM_PORT: 'tcp://10.0.0.1:80' } },
       /VLLM_PORT must be a port/,
-      /Unset it/,
+      /unset it/,
     ],
-    [{ engine: 'vllm_cpu', flags: ['--port'] }, /--port must be a port/, /Unset it/],
+    [{ engine: 'vllm_cpu', flags: ['--port'] }, /--port must be a port/, /unset it/],
     [
       { engine: 'vllm_cpu', env: { VLLM_MAX_MODEL_LEN: 'long' } },
       /VLLM_MAX_MODEL_LEN must be/,
@@ -326,30 +326,42 @@ t.test('what cannot start says why, and what to do, in one line each', async (t)
     [
       { engine: 'vllm_cpu', env: { VLLM_CPU_KVCACHE_SPACE: '0.5' } },
       /whole number of GiB/,
-      /Unset/,
+      /unset/,
     ],
     [{ engine: 'vllm_metal', env: { OMP_NUM_THREADS: 'all' } }, /OMP_NUM_THREADS must be/, /4/],
     [
       { engine: 'vllm_cpu', has: none },
-      /there is no vLLM: no \/home\/op\/\.venv-vllm-cpu/,
+      /vLLM is not installed: neither \/home\/op\/\.venv-vllm-cpu nor/,
       /VLLM_VENV/,
     ],
-    [{ engine: 'vllm_cpu', env: { VLLM_VENV: '/v' } }, /VLLM_VENV=\/v holds no/, /install vLLM/],
+    [
+      { engine: 'vllm_cpu', env: { VLLM_VENV: '/v' } },
+      /VLLM_VENV=\/v is not a virtual environment/,
+      /install vLLM/,
+    ],
     [
       { engine: 'vllm_cpu', env: { VLLM_PYTHON: 'python9' } },
-      /VLLM_PYTHON=python9 is no program/,
+      /VLLM_PYTHON=python9 is not a program/,
       /Unset/,
     ],
     [
       { engine: 'vllm_metal', has: none },
-      /no vllm-metal environment at \/home\/op\/\.venv-vllm-metal/,
+      /not installed at \/home\/op\/\.venv-vllm-metal/,
       metalHint,
     ],
-    [{ engine: 'vllm_metal', env: { VLLM_VENV: '/v' } }, /at \/v /, metalHint],
-    [{ engine: 'ollama', has: none }, /no ollama on PATH/, /ollama\.com/],
-    [{ engine: 'llamacpp', env: GGUF, has: ['/m/gemma.gguf'] }, /no llama-server on PATH/, /PATH/],
-    [{ engine: 'llamacpp' }, /llamacpp has no model/, /GENGATE_LLAMACPP_GGUF=.* -- -m /],
-    [{ engine: 'llamacpp', env: { GENGATE_LLAMACPP_GGUF: '/nope' } }, /\/nope is no file/, /GGUF/],
+    [{ engine: 'vllm_metal', env: { VLLM_VENV: '/v' } }, /at \/v:/, metalHint],
+    [{ engine: 'ollama', has: none }, /ollama is not on PATH/, /ollama\.com/],
+    [
+      { engine: 'llamacpp', env: GGUF, has: ['/m/gemma.gguf'] },
+      /llama-server is not on PATH/,
+      /PATH/,
+    ],
+    [{ engine: 'llamacpp' }, /llamacpp needs a model/, /GENGATE_LLAMACPP_GGUF=.* -- -m /],
+    [
+      { engine: 'llamacpp', env: { GENGATE_LLAMACPP_GGUF: '/nope' } },
+      /\/nope is not a file/,
+      /GGUF/,
+    ],
   ]
   for (const [world, what, hint] of rows) {
     const started = start(world)
