@@ -1,6 +1,6 @@
+import sonic from 'sonic-boom'
 import type { GateEvent } from '../core/event.ts'
 import { type Clock, isoTime } from '../runtime/clock.ts'
-import { descriptorSink, LineWriter, type Sink } from './line-writer.ts'
 import { type Level, LEVELS, type LogRecord, noteOf, recordOf } from './record.ts'
 
 /** How lines look. */
@@ -83,18 +83,100 @@ export interface OpenLog extends Log {
 export interface OpenLogParts extends LineStyle {
   readonly level: Level
   readonly clock: Pick<Clock, 'after' | 'wallMs'>
-  /** A file descriptor (1: stdout), or a sink of the caller's. */
-  readonly to: number | Sink
+  /** A file descriptor; 2: stderr. */
+  readonly to: number
 }
 
 /** Opens the log of one gate. Lines that a stopped reader costs are reported when it reads on. */
-export function openLog(parts: OpenLogParts): OpenLog {
-  const { clock, to, tty, color, level } = parts
-  const sink = typeof to === 'number' ? descriptorSink(to, clock) : to
-  const writer = new LineWriter(sink, clock, (count) => {
+export function openLog({ clock, to, tty, color, level }: OpenLogParts): OpenLog {
+  const writer = openWriter(to, clock, (count) => {
     const note = noteOf('warn', 'log_lines_dropped', `${count} log lines were dropped: nobody read`)
     return renderLine(note, { tty, color, wallMs: clock.wallMs() })
   })
-  const log = createLog({ tty, color, level, clock, write: (line) => writer.write(line) })
-  return { ...log, close: () => writer.close() }
+  const log = createLog({ tty, color, level, clock, write: writer.write })
+  return { ...log, close: writer.close }
+}
+
+/** What may wait for a reader that does not read, bytes; beyond it new lines are dropped and counted. */
+export const WAITING_BYTES_MAX = 256 * 1024
+/** Two writes begin at least this far apart, ms: a line leaves at once when none did lately, and
+ *  under load those of some milliseconds leave together. A write costs as much as ten lines. */
+const APART_MS = 10
+/** What leaves sooner, UTF-16 units. */
+const PIECE_LENGTH = 16 * 1024
+/** How long `close` waits for a reader before it gives up the rest. */
+const CLOSE_MS_MAX = 500
+
+interface Writer {
+  readonly write: (line: string) => void
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Writes lines without ever blocking the event loop, as `process.stderr.write` would on pipes and
+ * terminals. A reader that stops costs lines, which `droppedLine` words, never a request
+ * (docs/decisions/0024-lines-of-the-log.md).
+ */
+function openWriter(
+  fd: number,
+  clock: Pick<Clock, 'after'>,
+  droppedLine: (count: number) => string,
+): Writer {
+  // Not 0 as `minLength`: `flush` would do nothing.
+  const sizes = { minLength: 1, maxLength: WAITING_BYTES_MAX, maxWrite: WAITING_BYTES_MAX }
+  const boom = new sonic.SonicBoom({ fd, sync: false, ...sizes, periodicFlush: 0, fsync: false })
+  let waiting: string[] = []
+  let length = 0
+  let dropped = 0
+  let isRefused = false
+  let isIdle = true
+  let pause: (() => void) | null = null
+  let onIdle: (() => void) | null = null
+
+  const send = (): void => {
+    pause ??= clock.after(APART_MS, () => {
+      pause = null
+      if (waiting.length > 0) send()
+    })
+    const lines = waiting
+    waiting = []
+    length = 0
+    isRefused = false
+    isIdle = false
+    boom.write(`${dropped === 0 ? '' : droppedLine(dropped)}${lines.join('')}`)
+    dropped = isRefused ? dropped + lines.length : 0
+  }
+  const settle = (): void => {
+    isIdle = true
+    onIdle?.()
+  }
+  boom.on('drop', () => {
+    isRefused = true
+    // After an error a full backlog is tried again by nobody else (sonic-boom 4.2.1).
+    boom.flush()
+  })
+  boom.on('drain', () => (dropped > 0 ? send() : settle()))
+  // A reader that is gone may be replaced (a log daemon restarts): the next line tries again.
+  boom.on('error', settle)
+
+  return {
+    write(line) {
+      waiting.push(line)
+      length += line.length
+      if (pause === null || length >= PIECE_LENGTH) send()
+    },
+    close() {
+      if (waiting.length > 0) send()
+      pause?.()
+      pause = null
+      if (isIdle) return Promise.resolve()
+      return new Promise((resolve) => {
+        const cancel = clock.after(CLOSE_MS_MAX, resolve)
+        onIdle = () => {
+          cancel()
+          resolve()
+        }
+      })
+    },
+  }
 }

@@ -15,7 +15,7 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 //   F14 F17 F24 F47 F51 F52 faults-load     F22 F25 fail-closed.test.ts
 //   F23 core/table.test.ts, sim/            F26–F28 F30 sim/scenarios.test.ts
 //   F29 here, as F07                        F32 F34 F37 faults-clients.test.ts
-//   F33 telemetry/line-writer.test.ts       F35 F36 client-gone.test.ts
+//   F33 telemetry/log.test.ts               F35 F36 client-gone.test.ts
 //   F38 proxy/attempt.test.ts, here         F39 advisories.test.ts
 //   F11 F40–F43 faults-answers              F45 F46 flip.test.ts
 //   F48 drain.test.ts                       F53 F55 sim/, probe/round.test.ts

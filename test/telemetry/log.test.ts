@@ -1,8 +1,19 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import t from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
-import { createLog, formatLine } from '../../src/telemetry/log.ts'
+import {
+  createLog,
+  formatLine,
+  openLog,
+  type OpenLog,
+  WAITING_BYTES_MAX,
+} from '../../src/telemetry/log.ts'
 import { holds } from '../support/property.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 const json = { tty: false, color: false, wallMs: 1_800_000_000_123 }
 const tty = { ...json, tty: true }
@@ -157,4 +168,140 @@ t.test('createLog() leaves out what is below its level', async (t) => {
   log.note('error', 'note', 'shown')
   t.equal(lines.length, 8)
   t.match(JSON.parse(lines.at(-1) ?? ''), { level: 'error', event: 'note', message: 'shown' })
+})
+
+/** A log whose reader reads when the test says so. `texts`: the messages that were read, in order. */
+class Pipe {
+  readonly clock = new VirtualClock()
+  readonly texts: string[] = []
+  readonly log: OpenLog
+  readonly #path = join(mkdtempSync(join(tmpdir(), 'gengate-log-')), 'pipe')
+  #reader: number
+  #rest = ''
+
+  constructor(test: { teardown: (task: () => void) => unknown }) {
+    execFileSync('mkfifo', [this.#path])
+    this.#reader = this.#open()
+    const to = openSync(this.#path, constants.O_WRONLY)
+    this.log = openLog({ tty: false, color: false, level: 'info', clock: this.clock, to })
+    test.teardown(() => this.leave())
+  }
+
+  say(message: string): void {
+    this.log.note('info', 'said', message)
+  }
+
+  /** Reads until this message has come; does something else in between. */
+  async readUntil(message: string | RegExp, meanwhile?: () => Promise<void>): Promise<void> {
+    const bytes = Buffer.alloc(64 * 1024)
+    while (!this.texts.some((text) => text.match(message) !== null)) {
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      await meanwhile?.()
+      let count = 0
+      try {
+        count = readSync(this.#reader, bytes)
+      } catch {
+        // Nothing is there yet.
+      }
+      const lines = `${this.#rest}${bytes.toString('utf8', 0, count)}`.split('\n')
+      this.#rest = lines.pop() ?? ''
+      for (const line of lines) this.texts.push(JSON.parse(line).message)
+    }
+  }
+
+  leave(): void {
+    closeSync(this.#reader)
+  }
+
+  comeBack(): void {
+    this.#reader = this.#open()
+  }
+
+  #open(): number {
+    return openSync(this.#path, constants.O_RDONLY | constants.O_NONBLOCK)
+  }
+}
+
+const large = 'x'.repeat(200)
+/** More of these than a pipe and the backlog hold. */
+const MANY = Math.ceil((2 * WAITING_BYTES_MAX) / large.length)
+
+/** How many were written, up to the last one that was told: each in its order or in a note's count. */
+function toldOf(texts: readonly string[]): number {
+  let next = 0
+  for (const text of texts) {
+    const lost = /^(\d+) log lines were dropped/.exec(text)
+    if (lost !== null) next += Number(lost[1])
+    else if (text.startsWith(`${next} `)) next += 1
+    else throw new Error(`${text.slice(0, 20)} where ${next} was due`)
+  }
+  return next
+}
+
+t.test('openLog() writes a line at once, and those that follow shortly together', async (t) => {
+  const pipe = new Pipe(t)
+  pipe.say('a')
+  await pipe.readUntil('a')
+  for (const text of ['b', 'ç', 'd']) pipe.say(text)
+  await pipe.clock.advance(9)
+  t.strictSame(pipe.texts, ['a'])
+  await pipe.clock.advance(1)
+  await pipe.readUntil('d')
+  t.strictSame(pipe.texts, ['a', 'b', 'ç', 'd'])
+  await pipe.clock.advance(10)
+  t.equal(pipe.clock.pending, 0)
+})
+
+t.test('close() writes what waits, without a pause', async (t) => {
+  const pipe = new Pipe(t)
+  await pipe.log.close()
+  for (const text of ['a', 'b', 'c']) pipe.say(text)
+  await pipe.log.close()
+  await pipe.readUntil('c')
+  t.strictSame(pipe.texts, ['a', 'b', 'c'])
+  t.equal(pipe.clock.pending, 0)
+})
+
+// F33. Were a write to block, this test would not go on.
+t.test('a reader that stops costs lines, which are told, and nothing else', async (t) => {
+  const pipe = new Pipe(t)
+  for (let i = 0; i < MANY; i++) pipe.say(`${i} ${large}`)
+  await pipe.clock.advance(10)
+  await pipe.readUntil(/dropped/)
+  const written = pipe.texts.join('').length
+  t.ok(written < WAITING_BYTES_MAX + 128 * 1024, 'memory is bounded')
+  await pipe.clock.advance(10)
+  pipe.say(`${MANY} last`)
+  await pipe.readUntil('last')
+  t.equal(toldOf(pipe.texts), MANY + 1)
+  t.equal(pipe.texts.filter((text) => text.includes('dropped')).length, 1, 'told once')
+})
+
+t.test('a reader that comes back hears of every line, or that it was dropped', async (t) => {
+  const pipe = new Pipe(t)
+  let count = 0
+  const say = async (): Promise<void> => {
+    pipe.say(`${count++} ${large}`)
+    await pipe.clock.advance(10)
+  }
+  pipe.leave()
+  for (let i = 0; i < MANY; i++) await say()
+  await pipe.clock.advance(10)
+  t.equal(pipe.clock.pending, 0, 'nobody waits for it')
+  pipe.comeBack()
+  await pipe.readUntil(/dropped/, say)
+  await pipe.readUntil(String(count - 1))
+  t.equal(toldOf(pipe.texts), count)
+})
+
+t.test('close() does not wait for ever for a reader that has stopped', async (t) => {
+  const pipe = new Pipe(t)
+  for (let i = 0; i < MANY; i++) pipe.say(large)
+  let closed = false
+  const closing = pipe.log.close().then(() => (closed = true))
+  await pipe.clock.advance(499)
+  t.notOk(closed)
+  await pipe.clock.advance(1)
+  await closing
+  await pipe.readUntil(/dropped/)
 })
