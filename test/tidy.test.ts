@@ -31,19 +31,11 @@ const UNTESTED_YET: readonly string[] = [
   'src/core/exchange/hold.ts',
   'src/core/exchange/progress.ts',
   'src/derive.ts',
-  'src/embedded/host.ts',
-  'src/embedded/wire.ts',
   'src/errors/transport.ts',
-  'src/process/guard.ts',
-  'src/process/port.ts',
   'src/proxy/begin.ts',
   'src/proxy/exchange.ts',
   'src/proxy/handler.ts',
   'src/proxy/request/lane-body.ts',
-  'src/supervisor/engine-log.ts',
-  'src/supervisor/group.ts',
-  'src/supervisor/host.ts',
-  'src/supervisor/state-dir.ts',
 ]
 const pages = files.filter((name) => name.endsWith('.md') && !name.includes('fixtures'))
 

@@ -1,4 +1,3 @@
-import { constants } from 'node:os'
 import type { AppIo } from '../app-io.ts'
 import type { CommandLine } from '../config/command-line.ts'
 import { originOf } from '../runtime/address.ts'
@@ -19,11 +18,7 @@ export function announce(line: StartLine, io: Pick<CliIo, 'env' | 'err'>): void 
 }
 
 /** Says how an engine ended that nobody told to, and what to do about it. */
-export function tellEnd(
-  engine: Runnable,
-  end: Omit<ChildEnd, 'how'>,
-  io: Pick<CliIo, 'err'>,
-): void {
+export function tellEnd(engine: Runnable, end: ChildEnd, io: Pick<CliIo, 'err'>): void {
   const how = end.signal === null ? `code ${end.exitCode}` : end.signal
   io.err(`gengate: ${engine} ended by itself (${how}).`)
   const hint = hintFor({ engine, ...end })
@@ -140,15 +135,8 @@ const ALIKE_MAX = 2
 const LINES_SHOWN = 10
 
 /** Says how it ended and what to do about it. */
-function tellDeath(line: StartLine, { how, lines }: EngineDeath, io: RunGateDeps['io']): number {
-  const [, code] = /^exit code (\d+)$/.exec(how) ?? []
-  const signal = isSignal(how) ? how : null
-  const exitCode = signal === null ? Number(code ?? 127) : EXIT.failed
-  for (const text of lines.slice(-LINES_SHOWN)) io.err(`  | ${text}`)
-  tellEnd(line.engine, { code: code === undefined ? null : exitCode, signal, exitCode, lines }, io)
-  return exitCode === 0 ? EXIT.failed : exitCode
-}
-
-function isSignal(how: string): how is NodeJS.Signals {
-  return Object.hasOwn(constants.signals, how)
+function tellDeath({ engine }: StartLine, death: EngineDeath, io: RunGateDeps['io']): number {
+  for (const text of death.lines.slice(-LINES_SHOWN)) io.err(`  | ${text}`)
+  tellEnd(engine, death, io)
+  return death.exitCode === 0 ? EXIT.failed : death.exitCode
 }

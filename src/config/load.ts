@@ -1,5 +1,5 @@
 import type { HealthPolicy } from '../core/health/policy.ts'
-import type { StartSettings } from '../core/owned/start-settings.ts'
+import type { StartSettings } from '../core/owned/process.ts'
 import type { ModelGroup } from '../core/table.ts'
 import { isLoopback } from '../runtime/address.ts'
 import { didYouMean } from './known.ts'

@@ -1,4 +1,4 @@
-import type { Engine } from './engine.ts'
+import { z } from 'zod'
 
 /** What the parent tells the child at its start, as one argument in JSON. */
 export interface ChildOptions {
@@ -13,27 +13,21 @@ export interface ChildOptions {
 }
 
 /** What the child tells its parent, once. */
-export type ChildMessage =
-  | {
-      readonly type: 'ready'
-      readonly port: number
-      readonly model: string
-      readonly kind: Engine['kind']
-    }
+const MESSAGE = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('ready'),
+    port: z.number(),
+    model: z.string(),
+    kind: z.enum(['toy', 'gguf']),
+  }),
   /** It exits with the code of the failure; this is its cause. */
-  | { readonly type: 'failed'; readonly cause: string }
+  z.object({ type: z.literal('failed'), cause: z.string() }),
+])
+export type ChildMessage = z.infer<typeof MESSAGE>
 
 /** A message of the child, or null for anything else that comes over the channel. */
 export function readMessage(value: unknown): ChildMessage | null {
-  if (typeof value !== 'object' || value === null || !('type' in value)) return null
-  if (value.type === 'failed' && 'cause' in value && typeof value.cause === 'string') {
-    return { type: 'failed', cause: value.cause }
-  }
-  if (value.type !== 'ready' || !('port' in value && 'model' in value && 'kind' in value))
-    return null
-  const { port, model, kind } = value
-  if (typeof port !== 'number' || typeof model !== 'string') return null
-  return kind === 'toy' || kind === 'gguf' ? { type: 'ready', port, model, kind } : null
+  return MESSAGE.safeParse(value).data ?? null
 }
 
 /**

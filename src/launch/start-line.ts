@@ -1,5 +1,5 @@
 import { delimiter } from 'node:path'
-import type { StartSettings } from '../core/owned/start-settings.ts'
+import type { StartSettings } from '../core/owned/process.ts'
 import type { Command } from '../process/child.ts'
 
 /** The engines that `gengate run` starts, by the names of their upstreams. */

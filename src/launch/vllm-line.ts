@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path'
-import type { StartSettings } from '../core/owned/start-settings.ts'
+import type { StartSettings } from '../core/owned/process.ts'
 import { placeOf } from './address.ts'
 import {
   type Machine,

@@ -1,13 +1,13 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { clip } from '../errors/body.ts'
-import { signalGroup, startChild } from '../process/child.ts'
+import { type ChildEnd, signalGroup, startChild } from '../process/child.ts'
 import { LogFile } from '../process/output.ts'
 import { acceptsAt } from '../process/port.ts'
 import { startTimeOf } from '../process/proc.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { EngineLock, type Holder } from './lock.ts'
-import type { Block, EngineProcess, Exit, Machine, Plan } from './machine.ts'
+import type { Block, EngineProcess, Machine, Plan } from './machine.ts'
 
 /** Longest last line of an engine that is shown, characters. */
 const LINE_CHARS_MAX = 300
@@ -43,7 +43,7 @@ export class HostMachine implements Machine {
     return { kind: 'port', text }
   }
 
-  start(plan: Plan, onExit: (exit: Exit) => void): EngineProcess {
+  start(plan: Plan, onExit: (end: ChildEnd) => void): EngineProcess {
     const { clock, env, stateDir } = this.#parts
     const log = new LogFile(filesOf(stateDir, plan).log)
     // Whoever of it outlives its first process serves nobody any more, and is killed at once.
@@ -60,7 +60,7 @@ export class HostMachine implements Machine {
       await lock.release()
     }
     const filed = ended.then(async (end) => this.#file(plan, close).then(() => end))
-    void filed.then(({ how, lines }) => onExit({ how, lines: shown(lines) }))
+    void filed.then((end) => onExit({ ...end, lines: shown(end.lines) }))
     return { pid, log: pid === null ? null : log.path, signal }
   }
 

@@ -1,18 +1,15 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { z } from 'zod'
 import type { Block } from './machine.ts'
 
 /** A process that cannot be mistaken for a later one with the same pid. */
-export interface Holder {
-  readonly pid: number
-  readonly startTime: string
-}
+const HOLDER = z.object({ pid: z.int().gt(1), startTime: z.string() }).readonly()
+export type Holder = z.infer<typeof HOLDER>
 
 /** Who holds an engine: the gate that may start it, and the engine once it runs. */
-export interface LockContent {
-  readonly gate: Holder
-  readonly engine: Holder | null
-}
+const LOCK = z.object({ gate: HOLDER, engine: HOLDER.nullable().catch(null) }).readonly()
+export type LockContent = z.infer<typeof LOCK>
 
 export interface LockDeps {
   readonly path: string
@@ -140,22 +137,9 @@ function textOf(content: LockContent): string {
 
 /** The content of a lock file; null: it is none of ours, or was not written to its end. Pure. */
 export function readLock(text: string): LockContent | null {
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return LOCK.parse(JSON.parse(text))
   } catch {
     return null
   }
-  if (typeof value !== 'object' || value === null || !('gate' in value)) return null
-  const gate = readHolder(value.gate)
-  const engine = 'engine' in value ? readHolder(value.engine) : null
-  return gate === null ? null : { gate, engine }
-}
-
-function readHolder(value: unknown): Holder | null {
-  if (typeof value !== 'object' || value === null) return null
-  if (!('pid' in value && 'startTime' in value)) return null
-  const { pid, startTime } = value
-  if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 1) return null
-  return typeof startTime === 'string' ? { pid, startTime } : null
 }

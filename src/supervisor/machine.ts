@@ -1,5 +1,5 @@
 import type { Intent } from '../core/upstream.ts'
-import type { Command } from '../process/child.ts'
+import type { ChildEnd, Command } from '../process/child.ts'
 
 /** What the operator wants of one engine that the gate owns. */
 export interface Plan {
@@ -40,16 +40,8 @@ export interface Block {
   readonly text: string
 }
 
-/** How a process ended. */
-export interface Exit {
-  /** `exit code 1`, `SIGKILL`. */
-  readonly how: string
-  /** The last lines that it wrote, newest last. */
-  readonly lines: readonly string[]
-}
-
 /** An engine that ended by itself. Its lines may hold secrets: they are for its operator alone. */
-export interface EngineDeath extends Exit {
+export interface EngineDeath extends ChildEnd {
   /** Of the upstream. */
   readonly name: string
   /** Deaths in a row that were like this one, itself counted, none of them after a generation; 0: it has
@@ -73,7 +65,7 @@ export interface Machine {
   readonly blockedBy: (plan: Plan) => Promise<Block | null>
   /** Starts it, holding the lock. `onExit` is called once, later, when the whole group is gone.
    *  Never throws: what cannot be started exits. */
-  readonly start: (plan: Plan, onExit: (exit: Exit) => void) => EngineProcess
+  readonly start: (plan: Plan, onExit: (end: ChildEnd) => void) => EngineProcess
   /** Gives back a lock that was taken for nothing. */
   readonly release: (plan: Plan) => void
 }

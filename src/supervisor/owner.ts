@@ -1,5 +1,6 @@
 import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
+import type { ChildEnd } from '../process/child.ts'
 import type { Random } from '../runtime/random.ts'
 import {
   Book,
@@ -24,7 +25,6 @@ import {
 import {
   type EngineDeath,
   type EngineProcess,
-  type Exit,
   type Machine,
   type Plan,
   sameLine,
@@ -220,7 +220,7 @@ export class Owner {
 
   #start(plan: Plan): void {
     const { machine, clock } = this.#deps
-    const process = machine.start(plan, (exit) => this.#ended(exit))
+    const process = machine.start(plan, (end) => this.#ended(end))
     this.#process = process
     this.#started = plan
     this.#become({ kind: 'up', startedAt: clock.nowMs() })
@@ -251,7 +251,8 @@ export class Owner {
     this.#process?.signal('SIGKILL')
   }
 
-  #ended({ how, lines }: Exit): void {
+  #ended(end: ChildEnd): void {
+    const { how, lines } = end
     const { clock, random } = this.#deps
     const lastLine = lines.at(-1) ?? ''
     const { owned } = this.#situation()
@@ -267,7 +268,7 @@ export class Owner {
     if (cause !== 'idle' && !PLANNED.has(cause)) this.#telling.phase('exited')
     this.look()
     const { name } = this
-    if (cause === 'exited') this.#deps.onDeath?.({ name, how, lines, alike: this.#book.alike })
+    if (cause === 'exited') this.#deps.onDeath?.({ ...end, name, alike: this.#book.alike })
   }
 
   #become(owned: Owned): void {

@@ -1,7 +1,9 @@
 import t from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
-import type { EngineProcess, Exit, Machine } from '../../src/supervisor/machine.ts'
+import type { ChildEnd } from '../../src/process/child.ts'
+import type { EngineProcess, Machine } from '../../src/supervisor/machine.ts'
 import { Supervisor } from '../../src/supervisor/supervisor.ts'
+import { endOf } from '../supervisor/fake-machine.ts'
 import { plan } from '../supervisor/situation.ts'
 import { Chance } from '../support/sim-chance.ts'
 import type { Fault } from '../support/sim-engine.ts'
@@ -37,7 +39,7 @@ class SimMachine implements Machine {
 
   release(): void {}
 
-  start(_plan: unknown, onExit: (exit: Exit) => void): EngineProcess {
+  start(_plan: unknown, onExit: (end: ChildEnd) => void): EngineProcess {
     this.starts++
     const world = this.#world
     let over = false
@@ -45,7 +47,7 @@ class SimMachine implements Machine {
       if (over) return
       over = true
       world.become('a', 'refused')
-      world.clock.io(() => onExit({ how, lines: [] }))
+      world.clock.io(() => onExit(endOf(how)))
     }
     world.become('a', 'loading')
     world.clock.world(LOAD_MS, () => {

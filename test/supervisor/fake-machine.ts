@@ -1,5 +1,6 @@
 import type { VirtualClock } from '../support/virtual-clock.ts'
-import type { Block, EngineProcess, Exit, Machine } from '../../src/supervisor/machine.ts'
+import type { ChildEnd } from '../../src/process/child.ts'
+import type { Block, EngineProcess, Machine } from '../../src/supervisor/machine.ts'
 import type { Plan } from '../../src/supervisor/machine.ts'
 
 /** One process that an owner has started on the fake machine. */
@@ -9,6 +10,11 @@ export interface FakeProcess {
   readonly startedAt: number
   /** It ends by itself, now. */
   die(how?: string, lastLine?: string): void
+}
+
+/** The end of a fake process. */
+export function endOf(how: string, lines: readonly string[] = []): ChildEnd {
+  return { code: 1, signal: null, exitCode: 1, how, lines }
 }
 
 /** A machine without processes: starts are counted, signals end them after a while. */
@@ -44,7 +50,7 @@ export class FakeMachine implements Machine {
     this.released++
   }
 
-  start(plan: Plan, onExit: (exit: Exit) => void): EngineProcess {
+  start(plan: Plan, onExit: (end: ChildEnd) => void): EngineProcess {
     const pid = 1_000 + this.starts.length
     this.#running++
     let over = false
@@ -52,7 +58,7 @@ export class FakeMachine implements Machine {
       if (over) return
       over = true
       this.#running--
-      onExit({ how, lines: lastLine === '' ? [] : [lastLine] })
+      onExit(endOf(how, lastLine === '' ? [] : [lastLine]))
     }
     this.starts.push({
       plan,
