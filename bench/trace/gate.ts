@@ -19,8 +19,9 @@ export interface TracedGate {
   /** Sends a chat completion that streams; resolves when all that belongs to it has ended. */
   ask(): Promise<void>
   /** From now to the call of what is returned, timers that were set before do not fire: what the
-   *  gate does for itself is then in nobody's trace. */
-  park(): () => void
+   *  gate does for itself is then in nobody's trace. Its time runs `slower` by that factor, so that
+   *  a debugger's pauses are no silence. */
+  park(slower?: number): () => void
   close(): Promise<void>
 }
 
@@ -37,8 +38,7 @@ export async function startGate(): Promise<TracedGate> {
     GENGATE_PORT: '0',
     GENGATE_EMBEDDED: 'off',
     GENGATE_UPSTREAMS: `one=http://127.0.0.1:${stub.port}`,
-    // One probe before the first request is enough, and a debugger's pauses are no silence.
-    GENGATE_DETECT_WITHIN_MS: '60000',
+    // One probe before the first request is enough.
     GENGATE_PROBE_INTERVAL_MS: '60000',
     GENGATE_PROBE_QUIET_INTERVAL_MS: '600000',
   }
@@ -54,7 +54,7 @@ export async function startGate(): Promise<TracedGate> {
   await once(socket, 'connect')
   return {
     ask: () => ask(socket),
-    park: () => clock.park(),
+    park: (slower) => clock.park(slower),
     async close() {
       socket.destroy()
       await app.close({ force: true })
@@ -87,15 +87,21 @@ async function ask(socket: Socket): Promise<void> {
   await sleep(ENDING_MS)
 }
 
-function parkingClock(clock: Clock): Clock & { park(): () => void } {
+function parkingClock(clock: Clock): Clock & { park(slower?: number): () => void } {
   const waiting = new Set<() => void>()
   let made = 0
   let parkedUpTo = 0
+  let pace = { factor: 1, atMs: 0, nowMs: 0 }
+  const nowMs = (): number => pace.nowMs + (clock.nowMs() - pace.atMs) / pace.factor
+  const setPace = (factor: number): void => {
+    pace = { factor, nowMs: nowMs(), atMs: clock.nowMs() }
+  }
   return {
     ...clock,
+    nowMs,
     after(delayMs, task) {
       const mine = ++made
-      const cancel = clock.after(delayMs, () => {
+      const cancel = clock.after(delayMs * pace.factor, () => {
         if (mine > parkedUpTo) task()
         else waiting.add(task)
       })
@@ -104,10 +110,12 @@ function parkingClock(clock: Clock): Clock & { park(): () => void } {
         waiting.delete(task)
       }
     },
-    park() {
+    park(slower = 1) {
       parkedUpTo = made
+      setPace(slower)
       return () => {
         parkedUpTo = 0
+        setPace(1)
         for (const task of waiting) task()
         waiting.clear()
       }

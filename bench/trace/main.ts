@@ -3,9 +3,10 @@
 // byte and its ending, in the order of their first call, and which room calls which.
 //
 // The files come from V8's precise counts (what NODE_V8_COVERAGE writes), the order from a debugger that
-// stops at each function. A room is entered by a call from another room, or from the event loop. Calls
-// into `core` and `errors` are no entering, and `src/app.ts` hands through what it has wired: whoever
-// calls it, calls what it calls.
+// stops at each function. A room is entered by a call from another room. Calls into `core` and `errors` do
+// not count as entering, and `src/app.ts` hands through what it has wired: whoever calls it, calls what it
+// calls. A room that has asked Node for an event, such as the end of an answer, hears it: that is told
+// apart. The exit code is 1 when a room is entered twice.
 import { once } from 'node:events'
 import { Session } from 'node:inspector'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +17,8 @@ import type { Ask, Call, Place } from './steps.ts'
 const SRC = new URL('../../src/', import.meta.url).href
 /** A function that is called more often is a loop: who calls it, shows elsewhere as well. */
 const CALLS_MAX = 100
+/** By so much the gate's time is slowed down while it is followed. */
+const SLOWER = 20
 const NO_ROOMS: ReadonlySet<string> = new Set(['core', 'errors', 'app.ts'])
 
 interface Ran extends Place {
@@ -74,21 +77,27 @@ async function followed(places: readonly Place[], task: () => Promise<void>): Pr
 const fileOf = (url: string): string => url.slice(SRC.length)
 const roomOf = (file: string): string => file.split('/')[0] ?? file
 
-/** Each step from one room to another, with the files that show it. */
-function stepsOf(calls: readonly Call[]): Map<string, string> {
-  const steps = new Map<string, string>()
+/** The steps from one room to another, each with the files that show it. */
+interface Steps {
+  readonly called: Map<string, string>
+  /** By an event of Node that the second room had asked for. */
+  readonly heard: Map<string, string>
+}
+
+function stepsOf(calls: readonly Call[]): Steps {
+  const steps: Steps = { called: new Map(), heard: new Map() }
   for (const { url, callers } of calls) {
     let from = ''
-    let heard = false
+    let kind: keyof Steps = 'called'
     for (const one of [url, ...callers].toReversed()) {
-      heard ||= one === 'node:events'
+      if (one === 'node:events') kind = 'heard'
       const to = one.startsWith(SRC) ? fileOf(one) : ''
       if (to === '' || NO_ROOMS.has(roomOf(to))) continue
       const step = `${roomOf(from)} → ${roomOf(to)}`
-      if (from !== '' && roomOf(from) !== roomOf(to) && !steps.has(step))
-        steps.set(step, `${from} → ${to}${heard ? ', which heard an event of Node' : ''}`)
+      const known = from === '' || roomOf(from) === roomOf(to) || steps[kind].has(step)
+      if (!known) steps[kind].set(step, `${from} → ${to}`)
       from = to
-      heard = false
+      kind = 'called'
     }
   }
   return steps
@@ -113,19 +122,23 @@ function waysBack(steps: Iterable<string>): string[] {
   return found.map((way) => way.join(' → '))
 }
 
-function report(files: readonly string[], calls: readonly Call[]): string {
-  const all = [...new Set([...calls.map(({ url }) => fileOf(url)), ...files])]
-  const rooms = Map.groupBy(all, roomOf)
-  const steps = stepsOf(calls)
-  const twice = waysBack(steps.keys())
+function linesOf(steps: ReadonlyMap<string, string>): string[] {
+  return [...steps].map(([step, shown]) => `  ${step.padEnd(24)} ${shown}`)
+}
+
+function report(files: readonly string[], { called, heard }: Steps, twice: string[]): string {
+  const rooms = Map.groupBy(files, roomOf)
   return [
-    `${all.length} files of src run a function between a request's first byte and its ending:`,
-    ...all.map((file, at) => `${String(at + 1).padStart(4)}  src/${file}`),
+    `${files.length} files of src run a function between a request's first byte and its ending:`,
+    ...files.map((file, at) => `${String(at + 1).padStart(4)}  src/${file}`),
     '',
     `By room: ${[...rooms].map(([room, own]) => `${room} ${own.length}`).join(', ')}`,
     '',
     'Rooms that call each other, in the order of the first call:',
-    ...[...steps].map(([step, shown]) => `  ${step.padEnd(24)} ${shown}`),
+    ...linesOf(called),
+    '',
+    'Rooms that hear an event of Node while another writes or reads:',
+    ...linesOf(heard),
     '',
     twice.length === 0 ? 'No room is entered twice.' : 'Entered twice:',
     ...twice.map((way) => `  ${way}`),
@@ -145,13 +158,18 @@ async function main(): Promise<void> {
   counter.stop()
   const functions = ran.filter(({ calls, offset }) => calls <= CALLS_MAX && offset > 0)
   const calls = await followed(functions, () => {
-    gate.park()
+    gate.park(SLOWER)
     return gate.ask()
   })
   unpark()
   await gate.close()
-  const files = ran.map(({ url }) => fileOf(url))
-  process.stdout.write(report(files, calls))
+  const files = new Set(
+    [...calls, ...ran].map(({ url }) => url).filter((url) => url.startsWith(SRC)),
+  )
+  const steps = stepsOf(calls)
+  const twice = waysBack(steps.called.keys())
+  process.stdout.write(report([...files].map(fileOf), steps, twice))
+  process.exitCode = twice.length === 0 ? 0 : 1
 }
 
 await main()
