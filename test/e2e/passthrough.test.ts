@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import t from 'tap'
+import { LINUX_ONLY } from '../support/linux-only.ts'
 import { forwarded, gateOverTwo, servedBy, type Two } from '../support/fake-client.ts'
 import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { gateProcess } from '../support/gate-process.ts'
@@ -299,38 +300,36 @@ t.test('an answer that comes late is waited for', async (t) => {
   t.match(await (await fetch(`${two.gate.url}${PATH}`)).json(), { late: true })
 })
 
-if (process.platform === 'linux') {
-  t.test('a client that reads slowly costs no memory', async (t) => {
-    const a: FakeUpstream = await fakeUpstream(t, { models: ['m'] })
-    let written = 0
-    const block = Buffer.alloc(64 * 1024, 'x')
-    a.handlers.set(PATH, (req, res) => {
-      req.resume()
-      res.writeHead(200, { 'content-type': 'application/octet-stream' })
-      const more = (): void => {
-        while (written < 200 * 1024 * 1024 && !res.destroyed) {
-          written += block.length
-          if (!res.write(block)) return void res.once('drain', more)
-        }
-        res.end()
+t.test('a client that reads slowly costs no memory', LINUX_ONLY, async (t) => {
+  const a: FakeUpstream = await fakeUpstream(t, { models: ['m'] })
+  let written = 0
+  const block = Buffer.alloc(64 * 1024, 'x')
+  a.handlers.set(PATH, (req, res) => {
+    req.resume()
+    res.writeHead(200, { 'content-type': 'application/octet-stream' })
+    const more = (): void => {
+      while (written < 200 * 1024 * 1024 && !res.destroyed) {
+        written += block.length
+        if (!res.write(block)) return void res.once('drain', more)
       }
-      more()
-    })
-    const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-    const before = gate.rssMb()
-    gate.resetPeak()
-    const asked = request(`${gate.url}${PATH}`, { agent: false }).end()
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage]
-    answer.pause()
-    // Until nothing moves any more.
-    for (let last = -1; last !== written;) {
-      last = written
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      res.end()
     }
-    const growth = gate.peakMb() - before
-    t.comment(`${(written / 1024 / 1024).toFixed(1)} MB sent, ${growth.toFixed(1)} MB more`)
-    t.ok(written < 100 * 1024 * 1024, 'the upstream is held back')
-    t.ok(growth <= 25, `${growth.toFixed(1)} MB more`)
-    asked.destroy()
+    more()
   })
-}
+  const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  const before = gate.rssMb()
+  gate.resetPeak()
+  const asked = request(`${gate.url}${PATH}`, { agent: false }).end()
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  answer.pause()
+  // Until nothing moves any more.
+  for (let last = -1; last !== written;) {
+    last = written
+    await new Promise((resolve) => setTimeout(resolve, 300))
+  }
+  const growth = gate.peakMb() - before
+  t.comment(`${(written / 1024 / 1024).toFixed(1)} MB sent, ${growth.toFixed(1)} MB more`)
+  t.ok(written < 100 * 1024 * 1024, 'the upstream is held back')
+  t.ok(growth <= 25, `${growth.toFixed(1)} MB more`)
+  asked.destroy()
+})

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import t from 'tap'
+import { LINUX_ONLY } from '../support/linux-only.ts'
 import { post } from '../support/ask.ts'
 import { gateOverTwo, servedBy } from '../support/fake-client.ts'
 import { megabytes, takeUploads } from '../support/fake-upload.ts'
@@ -129,37 +130,39 @@ t.test(
   },
 )
 
-if (process.platform === 'linux') {
-  t.test('200 MB go through the gate and are not held in it', async (t) => {
-    const a = await fakeUpstream(t, { models: ['m'] })
-    const { handler } = takeUploads()
-    a.handlers.set(AUDIO, handler)
-    const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-    const send = async (count: number): Promise<void> => {
-      const hash = createHash('sha256').update(FORM)
-      const size = FORM.length + count * 1024 * 1024
-      const sent = upload(gate.url, { 'content-length': size }, AUDIO)
-      const answered = once(sent, 'response') as Promise<[IncomingMessage]>
-      sent.write(FORM)
-      for (const part of megabytes(count)) {
-        hash.update(part)
-        if (!sent.write(part)) await once(sent, 'drain')
-      }
-      sent.end()
-      const [answer] = await answered
-      t.match(JSON.parse(await bodyOf(answer)), { sha256: hash.digest('hex') })
+t.test('200 MB go through the gate and are not held in it', LINUX_ONLY, async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const { handler } = takeUploads()
+  a.handlers.set(AUDIO, handler)
+  const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
+  const send = async (count: number): Promise<void> => {
+    const hash = createHash('sha256').update(FORM)
+    const size = FORM.length + count * 1024 * 1024
+    const sent = upload(gate.url, { 'content-length': size }, AUDIO)
+    const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+    sent.write(FORM)
+    for (const part of megabytes(count)) {
+      hash.update(part)
+      if (!sent.write(part)) await once(sent, 'drain')
     }
-    // The code is loaded and compiled.
-    await send(1)
-    const before = gate.rssMb()
-    gate.resetPeak()
-    await send(200)
-    const peak = gate.peakMb()
-    t.comment(`before ${before.toFixed(1)} MB, peak ${peak.toFixed(1)} MB`)
-    t.ok(peak - before <= 30, `${(peak - before).toFixed(1)} MB more at the peak`)
-  })
+    sent.end()
+    const [answer] = await answered
+    t.match(JSON.parse(await bodyOf(answer)), { sha256: hash.digest('hex') })
+  }
+  // The code is loaded and compiled.
+  await send(1)
+  const before = gate.rssMb()
+  gate.resetPeak()
+  await send(200)
+  const peak = gate.peakMb()
+  t.comment(`before ${before.toFixed(1)} MB, peak ${peak.toFixed(1)} MB`)
+  t.ok(peak - before <= 30, `${(peak - before).toFixed(1)} MB more at the peak`)
+})
 
-  t.test('an upstream that does not read holds the client back, not the gate', async (t) => {
+t.test(
+  'an upstream that does not read holds the client back, not the gate',
+  LINUX_ONLY,
+  async (t) => {
     const a = await fakeUpstream(t, { models: ['m'] })
     a.handlers.set(PATH, (req) => req.pause())
     const gate = await gateProcess(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
@@ -181,8 +184,8 @@ if (process.platform === 'linux') {
     t.ok(written < 100 * 1024 * 1024, `${written} bytes went on their way`)
     t.ok(gate.peakMb() - before <= 30)
     sent.destroy()
-  })
-}
+  },
+)
 
 t.test('what waits for a slow upstream stays as it was sent', async (t) => {
   for (const headers of [{}, { 'content-length': 24 * 1024 * 1024 }]) {

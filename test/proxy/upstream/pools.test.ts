@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { LINUX_ONLY } from '../../support/linux-only.ts'
 import { FRESH, Pool, Pools } from '../../../src/proxy/upstream/pools.ts'
 
 // Goal: connections are reused last in first out, one request each, and never across targets.
@@ -99,20 +100,18 @@ t.test('sync() replaces the pool of a target that changed and keeps the others',
   t.equal(pools.get('b'), undefined)
 })
 
-if (process.platform === 'linux') {
-  t.test('the system asks after 15 s of silence whether the host is there', async (t) => {
-    const up = await server(t)
-    const pool = new Pool(target(up.url), () => 0)
-    await once(pool)
-    const port = Number(new URL(up.url).port).toString(16).toUpperCase().padStart(4, '0')
-    // proc(5): local and remote address, state, queues, then the timer: 02 is keep-alive, in 1/100 s.
-    const line = readFileSync('/proc/net/tcp', 'utf8')
-      .split('\n')
-      .map((one) => one.trim().split(/\s+/))
-      .find(([, , remote]) => remote === `0100007F:${port}`)
-    const [kind, when = ''] = (line?.[5] ?? '').split(':')
-    t.equal(kind, '02')
-    t.ok(Number.parseInt(when, 16) <= 1_500, `in ${Number.parseInt(when, 16) / 100} s`)
-    pool.close()
-  })
-}
+t.test('the system asks after 15 s of silence whether the host is there', LINUX_ONLY, async (t) => {
+  const up = await server(t)
+  const pool = new Pool(target(up.url), () => 0)
+  await once(pool)
+  const port = Number(new URL(up.url).port).toString(16).toUpperCase().padStart(4, '0')
+  // proc(5): local and remote address, state, queues, then the timer: 02 is keep-alive, in 1/100 s.
+  const line = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((one) => one.trim().split(/\s+/))
+    .find(([, , remote]) => remote === `0100007F:${port}`)
+  const [kind, when = ''] = (line?.[5] ?? '').split(':')
+  t.equal(kind, '02')
+  t.ok(Number.parseInt(when, 16) <= 1_500, `in ${Number.parseInt(when, 16) / 100} s`)
+  pool.close()
+})
