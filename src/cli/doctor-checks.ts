@@ -2,7 +2,7 @@ import type { Config } from '../config/load.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { reaches } from '../runtime/address.ts'
 import type { GateAnswer } from './gate-client.ts'
-import { type GateStatus, isServable, type UpstreamStatus } from './gate-status.ts'
+import { type GateStatus, servableOf, type UpstreamStatus } from './gate-status.ts'
 import { clientTarget } from './targets.ts'
 
 /** One thing that `doctor` looked at. */
@@ -214,17 +214,20 @@ export function gateCheck(
 /** What a running gate knows, instead of what could be guessed from here: its upstreams may have come
  *  by flags, and it alone knows which engines sleep. Pure. */
 export function gateUpstreamChecks(status: GateStatus): Check[] {
-  const { upstreams, configError } = status
-  const serving = upstreams.filter(isServable).length
+  const { upstreams, config } = status
+  const servable = servableOf(status)
   const reload: Check[] =
-    configError === null
+    config.error === null
       ? []
-      : [{ level: 'warn', what: `the last reload of the gate failed: ${configError}` }]
+      : [{ level: 'warn', what: `the last reload of the gate failed: ${config.error}` }]
   return [
     ...reload,
-    ...upstreams.map(rowCheck),
-    serving > 0
-      ? { level: 'ok', what: `the gate can serve with ${serving} of ${upstreams.length} upstreams` }
+    ...upstreams.map((row) => rowCheck(row, servable.has(row.name))),
+    servable.size > 0
+      ? {
+          level: 'ok',
+          what: `the gate can serve with ${servable.size} of ${upstreams.length} upstreams`,
+        }
       : {
           level: 'fail',
           what: 'the gate has no upstream that can serve',
@@ -233,13 +236,13 @@ export function gateUpstreamChecks(status: GateStatus): Check[] {
   ]
 }
 
-function rowCheck(row: UpstreamStatus): Check {
+function rowCheck(row: UpstreamStatus, servable: boolean): Check {
   const who = `${row.name} at ${row.url}`
   if (row.intent !== 'enabled') return { level: 'ok', what: `${who} is ${row.intent}` }
   const what = `${who} is ${row.state} (${row.reason})`
-  if (row.process?.startOnDemand === true) {
+  if (row.process?.start_on_demand === true) {
     return { level: 'ok', what: `${who} does not run yet; the gate starts it on demand` }
   }
-  if (row.eligible || (isServable(row) && row.state !== 'suspect')) return { level: 'ok', what }
+  if (row.eligible || (servable && row.state !== 'suspect')) return { level: 'ok', what }
   return row.hint === '' ? { level: 'warn', what } : { level: 'warn', what, todo: row.hint }
 }

@@ -1,10 +1,24 @@
+import type { Entry } from '../core/entry.ts'
+import { coldNeverText } from '../core/explain.ts'
+import type { Serves } from '../core/health/reason.ts'
 import { choiceOf, choiceText } from '../core/model/model-choice.ts'
 import { isNameless, membersFor } from '../core/model/models.ts'
-import type { Serves } from '../core/health/reason.ts'
 import { decide, type RouteDecision, servesFor } from '../core/route.ts'
-import type { GateStatus, UpstreamStatus } from './gate-status.ts'
-import { tableOf } from './gate-table.ts'
-import { type Decision, type Tier, whyNoCandidate, whyNot } from './passed-over.ts'
+import { type GateStatus, tableOf, type UpstreamStatus } from './gate-status.ts'
+
+/** In which turn an upstream serves (docs/decisions/0014); `suspect` also holds the unproven that
+ *  nobody probes. */
+export type Tier = 'eligible' | 'cold' | 'suspect'
+
+/** What becomes of the next request. */
+export type Decision =
+  | { readonly kind: 'forward'; readonly upstream: string; readonly tier: Tier }
+  | { readonly kind: 'wait_for_slot' }
+  /** `starting`: the first probes are still under way. */
+  | { readonly kind: 'hold'; readonly starting: boolean }
+  | { readonly kind: 'unknown_model' | 'model_required' }
+  /** The gate shuts down and takes nothing new. */
+  | { readonly kind: 'draining' }
 
 /** An upstream that may serve the model, in the order in which they are looked at. */
 export interface Candidate {
@@ -50,13 +64,12 @@ export function explanationOf(
   wallMs: number,
 ): Explanation {
   const table = tableOf(status)
-  const find = (name: string): UpstreamStatus | undefined =>
-    status.upstreams.find((upstream) => upstream.name === name)
-  const inFlight = (name: string): number => find(name)?.inFlight ?? 0
+  const rows = new Map(status.upstreams.map((upstream) => [upstream.name, upstream]))
+  const inFlight = (name: string): number => rows.get(name)?.in_flight ?? 0
   const routed = decide(table, { model, tried: [] }, inFlight, wallMs)
   const decision = decisionOf(routed, status)
   const members = (membersFor(table, model) ?? []).flatMap((member) => {
-    const upstream = find(member.entry.spec.name)
+    const upstream = rows.get(member.entry.spec.name)
     return upstream === undefined ? [] : [{ ...member, upstream }]
   })
   // An upstream may stand in a group twice, with two models: the first is taken.
@@ -64,22 +77,29 @@ export function explanationOf(
     ({ upstream }) => decision.kind === 'forward' && upstream.name === decision.upstream,
   )
   const order = members.map(({ upstream }) => upstream.name)
+  const chosen = status.groups === null && isNameless(model)
   const candidates = members.map((member): Candidate => {
-    const { model: mappedTo, means, upstream } = member
+    const { entry, model: mappedTo, means, upstream } = member
     const tier = TIERS[servesFor(member)]
     const why = member === taken ? null : whyNot({ upstream, tier, order, means }, decision, status)
-    const chosen = status.groups === null && isNameless(model)
-    const meaning = chosen ? choiceText(choiceOf(member.entry)) : null
-    return { upstream, tier, mappedTo, means, meaning, why }
+    return {
+      upstream,
+      tier,
+      mappedTo,
+      means,
+      meaning: chosen ? choiceText(choiceOf(entry)) : null,
+      why,
+    }
   })
-  const asked = new Set(candidates.map(({ upstream }) => upstream))
   return {
     model,
     decision,
     candidates,
-    others: status.upstreams
-      .filter((upstream) => !asked.has(upstream))
-      .map((upstream) => ({ upstream, why: whyNoCandidate(upstream, model, status) })),
+    others: table.entries.flatMap((entry) => {
+      const upstream = rows.get(entry.spec.name)
+      if (upstream === undefined || order.includes(upstream.name)) return []
+      return [{ upstream, why: whyNoCandidate(entry, upstream, model, status) }]
+    }),
     known: 'known' in routed ? routed.known : [],
   }
 }
@@ -109,4 +129,69 @@ function decisionOf(routed: RouteDecision, { draining }: GateStatus): Decision {
     case 'no_route':
       return { kind: 'hold', starting: false }
   }
+}
+
+/** A candidate that was passed over, and the names of all, as they are looked at. */
+interface Passed extends Pick<Candidate, 'upstream' | 'tier' | 'means'> {
+  readonly order: readonly string[]
+}
+
+/** Why a candidate was passed over, as the end of a sentence. */
+function whyNot(passed: Passed, decision: Decision, status: GateStatus): string {
+  const { upstream, tier, means } = passed
+  const { name, state, eligible, in_flight: load, max_concurrency: cap } = upstream
+  if (decision.kind === 'draining') return 'the gate shuts down'
+  if (tier === null && eligible && means !== null) return coldNeverText(name, means)
+  if (tier === null) {
+    if (state !== 'cold') return `it is ${state}`
+    const loads = upstream.loads_nothing
+    return loads ? 'it is cold, and it loads nothing for a request' : coldNeverText(name)
+  }
+  if (cap !== null && load >= cap) return `it is at its cap, with ${load} in flight`
+  if (decision.kind !== 'forward') return 'an eligible one is worth the wait for a slot'
+  if (decision.tier !== tier) return `${decision.upstream} is ${decision.tier}, which comes first`
+  return whyAnEqual(passed, decision.upstream, status)
+}
+
+/** Why `taken` and not this one, which serves in the same turn. */
+function whyAnEqual(
+  { upstream: { name, in_flight: load }, order }: Passed,
+  taken: string,
+  { policy, upstreams }: GateStatus,
+): string {
+  if (taken === name) return 'another model of it comes first'
+  const before = order.indexOf(taken) < order.indexOf(name)
+  const other = upstreams.find((upstream) => upstream.name === taken)?.in_flight ?? 0
+  if (policy === 'least_busy' && other < load) {
+    return `${taken} is less busy (${other} in flight, here ${load})`
+  }
+  if (policy === 'least_busy' && before && other === load) {
+    return `${taken} is no busier and comes first`
+  }
+  if (policy === 'priority' && before) return `${taken} comes before it in the order of preference`
+  // It would be its turn: only the slow start passes it over.
+  return 'it has just come back, and gets few requests at first'
+}
+
+const TELLS_NOTHING: readonly string[] = ['ejected', 'misconfigured', 'starting', 'disabled']
+
+/** Why an upstream is no candidate for this model. */
+function whyNoCandidate(
+  { spec: { name, cold }, facts: { models, loaded } }: Entry,
+  { state, reason }: UpstreamStatus,
+  model: string | null,
+  { groups }: GateStatus,
+): string {
+  if (groups !== null) return 'GENGATE_MODELS does not name it for this model'
+  // Who cannot be reached, or refuses us, cannot tell its models either.
+  if (models === null && TELLS_NOTHING.includes(state)) return `it is ${state}: ${reason}`
+  if (models === null) return 'it has not told its models yet'
+  if (models.length === 0) return 'it lists no model'
+  if (!isNameless(model)) return 'it does not list the model'
+  const setting = `GENGATE_${name.toUpperCase()}`
+  const choose =
+    cold === 'never' && loaded !== null
+      ? `none that fits is in memory, and ${setting}_COLD is never`
+      : `set ${setting}_MODEL to one that it lists`
+  return `it has no model that such a request could mean: ${choose}`
 }

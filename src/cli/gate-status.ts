@@ -1,218 +1,212 @@
+import { z } from 'zod'
+import { type Entry, servesOf } from '../core/entry.ts'
+import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
+import { type EvidenceReason, type Reason, REASONS } from '../core/health/reason.ts'
 import { type ListedModel, type OtherWork, plainModel } from '../core/model/listed-model.ts'
-import { REASONS, type Reason } from '../core/health/reason.ts'
-import type { ModelGroup, RoutingPolicy } from '../core/table.ts'
-import {
-  type ColdPolicy,
-  ENGINE_KINDS,
-  type EngineKind,
-  type Intent,
-  type ProbeMode,
-  type SwapPolicy,
-} from '../core/upstream.ts'
-import type { WorkVerdict } from '../core/health/judge.ts'
-import { isObject } from '../api/read.ts'
-import { type EngineStatus, parseProcess } from './process-status.ts'
+import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
+import { ENGINE_KINDS } from '../core/upstream.ts'
+import { parseIso } from '../runtime/clock.ts'
 
-/** One upstream as the running gate shows it; the fields that the command line reads. */
-export interface UpstreamStatus {
-  readonly name: string
-  readonly engine: EngineKind
-  readonly url: string
-  readonly intent: Intent
-  readonly eligible: boolean
-  readonly state: string
-  readonly reason: string
-  /** ISO time, or null. */
-  readonly since: string | null
-  readonly hint: string
-  /** What the engine said to a probe; null: nothing, or an older gate. */
-  readonly said: string | null
-  /** Has it ever generated? */
-  readonly proven: boolean
-  /** How it stands to work other than generation, and the kinds that it has done before. */
-  readonly works: Readonly<Record<OtherWork, WorkVerdict>>
-  readonly done: readonly OtherWork[]
-  /** Is it tried by one request at a time? */
-  readonly halfOpen: boolean
-  /** When it came back from its last ejection, ISO time, or null. */
-  readonly admittedAt: string | null
-  readonly inFlight: number
-  readonly models: readonly string[]
-  /** Did it list them itself? */
-  readonly modelsListed: boolean
-  /** The same with what is known of each. */
-  readonly details: readonly ListedModel[]
-  /** In memory now, and when it said so; null: it does not tell. */
-  readonly loaded: readonly string[] | null
-  readonly loadedAt: string | null
-  /** Models that were seen to generate; the newest last. */
-  readonly provenModels: readonly { readonly name: string; readonly at: string | null }[]
-  readonly swaps: SwapPolicy
-  /** What the operator chose; null: nothing. */
-  readonly model: string | null
-  readonly probe: ProbeMode
-  readonly cold: ColdPolicy
-  /** Nothing is in memory there, and it loads nothing for a request. */
-  readonly loadsNothing: boolean
-  readonly maxConcurrency: number | null
-  /** The process of its engine; null: the gate does not own it. */
-  readonly process: EngineStatus | null
+// The document of `GET /gate/status` (src/operator/status.ts says what its fields mean): they are added,
+// never changed (docs/decisions/0022), so others are ignored. What an older or newer gate says otherwise
+// becomes the default of the setting.
+
+const flag = z.boolean().catch(false)
+const count = z.number().catch(0)
+const text = z.string().catch('')
+const maybe = z.string().nullable().catch(null)
+const texts = rowsOf(z.string())
+const verdict = z.enum(['proven', 'unproven', 'failing']).catch('unproven')
+const works = z.object({ embedding: verdict, rerank: verdict })
+const doneAt = z.object({ embedding: maybe, rerank: maybe })
+
+const model = z
+  .object({
+    id: z.string(),
+    aliases: texts,
+    work: z.enum(['embedding', 'rerank', 'generation', 'other']).nullable().catch(null),
+    local: z.boolean().catch(true),
+    size_bytes: z.number().nullable().catch(null),
+    owned_by: z.unknown().optional(),
+  })
+  .transform(({ size_bytes: sizeBytes, owned_by, ...row }): ListedModel => {
+    return { ...row, sizeBytes, fields: { owned_by } }
+  })
+
+/** The process of an engine that the gate owns. */
+const engine = z.object({
+  state: z.string(),
+  since: maybe,
+  pid: z.number().nullable().catch(null),
+  program: text,
+  start_on_demand: flag,
+  restarts: count,
+  /** Ends in the last hour that count towards the cap. */
+  restarts_last_hour: count,
+  last_end: z.object({ reason: z.string(), at: maybe, how: z.string() }).nullable().catch(null),
+  next_start_at: maybe,
+  log: maybe,
+  note: text,
+})
+
+const upstream = z
+  .object({
+    name: z.string(),
+    engine: z.enum(ENGINE_KINDS).catch('openai'),
+    url: text,
+    intent: z.enum(['enabled', 'draining', 'disabled']).catch('enabled'),
+    eligible: flag,
+    state: z.string().catch('unknown'),
+    reason: z.string().catch('not_probed_yet'),
+    since: maybe,
+    hint: text,
+    said: maybe,
+    works: works.catch({ embedding: 'unproven', rerank: 'unproven' }),
+    last_done_at: doneAt.catch({ embedding: null, rerank: null }),
+    last_generation_at: maybe,
+    half_open: flag,
+    admitted_at: maybe,
+    in_flight: count,
+    models: texts,
+    models_listed: z.boolean().nullable().catch(null),
+    /** Null: an older gate, which tells the names alone. */
+    model_details: rowsOrNull(model),
+    loaded: rowsOrNull(z.string()),
+    loaded_at: maybe,
+    proven_models: rowsOf(z.object({ name: z.string(), at: maybe })),
+    swaps: z.enum(['auto', 'yes', 'no']).catch('auto'),
+    model: maybe,
+    probe: z.enum(['active', 'passive', 'off']).catch('active'),
+    cold: z.enum(['on_demand', 'never']).catch('on_demand'),
+    loads_nothing: flag,
+    max_concurrency: z.number().nullable().catch(null),
+    process: engine.nullable().catch(null),
+  })
+  .transform((row) => ({ ...row, models_listed: row.models_listed ?? row.models.length > 0 }))
+
+const member = z.object({ upstream: z.string(), model: z.string() })
+const group = z.object({
+  public: z.string(),
+  members: z.array(z.unknown()).transform((rows) => readable(member, rows)),
+})
+
+const gate = z.object({
+  version: z.string(),
+  uptime_s: z.number(),
+  draining: flag,
+  policy: z.enum(['priority', 'least_busy']).catch('priority'),
+  groups: rowsOrNull(group),
+  config: z.object({ error: maybe, shadowed: texts }).catch({ error: null, shadowed: [] }),
+  upstreams: z.array(z.unknown()).transform((rows) => readable(upstream, rows)),
+})
+
+/** What a running gate shows. */
+export type GateStatus = z.infer<typeof gate>
+/** One upstream of it. */
+export type UpstreamStatus = z.infer<typeof upstream>
+/** The process of its engine. */
+export type EngineStatus = z.infer<typeof engine>
+
+/** What can be read of a list, item by item. */
+function rowsOf<Row>(row: z.ZodType<Row>): z.ZodType<Row[]> {
+  return rowsOrNull(row).transform((rows) => rows ?? [])
 }
 
-/** `GET /gate/status`: fields are added, never changed (docs/decisions/0022); others are ignored. */
-export interface GateStatus {
-  readonly version: string
-  readonly uptimeS: number
-  readonly draining: boolean
-  readonly policy: RoutingPolicy
-  readonly groups: readonly ModelGroup[] | null
-  readonly configError: string | null
-  readonly shadowed: readonly string[]
-  readonly upstreams: readonly UpstreamStatus[]
+/** The same; null: it is no list. */
+function rowsOrNull<Row>(row: z.ZodType<Row>): z.ZodType<Row[] | null> {
+  return z
+    .unknown()
+    .optional()
+    .transform((value) => (Array.isArray(value) ? readable(row, value) : null))
 }
 
-const INTENTS: readonly Intent[] = ['enabled', 'draining', 'disabled']
-const PROBE_MODES: readonly ProbeMode[] = ['active', 'passive', 'off']
-const COLD_POLICIES: readonly ColdPolicy[] = ['on_demand', 'never']
-const SWAP_POLICIES: readonly SwapPolicy[] = ['auto', 'yes', 'no']
-const WORKS: readonly OtherWork[] = ['embedding', 'rerank']
-const USES: readonly NonNullable<ListedModel['work']>[] = [...WORKS, 'generation', 'other']
-const VERDICTS: readonly WorkVerdict[] = ['proven', 'unproven', 'failing']
-const POLICIES: readonly RoutingPolicy[] = ['priority', 'least_busy']
+function readable<Row>(row: z.ZodType<Row>, items: readonly unknown[]): Row[] {
+  return items.flatMap((item) => {
+    const read = row.safeParse(item)
+    return read.success ? [read.data] : []
+  })
+}
 
-/** Parses the document; null: whoever answered is no gengate. What an older or newer gate says
- *  otherwise becomes the default of the setting. Pure. */
+/** Parses the document; null: whoever answered is no gengate. Pure. */
 export function parseGateStatus(document: unknown): GateStatus | null {
-  if (!isObject(document)) return null
-  const { version, uptime_s: uptimeS, config, upstreams } = document
-  if (typeof version !== 'string' || typeof uptimeS !== 'number') return null
-  if (!Array.isArray(upstreams)) return null
-  return {
-    version,
-    uptimeS,
-    draining: document['draining'] === true,
-    policy: wordOf(document['policy'], POLICIES) ?? 'priority',
-    groups: parseGroups(document['groups']),
-    configError: isObject(config) ? textOf(config, 'error') : null,
-    shadowed: isObject(config) ? strings(config['shadowed']) : [],
-    upstreams: upstreams.flatMap((row) => parseUpstream(row) ?? []),
-  }
+  return gate.safeParse(document).data ?? null
 }
 
-function parseUpstream(row: unknown): UpstreamStatus | null {
-  const name = isObject(row) ? textOf(row, 'name') : null
-  if (!isObject(row) || name === null) return null
-  const models = strings(row['models'])
-  const { models_listed: listed, in_flight: inFlight, max_concurrency: cap } = row
-  return {
-    name,
-    engine: wordOf(row['engine'], ENGINE_KINDS) ?? 'openai',
-    url: textOf(row, 'url') ?? '',
-    intent: wordOf(row['intent'], INTENTS) ?? 'enabled',
-    eligible: row['eligible'] === true,
-    state: textOf(row, 'state') ?? 'unknown',
-    reason: textOf(row, 'reason') ?? 'not_probed_yet',
-    since: textOf(row, 'since'),
-    hint: textOf(row, 'hint') ?? '',
-    said: textOf(row, 'said'),
-    works: { embedding: workOf(row, 'embedding'), rerank: workOf(row, 'rerank') },
-    done: WORKS.filter((work) => isDone(row, work)),
-    halfOpen: row['half_open'] === true,
-    admittedAt: textOf(row, 'admitted_at'),
-    proven: textOf(row, 'last_generation_at') !== null,
-    inFlight: typeof inFlight === 'number' ? inFlight : 0,
-    models,
-    modelsListed: typeof listed === 'boolean' ? listed : models.length > 0,
-    details: detailsOf(row['model_details'], models),
-    loaded: Array.isArray(row['loaded']) ? strings(row['loaded']) : null,
-    loadedAt: textOf(row, 'loaded_at'),
-    provenModels: records(row['proven_models']).flatMap((one) => {
-      const model = textOf(one, 'name')
-      return model === null ? [] : [{ name: model, at: textOf(one, 'at') }]
+/**
+ * The running gate's routing table, as far as its status shows it: enough for `decide` to choose
+ * here what it chooses there, with wall-clock ms as its time. The evidence behind the reasons is
+ * missing. Pure.
+ */
+export function tableOf({ upstreams, policy, groups }: GateStatus): RoutingTable {
+  const config: TableConfig = {
+    specs: upstreams.map(({ name, engine: kind, url, model: chosen, max_concurrency, ...row }) => {
+      const { intent, probe, cold, swaps } = row
+      const spec = { name, engine: kind, url, model: chosen, intent, probe, cold, swaps }
+      return { ...spec, maxConcurrency: max_concurrency, streamEnd: 'auto', quietIntervalMs: 0 }
     }),
-    swaps: wordOf(row['swaps'], SWAP_POLICIES) ?? 'auto',
-    model: textOf(row, 'model'),
-    probe: wordOf(row['probe'], PROBE_MODES) ?? 'active',
-    cold: wordOf(row['cold'], COLD_POLICIES) ?? 'on_demand',
-    loadsNothing: row['loads_nothing'] === true,
-    maxConcurrency: typeof cap === 'number' ? cap : null,
-    process: parseProcess(row['process']),
+    // Routing reads none of it: it is what the reasons were found by.
+    health: { detectWithinMs: 0, intervalMs: 0, quietIntervalMs: 0 },
+    routing: policy,
+    models: groups,
+  }
+  const table = nextTable(emptyTable(config), { type: 'configured', at: 0, config })
+  return {
+    ...table,
+    entries: table.entries.map((entry, index) => {
+      const row = upstreams[index]
+      return row === undefined ? entry : shown(entry, row)
+    }),
   }
 }
 
-function workOf(row: Readonly<Record<string, unknown>>, work: OtherWork): WorkVerdict {
-  const works = row['works']
-  return (isObject(works) ? wordOf(works[work], VERDICTS) : null) ?? 'unproven'
+/** Names of the upstreams that the document shows as servable. Pure. */
+export function servableOf(status: GateStatus): ReadonlySet<string> {
+  const serving = tableOf(status).entries.filter((entry) => servesOf(entry) !== 'no')
+  return new Set(serving.map(({ spec }) => spec.name))
 }
 
-function isDone(row: Readonly<Record<string, unknown>>, work: OtherWork): boolean {
-  const done = row['last_done_at']
-  return isObject(done) && textOf(done, work) !== null
+/** A request may wait for its start. */
+const WAKING = { phase: 'waking', at: 0, heard: null } as const
+
+/** The entry with what the status says of it. */
+function shown(entry: Entry, row: UpstreamStatus): Entry {
+  const workOf = (work: OtherWork): WorkFacts => {
+    return { ...NO_FACTS.works[work], doneAt: row.last_done_at[work] === null ? null : 0 }
+  }
+  const models = row.model_details ?? row.models.map(plainModel)
+  return {
+    ...entry,
+    works: row.works,
+    facts: {
+      ...NO_FACTS,
+      works: { embedding: workOf('embedding'), rerank: workOf('rerank') },
+      failure: row.half_open ? { reason: 'refused', at: 0 } : null,
+      passAt: row.last_generation_at === null ? null : 0,
+      models: row.models_listed ? models : null,
+      loaded: row.loaded,
+      loadedAt: msOf(row.loaded_at),
+      proven: row.proven_models.map((one) => ({ model: one.name, at: msOf(one.at) })),
+      loadsNothing: row.loads_nothing,
+      process: row.process?.start_on_demand === true ? WAKING : null,
+    },
+    reason: evidenceReason(row),
+    admittedAt: row.admitted_at === null ? null : parseIso(row.admitted_at),
+  }
 }
 
-/** An older gate tells the names alone. */
-function detailsOf(value: unknown, names: readonly string[]): readonly ListedModel[] {
-  if (!Array.isArray(value)) return names.map(plainModel)
-  return records(value).flatMap((row): ListedModel[] => {
-    const id = textOf(row, 'id')
-    if (id === null) return []
-    const bytes = row['size_bytes']
-    return [
-      {
-        id,
-        aliases: strings(row['aliases']),
-        work: wordOf(row['work'], USES),
-        local: row['local'] !== false,
-        sizeBytes: typeof bytes === 'number' ? bytes : null,
-        fields: { owned_by: row['owned_by'] },
-      },
-    ]
-  })
+/** Wall-clock ms; 0: never, or an older gate. */
+function msOf(iso: string | null): number {
+  return iso === null ? 0 : parseIso(iso)
 }
 
-function records(value: unknown): Readonly<Record<string, unknown>>[] {
-  return Array.isArray(value) ? value.filter(isObject) : []
-}
-
-function parseGroups(value: unknown): ModelGroup[] | null {
-  if (!Array.isArray(value)) return null
-  return value.flatMap((group: unknown) => {
-    const name = isObject(group) ? textOf(group, 'public') : null
-    if (!isObject(group) || name === null || !Array.isArray(group['members'])) return []
-    const members = group['members'].flatMap((member: unknown) => {
-      const upstream = isObject(member) ? textOf(member, 'upstream') : null
-      const model = isObject(member) ? textOf(member, 'model') : null
-      return upstream === null || model === null ? [] : [{ upstream, model }]
-    })
-    return [{ public: name, members }]
-  })
-}
-
-function wordOf<Word extends string>(value: unknown, words: readonly Word[]): Word | null {
-  return words.find((word) => word === value) ?? null
-}
-
-function strings(value: unknown): string[] {
-  if (!Array.isArray(value)) return []
-  return value.flatMap((item: unknown) => (typeof item === 'string' ? [item] : []))
-}
-
-function textOf(record: Readonly<Record<string, unknown>>, key: string): string | null {
-  const value = record[key]
-  return typeof value === 'string' ? value : null
+/** Where the intent hides the evidence, it does not matter what that is; a reason that only a newer
+ *  gate knows is as good as its `eligible`. */
+function evidenceReason({ reason, eligible }: UpstreamStatus): EvidenceReason {
+  if (isReason(reason) && reason !== 'draining' && reason !== 'disabled') return reason
+  return eligible ? 'ok' : 'stale'
 }
 
 /** Is this a reason of ours? A newer gate may know more. */
 export function isReason(word: string): word is Reason {
   return Object.hasOwn(REASONS, word)
-}
-
-/** Does the document show it as servable: eligible, cold on demand, suspect, or unproven where nobody
- *  probes? Pure. */
-export function isServable(upstream: UpstreamStatus): boolean {
-  const { eligible, state, cold, probe, process } = upstream
-  if (eligible || state === 'suspect' || process?.startOnDemand === true) return true
-  const empty = upstream.loadsNothing || (upstream.modelsListed && upstream.models.length === 0)
-  if (state === 'cold') return cold === 'on_demand' && !empty
-  return state === 'unknown' && probe === 'passive'
 }

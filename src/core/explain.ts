@@ -89,7 +89,13 @@ function whyNotFor(table: RoutingTable, entry: Entry, request: RouteRequest): st
         : 'does not list this model'
   }
   if (member.means === null || servesFor(member) !== 'no' || !isRefusedLoad(entry)) return null
-  return `${member.means} is not in memory, and GENGATE_${name.toUpperCase()}_COLD is never`
+  return coldNeverText(name, member.means)
+}
+
+/** Why an upstream may not load what is asked for there; without `model`: whatever it is. Pure. */
+export function coldNeverText(name: string, model?: string): string {
+  const what = model === undefined ? 'it is cold' : `${model} is not in memory`
+  return `${what}, and GENGATE_${name.toUpperCase()}_COLD is never`
 }
 
 /** Is it well, or cold, and told never to load? */

@@ -1,54 +1,9 @@
 import { plainModel } from '../../src/core/model/listed-model.ts'
-import fc from 'fast-check'
 import t from 'tap'
 import { explainDocument, explainLines } from '../../src/cli/commands/explain.ts'
 import { explanationOf, isServed } from '../../src/cli/explanation.ts'
-import { type GateStatus, parseGateStatus } from '../../src/cli/gate-status.ts'
-import { tableOf } from '../../src/cli/gate-table.ts'
-import { decide } from '../../src/core/route.ts'
-import type { UpstreamSpec } from '../../src/core/upstream.ts'
-import { statusOf } from '../../src/operator/status.ts'
-import { holds } from '../support/property.ts'
-import { spec, tableConfig, World } from '../support/world.ts'
-
-const WALL = 1_800_000_000_000
-
-/** The status of this world as it travels: through JSON. */
-function travelled(
-  world: World,
-  inFlight: (name: string) => number = () => 0,
-  draining = false,
-): GateStatus {
-  const document = statusOf(world.table, {
-    nowMs: world.now,
-    wallMs: WALL + world.now,
-    startedAtMs: 0,
-    inFlight,
-    version: '1.2.3',
-    instance: 'i-1',
-    configState: { ok: true, error: null, shadowed: [] },
-    draining,
-  })
-  const status = parseGateStatus(JSON.parse(JSON.stringify(document)))
-  if (status === null) throw new Error('unreachable')
-  return status
-}
-
-function worldOf(
-  specs: Partial<UpstreamSpec>[],
-  over: Parameters<typeof tableConfig>[0] = {},
-): World {
-  const named = specs.map((more, index) =>
-    spec({ name: 'abc'[index] ?? 'x', url: `http://127.0.0.1:${index + 1}`, ...more }),
-  )
-  return new World(tableConfig({ ...over, specs: named })).at(10_000)
-}
-
-function fail(world: World, name: string, reason: 'refused' | 'http_5xx' = 'refused'): World {
-  world.tell(name, { type: 'probe_sent', at: world.now })
-  const outcome = { kind: 'fail', reason, detail: 'x' } as const
-  return world.tell(name, { type: 'probe_ended', at: world.now, outcome })
-}
+import type { World } from '../support/world.ts'
+import { fail, travelled, WALL, worldOf } from './status-world.ts'
 
 /** Every line but the ages and the hints, which other tests know. */
 function told(world: World, model: string | null, status = travelled(world)) {
@@ -232,95 +187,6 @@ t.test('explanationOf() follows GENGATE_MODELS, in its order', async (t) => {
   t.match(text, 'Taken, with "m2" as the model')
   t.match(told(world, 'large').document, { decision: 'unknown_model', known: ['small'] })
 })
-
-const LISTED = [...['m1', 'm3'].map(plainModel), { ...plainModel('x'), work: 'embedding' as const }]
-const OUTCOMES = {
-  cold: { kind: 'cold' },
-  busy: { kind: 'busy', detail: 'http_429' },
-  embeds: { kind: 'embeds', latencyMs: 9 },
-} as const
-
-const anySpec = fc.record({
-  model: fc.constantFrom(null, 'm1', 'm2'),
-  intent: fc.constantFrom('enabled' as const, 'draining' as const, 'disabled' as const),
-  probe: fc.constantFrom('active' as const, 'passive' as const, 'off' as const),
-  cold: fc.constantFrom('on_demand' as const, 'never' as const),
-  maxConcurrency: fc.constantFrom(null, 1, 2),
-})
-const anyHappening = fc.record({
-  name: fc.constantFrom('a', 'b', 'c'),
-  what: fc.constantFrom(
-    'pass',
-    'refused',
-    'refused_live',
-    'cold',
-    'busy',
-    'embeds',
-    'embedded',
-    'reranked',
-    'rerank_failed',
-    'lists',
-    'lists_none',
-    'live',
-    'wait',
-  ),
-})
-
-holds(
-  t,
-  'tableOf() decides as the gate does, over the status alone',
-  fc.property(
-    fc.tuple(anySpec, anySpec, anySpec),
-    fc.array(anyHappening, { maxLength: 14 }),
-    fc.record({
-      routing: fc.constantFrom('priority' as const, 'least_busy' as const),
-      grouped: fc.boolean(),
-      loads: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2)),
-      model: fc.constantFrom(null, '', 'default', 'm1', 'm3', 'x'),
-      work: fc.constantFrom(undefined, null, 'embedding' as const, 'rerank' as const),
-    }),
-    (specs, happenings, { routing, grouped, loads, model, work }) => {
-      const members = [
-        { upstream: 'c', model: 'm3' },
-        { upstream: 'a', model: 'm1' },
-      ]
-      const models = grouped ? [{ public: 'm1', members }] : null
-      const world = worldOf(specs, { routing, models })
-      for (const { name, what } of happenings) {
-        const at = world.now
-        if (what === 'pass') world.pass(name)
-        else if (what === 'refused') fail(world, name)
-        else if (what === 'refused_live')
-          world.tell(name, { type: 'live_failure', at, failure: 'refused' })
-        else if (what === 'embedded')
-          world.tell(name, { type: 'work_done', at, work: 'embedding', tookMs: 9 })
-        else if (what === 'reranked')
-          world.tell(name, { type: 'work_done', at, work: 'rerank', tookMs: 9 })
-        else if (what === 'rerank_failed')
-          world.tell(name, { type: 'work_failed', at, work: 'rerank' })
-        else if (what === 'wait') world.at(at + 1_500)
-        else if (what === 'lists') {
-          world.tell(name, { type: 'models', at, models: LISTED })
-        } else if (what === 'lists_none') world.tell(name, { type: 'models', at, models: [] })
-        else if (what === 'live')
-          world.tell(name, { type: 'live_failure', at, failure: 'http_5xx' })
-        else {
-          world.tell(name, { type: 'probe_ended', at, outcome: OUTCOMES[what] })
-        }
-      }
-      const inFlight = (name: string): number => loads['abc'.indexOf(name)] ?? 0
-      const request = { model, tried: [], work }
-      const there = decide(world.table, request, inFlight, world.now)
-      const table = tableOf(travelled(world, inFlight))
-      const here = decide(table, request, inFlight, WALL + world.now)
-      const shape = (decision: typeof here): unknown =>
-        decision.kind === 'forward'
-          ? [decision.entry.spec.name, decision.model, decision.serves]
-          : decision
-      return JSON.stringify(shape(here)) === JSON.stringify(shape(there))
-    },
-  ),
-)
 
 t.test('explanationOf() says which model a request without one means, and why', async (t) => {
   const world = worldOf([{ engine: 'ollama' }, { engine: 'llamaswap', cold: 'never' }])

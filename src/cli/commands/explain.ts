@@ -125,7 +125,7 @@ function decisionLines({ model, decision, candidates, known }: Explanation): str
 
 function takenText({ mappedTo, upstream }: Candidate): string {
   const name = mappedTo === null ? 'the model name as it is' : `"${mappedTo}" as the model`
-  return `Taken, with ${name}; ${upstream.inFlight} in flight.`
+  return `Taken, with ${name}; ${upstream.in_flight} in flight.`
 }
 
 /** What its reason means, and the engine's own words where it has said any to a probe. */
@@ -144,16 +144,6 @@ function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number):
 }
 
 function rowOf(upstream: UpstreamStatus): Record<string, unknown> {
-  const { name, url, state, reason, since, hint, said, inFlight, maxConcurrency } = upstream
-  return {
-    upstream: name,
-    url,
-    state,
-    reason,
-    since,
-    hint,
-    said,
-    in_flight: inFlight,
-    max_concurrency: maxConcurrency,
-  }
+  const { name, url, state, reason, since, hint, said, in_flight, max_concurrency } = upstream
+  return { upstream: name, url, state, reason, since, hint, said, in_flight, max_concurrency }
 }

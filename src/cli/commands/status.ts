@@ -1,6 +1,8 @@
 import { durationText } from '../../core/explain.ts'
 import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
 import { isObject } from '../../api/read.ts'
+import { type EngineEnding, hintFor } from '../../launch/hints.ts'
+import { isRunnable } from '../../launch/start-line.ts'
 import { parseIso } from '../../runtime/clock.ts'
 import {
   type CommandSpec,
@@ -12,10 +14,14 @@ import {
   type World,
 } from '../command.ts'
 import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
-import { type GateStatus, isServable, type UpstreamStatus } from '../gate-status.ts'
-import { tableOf } from '../gate-table.ts'
+import {
+  type EngineStatus,
+  type GateStatus,
+  servableOf,
+  tableOf,
+  type UpstreamStatus,
+} from '../gate-status.ts'
 import { type CliIo, EXIT } from '../io.ts'
-import { processLine, tailLines } from '../process-status.ts'
 import { type Look, printLook } from '../watch.ts'
 
 interface StatusFlags extends WatchFlags {
@@ -76,7 +82,7 @@ async function lookAtStatus(
           entry.spec.name === name ? [choiceText(choiceOf(entry))] : [],
         )
   return {
-    code: answer.status.upstreams.some(isServable) ? EXIT.ok : EXIT.failed,
+    code: servableOf(answer.status).size > 0 ? EXIT.ok : EXIT.failed,
     lines: statusLines(answer.status, io.clock.wallMs(), tailOf, meantOf),
     problems: [],
     document: readFile === undefined ? answer.document : withWords(answer, tailOf),
@@ -96,7 +102,7 @@ function withWords(
 }
 
 /** Load and ages move all the time; the rest is news. */
-function keyOf({ version, draining, configError, shadowed, upstreams }: GateStatus): string {
+function keyOf({ version, draining, config, upstreams }: GateStatus): string {
   const rows = upstreams.map(({ name, state, reason, models, process }) => [
     name,
     state,
@@ -105,7 +111,7 @@ function keyOf({ version, draining, configError, shadowed, upstreams }: GateStat
     process?.state,
     process?.restarts,
   ])
-  return JSON.stringify([version, draining, configError, shadowed, rows])
+  return JSON.stringify([version, draining, config, rows])
 }
 
 const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
@@ -129,7 +135,7 @@ export function statusLines(
       .join('  ')
       .trimEnd()
   return [
-    `gengate ${gate.version}, running for ${durationText(gate.uptimeS * 1000)}`,
+    `gengate ${gate.version}, running for ${durationText(gate.uptime_s * 1000)}`,
     line(HEAD),
     ...gate.upstreams.flatMap((upstream, index) => [
       line(rows[index] ?? []),
@@ -139,8 +145,10 @@ export function statusLines(
         ? []
         : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream)]),
     ]),
-    ...(gate.configError === null ? [] : [`Last reload failed: ${gate.configError}`]),
-    ...gate.shadowed.map((name) => `${name} in the env file has no effect: the environment wins.`),
+    ...(gate.config.error === null ? [] : [`Last reload failed: ${gate.config.error}`]),
+    ...gate.config.shadowed.map(
+      (name) => `${name} in the env file has no effect: the environment wins.`,
+    ),
   ]
 }
 
@@ -153,7 +161,81 @@ function cells(upstream: UpstreamStatus, wallMs: number): readonly string[] {
     upstream.state,
     upstream.reason,
     Number.isNaN(since) ? '-' : durationText(wallMs - since),
-    String(upstream.inFlight),
+    String(upstream.in_flight),
     models === '' ? '-' : models + more,
   ]
+}
+
+/** One line for people about an engine that the gate owns. Pure. */
+export function processLine(engine: EngineStatus, wallMs: number): string {
+  const ago = (iso: string | null): string =>
+    iso === null ? 'a while' : durationText(wallMs - parseIso(iso))
+  const { last_end: lastEnd, pid, program } = engine
+  const parts = [
+    `engine ${engine.state.replaceAll('_', ' ')} for ${ago(engine.since)}`,
+    ...(pid === null ? [] : [`${program}, pid ${pid}`]),
+    ...(engine.next_start_at === null
+      ? []
+      : [`next start in ${durationText(parseIso(engine.next_start_at) - wallMs)}`]),
+    ...counted(engine.restarts, 'restart', ''),
+    ...counted(engine.restarts_last_hour, 'failure', ' in the last hour'),
+    ...(lastEnd === null
+      ? []
+      : [`last end ${ago(lastEnd.at)} ago: ${lastEnd.reason} (${lastEnd.how})`]),
+    ...(engine.note === '' ? [] : [engine.note]),
+  ]
+  return parts.join('; ')
+}
+
+/** Restarts and failures are two things: an end that the operator wanted is no failure, and the last
+ *  failure may have no restart yet. */
+function counted(count: number, what: string, when: string): string[] {
+  return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}${when}`]
+}
+
+/** Lines of an engine's output that are shown. */
+const TAIL_LINES = 10
+const LINE_CHARS_MAX = 200
+/** Lines that a hint is looked for in: those of the newest process. */
+const HINT_LINES = 50
+
+/**
+ * The end of an engine's output, read from its file by the one who asks: it never goes over the wire,
+ * since engines print what they were started with. Pure but for `readFile`.
+ */
+export function tailLines(
+  { log, pid, last_end: lastEnd }: EngineStatus,
+  kind: string,
+  readFile: (path: string) => string | null,
+): string[] {
+  if (log === null) return []
+  const text = readFile(log)
+  if (text === null) return [`  ${log} cannot be read here`]
+  const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== '')
+  const shown = lines.slice(-TAIL_LINES).map((line) => clean(line).slice(0, LINE_CHARS_MAX))
+  const died = pid === null && lastEnd?.reason === 'exited' ? lastEnd.how : null
+  const hint = died === null ? null : hintFor(endingOf(died, kind, lines))
+  return [
+    `  the end of ${log}:`,
+    ...shown.map((line) => `  | ${line}`),
+    ...(hint === null ? [] : [`  Hint: ${hint}`]),
+  ]
+}
+
+/** What is known of an end, as the table of hints wants it. `kind`: of the engine. */
+function endingOf(how: string, kind: string, lines: readonly string[]): EngineEnding {
+  const [, code] = /^exit code (\d+)$/.exec(how) ?? []
+  const name = kind === 'vllm' ? 'vllm_cpu' : kind
+  return {
+    engine: isRunnable(name) ? name : null,
+    code: code === undefined ? null : Number(code),
+    signal: how.startsWith('SIG') ? how : null,
+    lines: lines.slice(-HINT_LINES),
+  }
+}
+
+/** An engine's colours and cursor movements stay out of our terminal. */
+function clean(line: string): string {
+  // oxlint-disable-next-line no-control-regex -- that is what is to be removed
+  return line.replaceAll(/\u001B\[[\d;?]*[A-Za-z]/g, '').replaceAll(/\p{Cc}/gu, ' ')
 }

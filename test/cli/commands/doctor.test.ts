@@ -33,7 +33,8 @@ const row = (name: string, more: object) => ({ name, url: 'http://127.0.0.1:1', 
 
 t.test('doctor takes from a running gate what that gate knows', async (t) => {
   const asleep = row('mine', {
-    state: 'ejected',
+    state: 'starting',
+    reason: 'loading',
     process: { state: 'stopped', start_on_demand: true },
   })
   const wedged = row('other', { state: 'ejected', reason: 'wedged', hint: 'Restart the engine.' })

@@ -1,6 +1,12 @@
 import t from 'tap'
-import { parseGateStatus } from '../../../src/cli/gate-status.ts'
-import { statusLines } from '../../../src/cli/commands/status.ts'
+import { processLine, statusLines, tailLines } from '../../../src/cli/commands/status.ts'
+import {
+  type EngineStatus,
+  parseGateStatus,
+  servableOf,
+  tableOf,
+} from '../../../src/cli/gate-status.ts'
+import { servesOf } from '../../../src/core/entry.ts'
 import { gengate } from '../recorded-io.ts'
 import { jsonServer } from '../json-server.ts'
 
@@ -33,20 +39,6 @@ function documentOf(...upstreams: unknown[]) {
   }
 }
 
-t.test('parseGateStatus() takes what it needs and refuses what is no such document', async (t) => {
-  t.match(parseGateStatus(documentOf(row())), {
-    version: '0.1.0',
-    uptimeS: 90,
-    upstreams: [{ name: 'vllm_cpu', eligible: true, inFlight: 3, models: ['tiny'] }],
-  })
-  t.match(parseGateStatus(documentOf({ name: 'bare' }, 7, {})), {
-    upstreams: [{ name: 'bare', eligible: false, since: null }],
-  })
-  for (const other of [null, [], 'x', {}, { upstreams: [] }, { version: '1', uptime_s: 1 }]) {
-    t.equal(parseGateStatus(other), null)
-  }
-})
-
 t.test('statusLines() is a table with a hint under what is not eligible', async (t) => {
   const status = parseGateStatus({
     ...documentOf(
@@ -77,15 +69,19 @@ t.test('statusLines() is a table with a hint under what is not eligible', async 
 
 t.test('status ends with 0 exactly when something is servable', async (t) => {
   const no = { eligible: false }
+  const cold = { ...no, state: 'cold', reason: 'model_not_loaded' }
+  const unproven = { ...no, state: 'unknown', reason: 'not_probed_yet' }
   const table: [row: object, code: number][] = [
     [{}, 0],
-    [{ ...no, state: 'suspect' }, 0],
-    [{ ...no, state: 'cold' }, 0],
-    [{ ...no, state: 'cold', cold: 'never' }, 1],
-    [{ ...no, state: 'unknown' }, 1],
-    [{ ...no, state: 'unknown', probe: 'passive' }, 0],
-    [{ ...no, state: 'ejected' }, 1],
-    [{ ...no, state: 'draining' }, 1],
+    [{ ...no, state: 'suspect', reason: 'silent' }, 0],
+    [cold, 0],
+    [{ ...cold, cold: 'never' }, 1],
+    [{ ...cold, models: [], models_listed: true }, 1],
+    [{ ...cold, loads_nothing: true }, 1],
+    [unproven, 1],
+    [{ ...unproven, probe: 'passive' }, 0],
+    [{ ...no, state: 'ejected', reason: 'wedged' }, 1],
+    [{ ...no, state: 'draining', reason: 'draining', intent: 'draining' }, 1],
   ]
   for (const [more, code] of table) {
     const document = documentOf(row(more))
@@ -130,3 +126,101 @@ t.test('status says what to do where no gate answers', async (t) => {
   }
   t.equal(locked.seen[0]?.authorization, `Bearer ${key}`)
 })
+
+const WALL = Date.parse('2026-11-24T12:00:00.000Z')
+const PROCESS = {
+  state: 'backing_off',
+  since: '2026-11-24T11:59:50.000Z',
+  pid: null,
+  program: 'llama-server',
+  on_demand: false,
+  start_on_demand: false,
+  restarts: 3,
+  restarts_last_hour: 2,
+  last_end: { reason: 'wedged', at: '2026-11-24T11:59:50.000Z', how: 'SIGKILL' },
+  next_start_at: '2026-11-24T12:00:08.000Z',
+  log: '/state/a.log',
+  note: '',
+}
+const parsed = (over: object = {}): EngineStatus => {
+  const engine = parseGateStatus(documentOf(row({ process: { ...PROCESS, ...over } })))
+    ?.upstreams[0]?.process
+  if (engine === null || engine === undefined) throw new Error('no process')
+  return engine
+}
+
+t.test('processLine() says what the engine does, why, and what comes next', async (t) => {
+  t.equal(
+    processLine(parsed(), WALL),
+    'engine backing off for 10 s; next start in 8 s; 3 restarts; 2 failures in the last hour; last end 10 s ago: wedged (SIGKILL)',
+  )
+  const well = {
+    state: 'running',
+    pid: 42,
+    restarts: 0,
+    restarts_last_hour: 0,
+    last_end: null,
+    next_start_at: null,
+    note: 'x',
+  }
+  t.equal(processLine(parsed(well), WALL), 'engine running for 10 s; llama-server, pid 42; x')
+  const first = processLine(parsed({ ...well, restarts_last_hour: 1 }), WALL)
+  t.match(first, /pid 42; 1 failure in the last hour; x$/, 'before its restart')
+  const wanted = processLine(parsed({ ...well, restarts: 1 }), WALL)
+  t.match(wanted, /pid 42; 1 restart; x$/, 'by a changed line')
+})
+
+t.test('tailLines() shows the end of the file without its colours', async (t) => {
+  const text = `${'old\n'.repeat(20)}\u001B[31mred\u001B[0m\tand so on\r\n\n${'x'.repeat(500)}\n`
+  const lines = tailLines(parsed(), 'vllm', (path) => (path === '/state/a.log' ? text : null))
+  t.equal(lines[0], '  the end of /state/a.log:')
+  t.equal(lines.length, 11)
+  t.equal(lines[9], '  | red and so on')
+  t.equal(lines[10]?.length, 4 + 200)
+  t.same(
+    tailLines(parsed(), 'vllm', () => null),
+    ['  /state/a.log cannot be read here'],
+  )
+  t.same(
+    tailLines(parsed({ log: null }), 'vllm', () => 'x'),
+    [],
+  )
+})
+
+t.test('tailLines() says what to do about an engine that died', async (t) => {
+  const text = 'error: invalid argument: --bogus\n'
+  const died = { last_end: { reason: 'exited', at: null, how: 'exit code 1' } }
+  const hintOf = (over: object, kind: string): string =>
+    tailLines(parsed(over), kind, () => text).filter((line) => line.startsWith('  Hint: '))[0] ?? ''
+  t.match(hintOf(died, 'llamacpp'), 'this llama-server has no --bogus')
+  t.equal(hintOf(died, 'vllm'), '', 'those words are of another engine')
+  t.equal(hintOf({ ...died, pid: 7 }, 'llamacpp'), '', 'it runs again')
+  t.equal(hintOf({}, 'llamacpp'), '', 'the gate itself ended it')
+})
+
+t.test(
+  'statusLines() shows the engine below its upstream; one that a request starts is servable',
+  async (t) => {
+    const upstream = {
+      name: 'a',
+      eligible: false,
+      state: 'starting',
+      reason: 'loading',
+      hint: 'It loads.',
+    }
+    const status = parseGateStatus({
+      version: '1',
+      uptime_s: 1,
+      upstreams: [
+        { ...upstream, process: { ...PROCESS, state: 'starting', start_on_demand: true } },
+      ],
+    })
+    if (status === null) throw new Error('no status')
+    const lines = statusLines(status, WALL, () => ['  | last words'])
+    t.match(lines[3], 'It loads.')
+    t.match(lines[4], /^ {2}engine starting for 10 s/)
+    t.equal(lines[5], '  | last words')
+    t.ok(servableOf(status).has('a'))
+    t.equal(tableOf(status).entries.map((entry) => servesOf(entry))[0], 'on_demand')
+  },
+)
