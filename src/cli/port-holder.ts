@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { idsOf } from '../core/model/listed-model.ts'
 import { isObject } from '../api/read.ts'
+import { defaultPortOf } from '../engines/index.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { urlName } from '../launch/address.ts'
 import type { Runnable } from '../launch/start-line.ts'
@@ -224,8 +225,8 @@ function waysOut(port: number, { process, serves }: Holder): string[] {
         `To run a second one: GENGATE_PORT=${other} gengate serve`,
       ]
     case 'vllm': {
-      const engine = port === 8001 ? 8002 : 8001
-      const name = engine === 8001 ? 'vllm_cpu' : 'vllm_metal'
+      const name = port === defaultPortOf('vllm_cpu') ? 'vllm_metal' : 'vllm_cpu'
+      const engine = defaultPortOf(name)
       return [
         'Two ways out:',
         `  1. Move the engine to ${engine}, where gengate looks for ${name}, then start the gate:`,

@@ -133,7 +133,7 @@ export function noteOf(
 ): string {
   switch (state) {
     case 'gave_up':
-      return `it ended more than ${RESTARTS_MAX} times within an hour and stays down. Mend what its log tells, then send the gate SIGHUP (or change GENGATE_${name.toUpperCase()}_RUN): it starts again.`
+      return `it ended more than ${RESTARTS_MAX} times within an hour, so it stays down. Mend what its log tells. Then send the gate SIGHUP, or change GENGATE_${name.toUpperCase()}_RUN, to start it again.`
     case 'blocked':
       return blockedBy
     case 'asleep':
@@ -142,7 +142,7 @@ export function noteOf(
     case 'backing_off':
       return alike < 2
         ? ''
-        : `it ended ${alike} times in a row in the same way, before it generated anything: another start will hardly help. \`gengate status --verbose\` shows its last words and what to do`
+        : `it ended ${alike} times in a row in the same way, before it generated anything. Another start will hardly help. Run \`gengate status --verbose\` for its last words and what to do`
     case 'stopped':
     case 'running':
     case 'draining':

@@ -39,7 +39,7 @@ export class HostMachine implements Machine {
     if (block !== null) return block
     if (!(await acceptsAt(new URL(plan.url), this.#parts.clock))) return null
     await lock.release()
-    const text = `something that this gate did not start answers at ${plan.url}: it is left alone, and nothing is started`
+    const text = `something that this gate did not start answers at ${plan.url}, so the gate starts nothing there`
     return { kind: 'port', text }
   }
 
