@@ -1,42 +1,64 @@
 import { randomBytes } from 'node:crypto'
-import type { App, AppIo, Now } from './app-io.ts'
+import { AppConfig } from './app-config.ts'
 import type { Config, ConfigResult } from './config/load.ts'
-import { diffConfig } from './config/print.ts'
-import { unusedNotes } from './config/notes.ts'
 import { changesBetween } from './core/changes.ts'
 import type { GateEvent } from './core/event.ts'
+import { fullBudget } from './core/exchange/budget.ts'
 import type { RoutingTable } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { guardPolicyOf, plansOf, tableConfigOf, targetsOf } from './derive.ts'
-import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
-import { modelAnswer, modelsAnswer, type ModelsContext } from './operator/models.ts'
-import { readinessOf } from './operator/readiness.ts'
-import { operatorRoutes } from './operator/routes.ts'
-import { buildServer, type GateServer } from './door/server.ts'
-import { type ConfigState, statusOf } from './operator/status.ts'
-import { Prober } from './probe/prober.ts'
-import { Buffered } from './proxy/request/buffered.ts'
-import type { ProxyDeps } from './proxy/deps.ts'
-import type { GuardPolicy } from './door/access.ts'
 import { checkRequest } from './door/guards.ts'
 import { type Send, sendVia } from './door/own-answer.ts'
+import { buildServer, type GateServer } from './door/server.ts'
+import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
+import { operatorRoutes } from './operator/routes.ts'
+import type { StatusContext } from './operator/status.ts'
+import { Prober } from './probe/prober.ts'
+import type { ProxyDeps } from './proxy/deps.ts'
 import { Proxy } from './proxy/handler.ts'
 import { Holds } from './proxy/hold.ts'
 import { Leases } from './proxy/leases.ts'
-import { Pools } from './proxy/upstream/pools.ts'
 import { Realtime } from './proxy/realtime/realtime.ts'
-import { fullBudget } from './core/exchange/budget.ts'
+import { Buffered } from './proxy/request/buffered.ts'
 import { Sticky } from './proxy/sticky.ts'
+import { Pools } from './proxy/upstream/pools.ts'
+import type { Clock } from './runtime/clock.ts'
+import type { Random } from './runtime/random.ts'
 import { TableStore } from './state/table-store.ts'
 import { hostMachine } from './supervisor/host.ts'
+import type { EngineDeath, Machine } from './supervisor/machine.ts'
 import { Supervisor } from './supervisor/supervisor.ts'
+import type { Log } from './telemetry/log.ts'
 import { createMetrics, type Metrics, viewOf } from './telemetry/metrics.ts'
 import { createFanout } from './telemetry/observer.ts'
 
+/** What the composition root takes from the process. */
+export interface AppIo {
+  readonly clock: Clock
+  readonly random: Random
+  readonly version: string
+  readonly log: Log
+  /** Where engines are started; absent: on this machine. */
+  readonly machine?: Machine
+  /** Hears of engines of ours that ended by themselves. */
+  readonly onDeath?: ((death: EngineDeath) => void) | undefined
+  /** The environment for engines that the gate starts, and for where their files lie. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+/** A running gate. */
+export interface App {
+  /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
+  listen(): Promise<{ readonly host: string; readonly port: number }>
+  /** Takes a configuration that was read anew; an invalid one changes nothing and is told. */
+  reload(result: ConfigResult): void
+  /** Ends: new requests are refused, running ones finish within the drain time, or at once with
+   *  `force`. Resolves when no socket, timer, probe or child is left. Never rejects. */
+  close(options?: { readonly force?: boolean }): Promise<void>
+  readonly store: TableStore
+}
+
 /** After the drain, answers that are complete get this long to leave, ms. */
 const FLUSH_MS_MAX = 5_000
-
-export type { App, AppIo } from './app-io.ts'
 
 /** Builds the parts and wires them. Nothing runs before `listen`. */
 export function createApp(config: Config, io: AppIo): App {
@@ -46,6 +68,7 @@ export function createApp(config: Config, io: AppIo): App {
 class Gate implements App {
   readonly store: TableStore
   readonly #io: AppIo
+  readonly #config: AppConfig
   readonly #instanceId = randomBytes(6).toString('hex')
   readonly #started: { readonly atMs: number; readonly wallMs: number }
   readonly #leases = new Leases()
@@ -59,21 +82,15 @@ class Gate implements App {
   readonly #host: EmbeddedHost
   readonly #supervisor: Supervisor
   readonly #server: GateServer
-  #config: Config
-  #guard: GuardPolicy
-  #configState: ConfigState
-  #embedded: UpstreamSpec | null = null
   #draining = false
   #closed: Promise<void> | null = null
 
   constructor(config: Config, io: AppIo) {
     const { clock, random } = io
     this.#io = io
-    this.#config = config
-    this.#guard = guardPolicyOf(config, this.#instanceId)
-    this.#configState = { ok: true, error: null, shadowed: config.shadowed }
+    this.#config = new AppConfig(config, this.#instanceId)
     this.#started = { atMs: clock.nowMs(), wallMs: clock.wallMs() }
-    this.store = new TableStore(tableConfigOf(config, null), () => clock.nowMs())
+    this.store = new TableStore(this.#config.table(), () => clock.nowMs())
     this.#metrics = createMetrics({
       readView: () => viewOf(this.store.current, this.#now()),
       version: io.version,
@@ -94,10 +111,9 @@ class Gate implements App {
     this.#realtime = new Realtime(deps)
     this.#prober = new Prober({
       ...shared,
-      keyOf: (name) =>
-        this.#config.upstreams.find(({ spec }) => spec.name === name)?.apiKey ?? null,
-      connectTimeoutMs: () => this.#config.connectTimeoutMs,
-      probeMaxTokens: () => this.#config.probeMaxTokens,
+      keyOf: (name) => this.#config.keyOf(name),
+      connectTimeoutMs: () => this.#config.now.connectTimeoutMs,
+      probeMaxTokens: () => this.#config.now.probeMaxTokens,
     })
     this.#host = new EmbeddedHost({
       clock,
@@ -109,7 +125,7 @@ class Gate implements App {
     this.#supervisor = new Supervisor({
       ...shared,
       inFlight: (name) => this.#leases.count(name),
-      drainMs: () => this.#config.drainMs,
+      drainMs: () => this.#config.now.drainMs,
       machine: io.machine ?? hostMachine(io),
       onDeath: io.onDeath,
     })
@@ -117,38 +133,27 @@ class Gate implements App {
   }
 
   async listen(): Promise<{ readonly host: string; readonly port: number }> {
-    const { host, port } = this.#config
+    const { host, port, embedded } = this.#config.now
     const bound = await this.#server.listen({ host, port })
-    this.#pools.sync(targetsOf(this.#config, this.#embedded))
+    this.#pools.sync(this.#config.targets())
     this.store.subscribe((now, before) => this.#changed(now, before))
-    this.#supervisor.configure(plansOf(this.#config))
+    this.#supervisor.configure(this.#config.plans())
     this.#prober.start()
-    void this.#host.start(this.#config.embedded)
+    void this.#host.start(embedded)
     return { host, port: bound }
   }
 
   reload(result: ConfigResult): void {
-    if (!result.ok) {
-      const notes = result.issues.map((issue) => `${issue.name} ${issue.message}`)
-      this.#configState = { ...this.#configState, ok: false, error: notes.join(' ') }
-      return this.#emit({ type: 'config_reloaded', ok: false, notes })
+    const { ok, notes } = this.#config.reload(result)
+    if (ok) {
+      this.#configure()
+      this.#supervisor.configure(this.#config.plans())
     }
-    const { changed, needsRestart } = diffConfig(this.#config, result.config)
-    this.#config = result.config
-    this.#guard = guardPolicyOf(result.config, this.#instanceId)
-    this.#configState = { ok: true, error: null, shadowed: result.config.shadowed }
-    this.#configure()
-    this.#supervisor.configure(plansOf(result.config))
-    const notes = [
-      ...changed.map((name) => `${name} changed`),
-      ...needsRestart.map((name) => `${name} changes at the next start`),
-      ...unusedNotes(result.config),
-    ]
-    this.#emit({ type: 'config_reloaded', ok: true, notes })
+    this.#emit({ type: 'config_reloaded', ok, notes })
   }
 
   close(options: { readonly force?: boolean } = {}): Promise<void> {
-    this.#closed ??= this.#close(options.force === true ? 0 : this.#config.drainMs)
+    this.#closed ??= this.#close(options.force === true ? 0 : this.#config.now.drainMs)
     return this.#closed
   }
 
@@ -179,32 +184,23 @@ class Gate implements App {
       clock,
       random,
       emit: this.#emit,
-      settings: () => this.#config,
+      settings: () => this.#config.now,
       send: this.#send,
     }
   }
 
   #buildServer(): GateServer {
-    const table = (): RoutingTable => this.store.current
-    const models = (requestId: string): ModelsContext => ({
-      ...this.#now(),
-      requestId,
-      startedWallMs: this.#started.wallMs,
-    })
     return buildServer({
       clock: this.#io.clock,
       emit: this.#emit,
       send: this.#send,
-      guard: (request) => checkRequest(request, this.#guard),
-      connectionsMax: () => this.#config.connectionsMax,
+      guard: (request) => checkRequest(request, this.#config.policy),
+      connectionsMax: () => this.#config.now.connectionsMax,
       routes: operatorRoutes({
-        version: this.#io.version,
         metrics: this.#metrics,
-        status: () => statusOf(table(), this.#statusContext()),
-        readiness: (query) =>
-          readinessOf(table(), query, { ...this.#now(), draining: this.#draining }),
-        models: (requestId) => modelsAnswer(table(), models(requestId)),
-        model: (id, requestId) => modelAnswer(table(), id, models(requestId)),
+        table: () => this.store.current,
+        now: () => this.#now(),
+        startedWallMs: this.#started.wallMs,
       }),
       proxy: (request, response, handed, lane) =>
         this.#proxy.handle(request, response, handed, lane),
@@ -212,35 +208,30 @@ class Gate implements App {
     })
   }
 
-  #now(): Now {
-    const { clock } = this.#io
+  /** What is true at this moment and stands in no table. */
+  #now(): StatusContext {
+    const { clock, version } = this.#io
     return {
       nowMs: clock.nowMs(),
       wallMs: clock.wallMs(),
+      startedAtMs: this.#started.atMs,
       inFlight: (name) => this.#leases.count(name),
       engineOf: (name) => this.#supervisor.statusOf(name),
-    }
-  }
-
-  #statusContext(): Parameters<typeof statusOf>[1] {
-    return {
-      ...this.#now(),
-      startedAtMs: this.#started.atMs,
-      version: this.#io.version,
+      version,
       instance: this.#instanceId,
-      configState: this.#configState,
+      configState: this.#config.state,
       draining: this.#draining,
     }
   }
 
   #configure(): void {
-    this.#pools.sync(targetsOf(this.#config, this.#embedded))
-    const config = tableConfigOf(this.#config, this.#embedded)
+    this.#pools.sync(this.#config.targets())
+    const config = this.#config.table()
     this.store.apply({ type: 'configured', at: this.#io.clock.nowMs(), config })
   }
 
   #setEmbedded(spec: UpstreamSpec | null): void {
-    this.#embedded = spec
+    this.#config.embedded = spec
     if (!this.#draining) this.#configure()
   }
 

@@ -33,7 +33,6 @@ const UNTESTED_YET: readonly string[] = [
   'src/api/stream-end.ts',
   'src/core/exchange/hold.ts',
   'src/core/exchange/progress.ts',
-  'src/derive.ts',
   'src/errors/transport.ts',
   'src/proxy/begin.ts',
   'src/proxy/exchange.ts',

@@ -1,4 +1,4 @@
-import type { AppIo } from '../app-io.ts'
+import type { AppIo } from '../app.ts'
 import type { Config, ConfigResult } from '../config/load.ts'
 import { type CliIo, EXIT, ownTerminal, type Terminal } from './io.ts'
 import { type Askable, askable, type ConfigFlags, issueLines, issueWarnings, load } from './load.ts'

@@ -1,4 +1,4 @@
-import type { AppIo } from '../app-io.ts'
+import type { AppIo } from '../app.ts'
 import type { CommandLine } from '../config/command-line.ts'
 import { originOf } from '../runtime/address.ts'
 import { hintFor } from '../launch/hints.ts'

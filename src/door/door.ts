@@ -12,7 +12,7 @@ import type { GuardResult } from './guards.ts'
 import { lost, noContent, notAdmitted, type Send } from './own-answer.ts'
 
 /** Answers a GET or HEAD of the gate's own; null: there is no such thing. Must not block. */
-export type Route = (handed: Handed) => Answer | null | Promise<Answer>
+export type Route = (handed: Handed) => Answer | null | Promise<Answer | null>
 
 /** What takes connections that become WebSockets. */
 export interface Upgrades {

@@ -5,7 +5,7 @@ import { idsOf, type ListedModel, type OtherWork } from '../core/model/listed-mo
 import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model/model-choice.ts'
 import { knownModels } from '../core/model/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
-import type { ProcessStatus } from '../core/owned/process.ts'
+import { needsStart, type ProcessStatus } from '../core/owned/process.ts'
 import { decide, isHalfOpen } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/health/schedule.ts'
 import { contextOf, type ModelGroup, type RoutingPolicy, type RoutingTable } from '../core/table.ts'
@@ -13,7 +13,6 @@ import { type Entry, shownReason, stateOf } from '../core/entry.ts'
 import type { ColdPolicy, ProbeMode, SwapPolicy } from '../core/upstream.ts'
 import type { WorkVerdict } from '../core/health/judge.ts'
 import { isoTime } from '../runtime/clock.ts'
-import { type ProcessDocument, processOf } from './process.ts'
 
 /** What became of the last reading of the configuration. */
 export interface ConfigState {
@@ -102,6 +101,30 @@ export interface UpstreamDocument {
   readonly embedded: boolean
   /** The process of its engine, where the gate owns it; null: it does not. */
   readonly process: ProcessDocument | null
+}
+
+/** The process of one upstream's engine, as `/gate/status` shows it. Nothing of its command line but
+ *  the name of the program, and nothing of its output: both may hold keys. Times are ISO. */
+export interface ProcessDocument {
+  readonly state: string
+  readonly since: string | null
+  readonly pid: number | null
+  readonly program: string
+  readonly on_demand: boolean
+  /** Would, or does, a request wait for its start? */
+  readonly start_on_demand: boolean
+  readonly restarts: number
+  /** Ends in the last hour that count towards the cap of restarts. */
+  readonly restarts_last_hour: number
+  readonly last_end: {
+    readonly reason: string
+    readonly at: string | null
+    readonly how: string
+  } | null
+  readonly next_start_at: string | null
+  /** Path of the file with its output, or with that of the process that ended last. */
+  readonly log: string | null
+  readonly note: string
 }
 
 /** A model as the upstream lists it. */
@@ -254,6 +277,31 @@ function modelOf(entry: Entry, { id, aliases, work, local, ...more }: ListedMode
 function defaultOf(entry: Entry): ChoiceDocument {
   const { model, why, loads } = choiceOf(entry)
   return { name: model, why, loads }
+}
+
+/** Null: the gate does not own the engine. Pure. */
+function processOf(
+  status: ProcessStatus | null,
+  { facts }: Entry,
+  iso: (at: number | null) => string | null,
+): ProcessDocument | null {
+  if (status === null) return null
+  const { lastEnd } = status
+  return {
+    state: status.state,
+    since: iso(status.since),
+    pid: status.pid,
+    program: status.program,
+    on_demand: status.onDemand,
+    start_on_demand: needsStart(facts.process),
+    restarts: status.restarts,
+    restarts_last_hour: status.restartsLastHour,
+    last_end:
+      lastEnd === null ? null : { reason: lastEnd.cause, at: iso(lastEnd.at), how: lastEnd.how },
+    next_start_at: iso(status.nextStartAt),
+    log: status.log,
+    note: status.note,
+  }
 }
 
 /** Configuration refuses a URL with a password; the document must not depend on that. */

@@ -42,6 +42,28 @@ t.test('a guard that refuses keeps every route shut, known or not', async (t) =>
   t.match(events.at(-1), { type: 'refused', path: '/v1/x', status: 421 })
 })
 
+t.test("a route of the gate's own answers GET and HEAD, and whoever errs is told", async (t) => {
+  const { port, events } = await start(t)
+  for (const path of ['/livez', '/metrics', '/v1/models/x', '/v1/models/org/name']) {
+    const got = await get(port, path)
+    t.equal(got.status, 200, path)
+    t.match(got.headers['x-request-id'], /^[0-9a-f-]{36}$/, path)
+    const ask = (method: string): Promise<string> =>
+      raw(port, `${method} ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`)
+    const head = parse(await ask('HEAD'))
+    t.equal(head.status, 200)
+    t.equal(head.body, '', 'HEAD has no body')
+    t.equal(head.headers['content-length'], got.headers['content-length'])
+    for (const method of ['POST', 'DELETE', 'OPTIONS']) {
+      t.match(parse(await ask(method)), { status: 405, headers: { allow: 'GET, HEAD' } }, method)
+    }
+  }
+  t.equal(events.filter((event) => event.type === 'refused').length, 12, 'the 405, no more')
+  t.equal((await get(port, '/v1/models')).status, 503)
+  t.match(events.at(-1), { type: 'refused', path: '/v1/models', code: 'no_eligible_upstream' })
+  t.equal((await get(port, '/v1/models/')).status, 404, 'a route may know of nothing there')
+})
+
 t.test('a request under /v1 reaches the proxy whole, whatever its type and method', async (t) => {
   const seen: { method: string; body: string; handed: Handed }[] = []
   const { port } = await start(t, {
@@ -124,10 +146,12 @@ t.test('preflights are answered for allowed origins only, OPTIONS * always', asy
 
 t.test('a bug answers 500 without its message, or destroys what has begun', async (t) => {
   const { port, events } = await start(t, {
-    status: () => {
-      throw new Error('secret-canary')
+    routes: {
+      '/gate/status': () => {
+        throw new Error('secret-canary')
+      },
+      '/metrics': () => Promise.reject(new Error('secret-canary')),
     },
-    metrics: { contentType: 'text/plain', text: () => Promise.reject(new Error('secret-canary')) },
     proxy: async (request, response) => {
       if (request.url === '/v1/begun') response.writeHead(200, { 'content-length': '9' }).write('x')
       await Promise.resolve()

@@ -3,11 +3,10 @@ import { connect } from 'node:net'
 import type { Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
-import type { DoorParts } from '../../src/door/door.ts'
+import type { DoorParts, Route } from '../../src/door/door.ts'
 import type { GuardResult } from '../../src/door/guards.ts'
 import { sendVia } from '../../src/door/own-answer.ts'
 import { buildServer, type GateServer } from '../../src/door/server.ts'
-import { type OperatorParts, operatorRoutes } from '../../src/operator/routes.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 /** A guard that lets everything through. */
@@ -25,30 +24,28 @@ export interface Started {
   readonly events: GateEvent[]
 }
 
+/** Answers in words. */
+export const text =
+  (body: string): Route =>
+  ({ requestId }) =>
+    plainAnswer(200, { type: 'text/plain', body }, requestId)
+
 /** A server on a free port around fake rooms; `more` replaces some. */
-export async function start(
-  t: Test,
-  more: Partial<DoorParts & OperatorParts> = {},
-): Promise<Started> {
+export async function start(t: Test, more: Partial<DoorParts> = {}): Promise<Started> {
   const events: GateEvent[] = []
   const emit = (event: GateEvent): void => void events.push(event)
-  const routes = operatorRoutes({
-    version: '1.2.3',
-    metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'gengate_x 1\n' },
-    status: () => ({ version: '1.2.3' }),
-    readiness: ({ model, verbose }) =>
-      model === 'gone' ? { status: 503, body: `no ${verbose}\n` } : { status: 200, body: 'ok\n' },
-    models: (requestId) => errorAnswer('no_eligible_upstream', { requestId }),
-    model: (id, requestId) => plainAnswer(200, { type: 'text/plain', body: id }, requestId),
-    ...more,
-  })
   const server = buildServer({
     clock: systemClock,
     emit,
     send: sendVia(emit),
     guard: pass,
     connectionsMax: () => 5_000,
-    routes,
+    routes: {
+      '/livez': text('ok\n'),
+      '/metrics': async (handed) => text('gengate_x 1\n')(handed),
+      '/v1/models': ({ requestId }) => errorAnswer('no_eligible_upstream', { requestId }),
+      '/v1/models/*': (handed) => (handed.path === '/v1/models/' ? null : text('one')(handed)),
+    },
     proxy: (_request, response, handed) => {
       response.writeHead(200, { 'x-request-id': handed.requestId })
       response.end(JSON.stringify(handed))

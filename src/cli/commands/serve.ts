@@ -1,5 +1,5 @@
 import { configNotes } from '../../config/notes.ts'
-import type { AppIo } from '../../app-io.ts'
+import type { AppIo } from '../../app.ts'
 import type { Config, ConfigResult } from '../../config/load.ts'
 import { watchEnvFile } from '../../config/watch.ts'
 import { codeOf } from '../../errors/transport.ts'
