@@ -1,7 +1,6 @@
 import type { Config } from '../config/load.ts'
 import { engineError } from '../api/engine-error.ts'
-import { fetchJson } from '../probe/run.ts'
-import { exchange } from '../probe/wire.ts'
+import { exchange, fetchJson } from '../probe/wire.ts'
 import { originOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type GateStatus, parseGateStatus } from './gate-status.ts'

@@ -4,8 +4,9 @@ import type { EngineKind } from '../core/upstream.ts'
 import { engineError } from '../api/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
-import { type OnceCall, probeOnce as once } from '../probe/once.ts'
-import { fetchJson, runProbe, type Wire } from '../probe/run.ts'
+import { type OnceCall, probeOnce as once } from '../probe/round.ts'
+import { fetchJson } from '../probe/wire.ts'
+import { runProbe, type Wire } from '../probe/generate.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 /** Whom a probe asks. */

@@ -1,10 +1,63 @@
 import type { ProbeForm } from '../api/api.ts'
 import { engineError } from '../api/engine-error.ts'
 import { listedAs, type ListedModel } from '../core/model/listed-model.ts'
-import type { ProbeOutcome } from '../core/health/evidence.ts'
-import { formText, nextForm } from '../engines/probe-request.ts'
+import type { EndRule, ProbeOutcome } from '../core/health/evidence.ts'
+import { formText, nextForm, probeRequest } from '../engines/probe-request.ts'
 import { type ProbeKind, workOf } from '../api/index.ts'
-import type { Asking, ProbeCall } from './run.ts'
+import type { Quirks } from '../engines/quirks.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { valueOf } from '../api/read.ts'
+import { verdict } from './verdict.ts'
+import { fetchJson, type Target, within } from './wire.ts'
+
+/** One generation probe. */
+export interface ProbeCall {
+  readonly target: Target
+  readonly quirks: Quirks
+  readonly kind: ProbeKind
+  /** Null: left out. */
+  readonly model: string | null
+  readonly maxTokens: number
+  /** Absent: the usual one. */
+  readonly form?: ProbeForm
+  /** What ends its streams, should it stream; absent: what its kind alone says. */
+  readonly endRule?: EndRule | undefined
+  /** The connection is given up after this, ms. */
+  readonly limitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Called once, when the request really goes out. */
+  readonly onSent: () => void
+  /** Called with the JSON of an answer other than 2xx, undefined where it is none; absent: nobody
+   *  wants its words. */
+  readonly onRefusal?: (status: number, body: unknown) => void
+}
+
+/** The two ways in which the control plane touches the network; tests bring their own. */
+export interface Wire {
+  readonly probe: typeof runProbe
+  readonly get: typeof fetchJson
+}
+
+/** How one upstream is asked. */
+export interface Asking {
+  readonly target: Target
+  readonly quirks: Quirks
+  /** What ends its streams; absent: what its kind alone says. */
+  readonly endRule?: EndRule
+  readonly maxTokens: number
+  /** A generation is given up after this, ms. */
+  readonly limitMs: number
+  /** How long the model list and the question what is loaded may take, ms. */
+  readonly queryLimitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  readonly wire: Wire
+  /** Called once, when the first generation request goes out, or when it would but for a queue. */
+  readonly onSent: () => void
+  /** Called when it is seen to generate for others; `gapMs`: since it was last seen to. */
+  readonly onProgress: (gapMs: number) => void
+}
 
 /** How one attempt at a generation ended. */
 export interface Generated {
@@ -111,4 +164,28 @@ function isMissing(outcome: ProbeOutcome): boolean {
 /** What a failure was; null: it was none. */
 export function reasonOf(outcome: ProbeOutcome): string | null {
   return outcome.kind === 'fail' ? outcome.reason : null
+}
+
+/**
+ * Sends one generation request on its own connection and judges what comes back. Never rejects: a
+ * bug in the judging is `inconclusive`, since it says nothing about the upstream.
+ */
+export async function runProbe(call: ProbeCall): Promise<ProbeOutcome> {
+  const { clock, limitMs, target, kind, quirks, endRule } = call
+  try {
+    const { path, body } = probeRequest(call)
+    let sentAt = clock.nowMs()
+    const onSent = (): void => {
+      sentAt = clock.nowMs()
+      call.onSent()
+    }
+    const answer = await within(call, { target, path, body, onSent })
+    if (answer === null) return { kind: 'timeout', limitMs }
+    if (answer.kind === 'answer' && (answer.status < 200 || answer.status > 299)) {
+      call.onRefusal?.(answer.status, valueOf(new TextDecoder().decode(answer.body)))
+    }
+    return verdict(answer, { kind, quirks, endRule, latencyMs: clock.nowMs() - sentAt })
+  } catch {
+    return { kind: 'inconclusive', detail: 'bug' }
+  }
 }

@@ -11,8 +11,15 @@ import type { TableStore } from '../state/table-store.ts'
 import { doubtsUs } from './doubt.ts'
 import { Due, type View } from './due.ts'
 import { LIST_MAX_AGE_MS, Listing } from './listing.ts'
-import { type Memory, NO_MEMORY, type Round, type RoundResult, runRound } from './round.ts'
-import type { Wire } from './run.ts'
+import {
+  type Memory,
+  NO_MEMORY,
+  QUERY_LIMIT_MS_MAX,
+  type Round,
+  type RoundResult,
+  runRound,
+} from './round.ts'
+import type { Wire } from './generate.ts'
 import type { Target } from './wire.ts'
 
 /** What every loop of a prober shares. */
@@ -28,8 +35,6 @@ export interface LoopDeps {
   readonly wire: Wire
 }
 
-/** The model list and the question what is loaded never take longer than this, ms. */
-const QUERY_LIMIT_MS_MAX = 2_000
 /** Until a list that was not told is asked for again, ms. */
 const LIST_RETRY_MS = 10_000
 /** Between two looks whether one that nobody probes and that refused a request listens again, ms. */

@@ -2,7 +2,8 @@ import type { Entry } from '../core/entry.ts'
 import type { RoutingTable } from '../core/table.ts'
 import { watchPunctuality } from './doubt.ts'
 import { type LoopDeps, ProbeLoop } from './loop.ts'
-import { fetchJson, runProbe, type Wire } from './run.ts'
+import { fetchJson } from './wire.ts'
+import { runProbe, type Wire } from './generate.ts'
 
 /** What a prober needs. `wire` is the network; absent: the real one. */
 export type ProberDeps = Omit<LoopDeps, 'wire'> & { readonly wire?: Wire }

@@ -1,7 +1,7 @@
 import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { hasGrown, type Work, type WorkQuery } from '../engines/quirks.ts'
 import { sleep } from '../runtime/clock.ts'
-import type { Asking } from './run.ts'
+import type { Asking } from './generate.ts'
 
 /** The second look comes this long after the first one, ms: within a probe's deadline. */
 const SECOND_LOOK_MS = 700

@@ -1,17 +1,26 @@
 import type { Proven } from '../core/model/model-choice.ts'
 import type { ProbeOutcome } from '../core/health/evidence.ts'
-import type { SwapPolicy } from '../core/upstream.ts'
+import type { EngineKind, SwapPolicy } from '../core/upstream.ts'
 import { USUAL_FORM } from '../engines/probe-request.ts'
 import { type ProbeKind, workOf } from '../api/index.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { chooseModel, type ProbeChoice } from './choose-model.ts'
-import { generate, type Generated, type Habit, isRefusedKind, reasonOf } from './generate.ts'
-import type { Listing } from './listing.ts'
+import { chooseModel, Listing, type ProbeChoice } from './listing.ts'
+import {
+  type Asking,
+  generate,
+  type Generated,
+  type Habit,
+  isRefusedKind,
+  reasonOf,
+  runProbe,
+  type Wire,
+} from './generate.ts'
 import { sleeps, untilRoom, watchSleep, watchWork } from './room.ts'
-import type { Asking } from './run.ts'
 import { ofBreak, ofStatus } from './verdict.ts'
-import type { Target } from './wire.ts'
+import { fetchJson, type Target } from './wire.ts'
+import { idsOf } from '../core/model/listed-model.ts'
+import { quirksOf } from '../engines/index.ts'
 
 /** What one round remembers for the next one about the same server. */
 export interface Memory extends Habit {
@@ -240,4 +249,54 @@ function query({ target, queryLimitMs, signal, clock, quirks }: Round): {
   readonly quirks: Quirks
 } {
   return { target, limitMs: queryLimitMs, signal, clock, quirks }
+}
+
+/** One look at one server, without a table. */
+export interface OnceCall {
+  readonly target: Target
+  readonly engine: EngineKind
+  /** Null: discovered. */
+  readonly model: string | null
+  readonly maxTokens: number
+  /** The generation is given up after this, ms; the model list too, and not later than 2 s. */
+  readonly limitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** The network; absent: the real one. */
+  readonly wire?: Wire
+}
+
+export interface OnceResult {
+  readonly outcome: ProbeOutcome
+  /** The names it lists; null: it did not say. */
+  readonly models: readonly string[] | null
+  readonly durationMs: number
+}
+
+/** The model list and the question what is loaded never take longer than this, ms. */
+export const QUERY_LIMIT_MS_MAX = 2_000
+
+/** Probes a server once, as the prober would: for `gengate probe` and `diag`. Never rejects. */
+export async function probeOnce(call: OnceCall): Promise<OnceResult> {
+  const { clock, wire = { probe: runProbe, get: fetchJson } } = call
+  const listing = new Listing({ clock, get: wire.get, onModels: () => {} })
+  const startedAt = clock.nowMs()
+  const { outcome } = await runRound(
+    {
+      ...call,
+      wire,
+      listing,
+      quirks: quirksOf(call.engine),
+      queryLimitMs: Math.min(call.limitMs, QUERY_LIMIT_MS_MAX),
+      swaps: 'auto',
+      proven: [],
+      onLoaded: () => {},
+      onSent: () => {},
+      onProgress: () => {},
+    },
+    NO_MEMORY,
+  )
+  const durationMs = clock.nowMs() - startedAt
+  await listing.settled()
+  return { outcome, models: idsOf(listing.models), durationMs }
 }

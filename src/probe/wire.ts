@@ -1,4 +1,6 @@
 import { Client } from 'undici'
+import { valueOf } from '../api/read.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { Gather } from '../core/gather.ts'
 import { codeOf } from '../errors/transport.ts'
 import { codingOf, decoded } from '../runtime/coding.ts'
@@ -168,4 +170,70 @@ function nameOf(error: unknown): string {
 
 function broken(code: string, phase: Phase, status: number | null): WireAnswer {
   return { kind: 'broken', code: code === '' ? 'UNKNOWN' : code, phase, status }
+}
+
+/** One GET. */
+export interface FetchCall {
+  readonly target: Target
+  readonly path: string
+  readonly limitMs: number
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+/** How a GET ended. `body` is its JSON, or its text where it is none. */
+export type Fetched =
+  | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
+  /** Nothing, or not all of it, within the limit. */
+  | { readonly kind: 'silent' }
+  | { readonly kind: 'broken'; readonly code: string; readonly phase: Phase }
+
+/** A timer this late was held up by our own event loop, ms. */
+const LATE_MS = 250
+/** After a late timer the answer may already lie in the socket buffer, since Node runs timers
+ *  before it polls: so long it is given, ms. */
+const GRACE_MS = 250
+
+/** Asks for the model list, for what is in memory, or for counters. Never rejects. */
+export async function fetchJson(call: FetchCall): Promise<Fetched> {
+  const { target, path } = call
+  const answer = await within(call, { target, path, body: null })
+  if (answer === null) return { kind: 'silent' }
+  if (answer.kind === 'broken') return answer
+  const text = new TextDecoder().decode(answer.body)
+  return { kind: 'answer', status: answer.status, body: valueOf(text) ?? text }
+}
+
+interface Bounds {
+  readonly clock: Clock
+  readonly limitMs: number
+  readonly signal: AbortSignal
+}
+
+/** The answer, or null when the limit passed first. */
+export async function within(
+  { clock, limitMs, signal }: Bounds,
+  request: Omit<WireRequest, 'signal'>,
+): Promise<WireAnswer | null> {
+  const giveUp = new AbortController()
+  let timedOut = false
+  const expire = (): void => {
+    timedOut = true
+    giveUp.abort()
+  }
+  const dueAt = clock.nowMs() + limitMs
+  let cancel = clock.after(limitMs, () => {
+    if (clock.nowMs() - dueAt > LATE_MS) cancel = clock.after(GRACE_MS, expire)
+    else expire()
+  })
+  const leave = (): void => giveUp.abort()
+  signal.addEventListener('abort', leave)
+  if (signal.aborted) leave()
+  try {
+    const answer = await exchange({ ...request, signal: giveUp.signal })
+    return timedOut && answer.kind === 'broken' ? null : answer
+  } finally {
+    cancel()
+    signal.removeEventListener('abort', leave)
+  }
 }

@@ -4,7 +4,7 @@ import type { ListedModel } from '../../src/core/model/listed-model.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import { LIST_MAX_AGE_MS, Listing } from '../../src/probe/listing.ts'
-import type { Fetched } from '../../src/probe/run.ts'
+import type { Fetched } from '../../src/probe/wire.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { FakeWire, models } from './fake-wire.ts'
 

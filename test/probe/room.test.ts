@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Fetched } from '../../src/probe/run.ts'
+import type { Fetched } from '../../src/probe/wire.ts'
 import { capturedJson } from './captures.ts'
 import { Bench } from './bench.ts'
 import { PASS, spec } from './fake-wire.ts'

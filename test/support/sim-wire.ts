@@ -1,10 +1,11 @@
 import type { FailReason, ProbeOutcome } from '../../src/core/health/evidence.ts'
-import type { FetchCall, Fetched, ProbeCall, Wire } from '../../src/probe/run.ts'
+import type { FetchCall, Fetched } from '../../src/probe/wire.ts'
+import type { ProbeCall, Wire } from '../../src/probe/generate.ts'
 import type { Engine, JobFailure } from './sim-engine.ts'
 
 /** Bytes of a probe's body. */
 const PROBE_BYTES = 90
-/** A late timer gives an answer this long to be read, as `src/probe/run.ts` does, ms. */
+/** A late timer gives an answer this long to be read, as `src/probe/wire.ts` does, ms. */
 const GRACE_MS = 250
 
 const REASON_OF: Readonly<Record<Exclude<JobFailure, 'busy'>, FailReason>> = {
