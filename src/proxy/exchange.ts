@@ -5,14 +5,14 @@ import { endRuleOf } from '../core/health/facts.ts'
 import { workOf } from '../api/index.ts'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
-import { AnswerWriter } from './answer/answer-writer.ts'
-import { ClientFlow } from './answer/client-flow.ts'
+import { AnswerWriter, ClientFlow } from './answer/answer-writer.ts'
 import { ClientSink } from './answer/sink.ts'
 import { type Asked, type ProxyDeps, report } from './deps.ts'
 import { type Deed, Drive } from './drive.ts'
 import type { Lease } from './leases.ts'
 import { Attempt } from './upstream/attempt.ts'
-import { answerHeaders, attemptInput, pendingHeaders } from './upstream/attempt-input.ts'
+import { attemptInput } from './upstream/attempt-input.ts'
+import { answerHeaders, pendingHeaders } from './upstream/headers.ts'
 
 type Doing<T extends Deed['type']> = Extract<Deed, { type: T }>
 

@@ -242,7 +242,7 @@ t.test('a Content-Length that is too long is a cut, before and after the commit'
   await t.rejects(answer.text(), 'and never ends properly')
 })
 
-// Fails without: judging the held body (proxy/answer/body-reader.ts).
+// Fails without: judging the held body (proxy/answer/reader.ts).
 t.test('a Content-Length that is too short never gives half an answer', async (t) => {
   const body = answerOf('a text that is longer than its length says')
   const play: RawUpstream['play'] = (socket) =>

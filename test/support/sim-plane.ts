@@ -3,7 +3,7 @@ import type { AttemptEnding, Failed, HeldAnswer } from '../../src/core/exchange/
 import type { ExchangeEffect, Summary } from '../../src/core/exchange/exchange.ts'
 import { removed } from '../../src/core/exchange/ending.ts'
 import type { AnswerWriter } from '../../src/proxy/answer/answer-writer.ts'
-import { ClientFlow } from '../../src/proxy/answer/client-flow.ts'
+import { ClientFlow } from '../../src/proxy/answer/answer-writer.ts'
 import { ClientSink } from '../../src/proxy/answer/sink.ts'
 import type { ProxyDeps } from '../../src/proxy/deps.ts'
 import { type Deed, Drive } from '../../src/proxy/drive.ts'

@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { AnswerApi } from '../../api/api.ts'
+import type { Flow } from '../../core/exchange/exchange.ts'
+import { STALLED_MS } from '../../core/exchange/trying.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { HeldAnswer } from '../../core/exchange/ending.ts'
-import { asChunk, LAST_CHUNK } from './chunked.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../api/frame.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
@@ -193,5 +194,53 @@ export class AnswerWriter {
   #keepAlive(): void {
     this.#send(Buffer.from(': keep-alive\n\n'))
     this.#cancelKeepAlive = this.#clock.after(KEEP_ALIVE_MS, () => this.#keepAlive())
+  }
+}
+
+/** The end of a chunked body without trailers (RFC 9112 §7.1). */
+const LAST_CHUNK: Buffer = Buffer.from('0\r\n\r\n')
+
+const CR = 0x0d
+const LF = 0x0a
+
+/** Bytes as one chunk of a chunked body, in one piece. They must not be empty: that is the end. */
+function asChunk(bytes: Buffer): Buffer {
+  const size = `${bytes.length.toString(16)}\r\n`
+  const chunk = Buffer.allocUnsafe(size.length + bytes.length + 2)
+  chunk.write(size, 0, 'latin1')
+  chunk.set(bytes, size.length)
+  chunk[chunk.length - 2] = CR
+  chunk[chunk.length - 1] = LF
+  return chunk
+}
+
+/** Looks from time to time at how an answer gets on. */
+export class ClientFlow {
+  readonly #response: ServerResponse
+  #written = -1
+  #waiting = -1
+  #movedAt = 0
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+  }
+
+  /** `written`: bytes of the answer so far. */
+  look(nowMs: number, written: number): Flow {
+    const { writableLength: waiting, writableNeedDrain: blocked } = this.#response
+    if (written !== this.#written || waiting !== this.#waiting) this.#movedAt = nowMs
+    this.#written = written
+    this.#waiting = waiting
+    return { stillMs: nowMs - this.#movedAt, blocked }
+  }
+
+  /** The answer has ended, and nobody looks any more: what waits has so long to leave. */
+  end(clock: Clock): void {
+    const response = this.#response
+    if (response.destroyed || (response.socket?.writableLength ?? 0) === 0) return
+    response.once(
+      'close',
+      clock.after(STALLED_MS, () => response.destroy()),
+    )
   }
 }

@@ -1,7 +1,11 @@
-import type { EndRule, EndSign } from '../../core/health/evidence.ts'
+import { judgeJson } from '../../api/answer.ts'
 import type { AnswerApi } from '../../api/api.ts'
+import { type Mistake, mistakeOf } from '../../api/frame.ts'
 import type { EndCode } from '../../core/exchange/ending.ts'
-import type { Mistake } from '../../api/frame.ts'
+import { Gather } from '../../core/gather.ts'
+import type { EndRule, EndSign } from '../../core/health/evidence.ts'
+import { replaceModel } from '../request/rewrite.ts'
+import { MadeId } from '../sticky.ts'
 
 /** What reading a piece of an answer came to. */
 export interface Step {
@@ -49,6 +53,9 @@ export interface ReaderOptions {
 /** Held before the first content, and of a JSON answer before it is judged (docs/decisions/0003). */
 export const HELD_BYTES_MAX = 1024 * 1024
 
+/** Nothing goes on. */
+export const NOTHING: Step = { out: [], content: 0, failure: null }
+
 /** Judges nothing: what comes goes on, and the framing says whether it is whole. */
 export class RawReader implements AnswerReader {
   push(chunk: Buffer): Step {
@@ -62,4 +69,177 @@ export class RawReader implements AnswerReader {
   complete(): boolean {
     return false
   }
+}
+
+/** Held of a JSON answer that is to become events, instead of the usual limit. */
+const WRAPPED_BYTES_MAX = 16 * HELD_BYTES_MAX
+
+const UNWRAPPED: Failure = {
+  code: 'upstream_protocol_error',
+  message: 'It answered a stream with a body that cannot be made one.',
+}
+
+/**
+ * Reads a JSON answer: held to its end and judged, then passed on; beyond a megabyte it commits
+ * and streams, and its framing alone says whether it is whole.
+ */
+export class BodyReader implements AnswerReader {
+  readonly #options: ReaderOptions
+  readonly #held = new Gather()
+  #streaming = false
+  #finder: MadeId | null
+  #id: string | null = null
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+    this.#finder = options.api.id === null ? null : new MadeId(options.api.id.whole)
+  }
+
+  push(chunk: Buffer): Step {
+    this.#id ??= this.#finder?.push(chunk) ?? null
+    if (this.#streaming) this.#tellId()
+    if (this.#streaming) return { out: [chunk], content: 0, failure: null }
+    this.#held.push(chunk)
+    // What is to be turned into events must be there whole.
+    const wraps = this.#options.wrap != null
+    if (this.#held.length <= (wraps ? WRAPPED_BYTES_MAX : HELD_BYTES_MAX)) return NOTHING
+    if (wraps) return { ...NOTHING, failure: UNWRAPPED }
+    this.#streaming = true
+    this.#tellId()
+    return { out: [this.#mapped()], content: 0, failure: null }
+  }
+
+  end(): Step {
+    if (this.#streaming) return NOTHING
+    const { api, wrap } = this.#options
+    const body = this.#held.whole()
+    const verdict = judgeJson(api, body)
+    if (!verdict.ok) {
+      const mistake = mistakeOf(api, verdict.said)
+      return {
+        ...NOTHING,
+        failure: { code: CODE_OF[verdict.why], message: verdict.message, mistake },
+      }
+    }
+    this.#tellId()
+    const mapped = this.#mapped()
+    const answer = wrap == null ? mapped : wrap(mapped)
+    return answer === null ? { ...NOTHING, failure: UNWRAPPED } : { ...NOTHING, out: [answer] }
+  }
+
+  /** Tells the id of an answer that goes on, once. */
+  #tellId(): void {
+    if (this.#id === null || this.#finder === null) return
+    this.#finder = null
+    this.#options.onId?.(this.#id)
+  }
+
+  complete(): boolean {
+    return false
+  }
+
+  #mapped(): Buffer {
+    const body = this.#held.take()
+    return this.#options.model === null ? body : replaceModel(body, this.#options.model)
+  }
+}
+
+const CODE_OF = {
+  empty: 'upstream_protocol_error',
+  not_json: 'upstream_protocol_error',
+  no_choices: 'upstream_protocol_error',
+  error: 'upstream_error',
+  abort: 'upstream_truncated',
+} as const satisfies Record<string, EndCode>
+
+export type Form = 'events' | 'json'
+
+/** What the client is told where the label of the upstream is wrong. */
+export const TYPE_OF: Readonly<Record<Form, string>> = {
+  events: 'text/event-stream; charset=utf-8',
+  json: 'application/json',
+}
+
+/** By then it must have shown what it is; else its label decides. */
+const LOOK_BYTES_MAX = 4 * 1024
+const FIELDS = ['data:', 'event:', ':', 'id:', 'retry:', 'error:']
+const BOM = [0xef, 0xbb, 0xbf]
+
+/**
+ * Takes an answer for what its first bytes are, whatever its label says, and hands it to the reader
+ * for that. A byte order mark at its beginning goes nowhere: only some clients know it.
+ */
+export class FormReader implements AnswerReader {
+  readonly #label: Form
+  /** May it be something else than its label says? */
+  readonly #either: boolean
+  readonly #readerFor: (form: Form) => AnswerReader
+  readonly #start = new Gather()
+  #reader: AnswerReader | null = null
+  #form: Form | null = null
+
+  constructor(label: Form, how: { either: boolean; readerFor: (form: Form) => AnswerReader }) {
+    this.#label = label
+    this.#either = how.either
+    this.#readerFor = how.readerFor
+  }
+
+  /** The content type that is right; null: the upstream's own is. */
+  get type(): string | null {
+    return this.#form === null || this.#form === this.#label ? null : TYPE_OF[this.#form]
+  }
+
+  push(chunk: Buffer): Step {
+    if (this.#reader !== null) return this.#reader.push(chunk)
+    this.#start.push(chunk)
+    const start = this.#start.whole()
+    const form = formOf(start, this.#either)
+    if (form === 'unclear' && start.length < LOOK_BYTES_MAX) return NOTHING
+    return this.#begin(form === 'events' || form === 'json' ? form : this.#label)
+  }
+
+  end(): Step {
+    if (this.#reader !== null) return this.#reader.end()
+    const first = this.#begin(this.#label)
+    if (first.failure !== null) return first
+    const last = this.end()
+    return { ...last, out: [...first.out, ...last.out], content: first.content + last.content }
+  }
+
+  complete(): boolean {
+    return this.#reader?.complete() ?? false
+  }
+
+  #begin(form: Form): Step {
+    this.#form = form
+    this.#reader = this.#readerFor(form)
+    const start = this.#start.take()
+    return this.#reader.push(start.subarray(afterBom(start)))
+  }
+}
+
+/** `unclear`: more bytes will tell. `other`: neither. */
+function formOf(start: Buffer, either: boolean): Form | 'unclear' | 'other' {
+  if (
+    start.length < BOM.length &&
+    BOM.slice(0, start.length).every((byte, i) => start[i] === byte)
+  ) {
+    return 'unclear'
+  }
+  if (!either) return 'other'
+  let at = afterBom(start)
+  while (at < start.length && isSpace(start[at])) at += 1
+  if (at === start.length) return 'unclear'
+  if (start[at] === 0x7b) return 'json'
+  const text = start.toString('latin1', at, at + 6)
+  if (FIELDS.some((field) => text.startsWith(field))) return 'events'
+  return FIELDS.some((field) => field.startsWith(text)) ? 'unclear' : 'other'
+}
+
+function afterBom(start: Buffer): number {
+  return BOM.every((byte, i) => start[i] === byte) ? BOM.length : 0
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }

@@ -10,13 +10,13 @@ import {
   type AnswerReader,
   type Failure,
   HELD_BYTES_MAX,
+  NOTHING,
   type ReaderOptions,
   type Step,
 } from './reader.ts'
 import { replaceModel } from '../request/rewrite.ts'
 import { MadeId } from '../sticky.ts'
 
-const NOTHING: Step = { out: [], content: 0, failure: null }
 /** What is left over at a proper end goes on. */
 const LAST: EventVerdict = { kind: 'end', content: false, finished: [], open: [] }
 const TRUNCATED: Failure = {

@@ -1,16 +1,13 @@
 import type { Readable } from 'node:stream'
 import type { EndRule, EndSign } from '../../core/health/evidence.ts'
-import type { UpstreamSpec } from '../../core/upstream.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { mayRefuseUs, type StatusAction, statusAction } from '../../core/status.ts'
 import type { AnswerHead, Failed, HeldAnswer } from '../../core/exchange/ending.ts'
 import { failedByStatus } from './failed.ts'
-import { requestHeaders, responseHeaders } from './headers.ts'
+import { isEventStream, requestHeaders } from './headers.ts'
 import type { Pool } from './pools.ts'
-import { FormReader, TYPE_OF } from '../answer/answer-form.ts'
-import { BodyReader } from '../answer/body-reader.ts'
-import { type AnswerReader, RawReader } from '../answer/reader.ts'
+import { type AnswerReader, BodyReader, FormReader, RawReader } from '../answer/reader.ts'
 import { StreamReader } from '../answer/stream-reader.ts'
 import { type Form, renamed } from '../request/form-body.ts'
 import { detached, type FormStart, freeBody } from '../request/upload.ts'
@@ -67,8 +64,6 @@ export function mayStream(input: AttemptInput, status: number): boolean {
 export function failedByAnswer(input: AttemptInput, answer: HeldAnswer): Failed | null {
   return failedByStatus(actionOf(input, answer.status), answer, input.pool.target.authorization)
 }
-
-type Headers = Record<string, string | string[]>
 
 /** What one attempt sends: path, headers and body, with the model name that the upstream knows. */
 export function attemptInput(
@@ -157,11 +152,6 @@ function named({ bytes, scan }: Form, model: string | null): Buffer {
   return model === null || scan.model === null ? bytes : renamed(bytes, scan.model, model)
 }
 
-/** Does a JSON answer have to become the event stream that the client asked for? */
-function wraps({ lane, scan }: Asked): boolean {
-  return scan.stream && lane.api !== null && lane.api.asEvents !== null
-}
-
 /**
  * A JSON answer to a client that asked for a stream: its events where we know how they look; else
  * the answer as it is, unless (`pending`) a stream has begun already. Null: it cannot go out.
@@ -183,49 +173,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
 }
 
-/** Status line and headers that the client gets with the upstream's answer. */
-export function answerHeaders(
-  head: AnswerHead,
-  about: {
-    readonly asked: Asked
-    readonly spec: UpstreamSpec | null
-    readonly length: number | null
-  },
-): Headers {
-  const { asked, spec, length } = about
-  const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
-  const headers = becomesEvents ? { ...head.headers, 'content-type': TYPE_OF.events } : head.headers
-  const out = responseHeaders(headers, { stripLength: asked.lane.api !== null })
-  if (length !== null) out['content-length'] = String(length)
-  Object.assign(out, asked.cors)
-  if (spec !== null) nameUpstream(out, spec)
-  out['x-request-id'] = asked.requestId
-  // Engines say that they are full, and hardly ever when to come back.
-  if (head.status === 503) out['retry-after'] ??= '1'
-  return out
-}
-
-/** The head that is sent at the commit deadline, before anybody has served. */
-export function pendingHeaders(asked: Asked): Headers {
-  return {
-    ...responseHeaders({ 'content-type': TYPE_OF.events }, { stripLength: true }),
-    ...asked.cors,
-    'x-gengate-upstream': 'pending',
-    'x-request-id': asked.requestId,
-  }
-}
-
-function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void {
-  out['x-gengate-upstream'] = name
-  if (engine === 'embedded') out['x-gengate-embedded'] = model ?? 'yes'
-}
-
 /** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
 function isVectors({ lane }: Asked, head: AnswerHead): boolean {
   if (lane.api?.bytes !== true) return false
   return (head.headers['content-type'] ?? '').toLowerCase().startsWith('application/octet-stream')
-}
-
-function isEventStream(head: AnswerHead): boolean {
-  return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
 }

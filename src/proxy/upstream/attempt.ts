@@ -20,7 +20,7 @@ import {
   withOneType,
   withType,
 } from './failed.ts'
-import { Hop } from './hop.ts'
+import { Hop } from './pools.ts'
 import { type AnswerReader, type Failure, RawReader } from '../answer/reader.ts'
 
 /** Informational answers (1xx) before the answer; more are a flood. */

@@ -1,3 +1,8 @@
+import type { AnswerHead } from '../../core/exchange/ending.ts'
+import type { UpstreamSpec } from '../../core/upstream.ts'
+import { TYPE_OF } from '../answer/reader.ts'
+import type { Asked } from '../deps.ts'
+
 /** Headers by lower-case name, as node:http and undici give them. */
 export type IncomingHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -150,4 +155,53 @@ function isRequestAllowed(name: string, hasBody: boolean): boolean {
 
 function isResponseStripped(name: string): boolean {
   return RESPONSE_STRIPPED.has(name) || RESPONSE_STRIPPED_PREFIXES.test(name)
+}
+
+type Headers = Record<string, string | string[]>
+
+/** Status line and headers that the client gets with the upstream's answer. */
+export function answerHeaders(
+  head: AnswerHead,
+  about: {
+    readonly asked: Asked
+    readonly spec: UpstreamSpec | null
+    readonly length: number | null
+  },
+): Headers {
+  const { asked, spec, length } = about
+  const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
+  const headers = becomesEvents ? { ...head.headers, 'content-type': TYPE_OF.events } : head.headers
+  const out = responseHeaders(headers, { stripLength: asked.lane.api !== null })
+  if (length !== null) out['content-length'] = String(length)
+  Object.assign(out, asked.cors)
+  if (spec !== null) nameUpstream(out, spec)
+  out['x-request-id'] = asked.requestId
+  // Engines say that they are full, and hardly ever when to come back.
+  if (head.status === 503) out['retry-after'] ??= '1'
+  return out
+}
+
+/** The head that is sent at the commit deadline, before anybody has served. */
+export function pendingHeaders(asked: Asked): Headers {
+  return {
+    ...responseHeaders({ 'content-type': TYPE_OF.events }, { stripLength: true }),
+    ...asked.cors,
+    'x-gengate-upstream': 'pending',
+    'x-request-id': asked.requestId,
+  }
+}
+
+function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void {
+  out['x-gengate-upstream'] = name
+  if (engine === 'embedded') out['x-gengate-embedded'] = model ?? 'yes'
+}
+
+/** Does a JSON answer have to become the event stream that the client asked for? */
+function wraps({ lane, scan }: Asked): boolean {
+  return scan.stream && lane.api !== null && lane.api.asEvents !== null
+}
+
+/** Does it say that it is a stream of events? Pure. */
+export function isEventStream(head: AnswerHead): boolean {
+  return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
 }
