@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { REASONS } from '../src/core/health/reason.ts'
 import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
@@ -62,22 +62,51 @@ t.test('docs/clients.md names every header that goes on to an upstream', async (
   t.same(named.toSorted(), [...REQUEST_ALLOWED, ...FILE_HEADERS, ...prefixes].toSorted())
 })
 
-t.test(
-  'each row of docs/faults.md and docs/bad-input.md is named once and shown by a test',
-  async (t) => {
-    const rows = [...read('faults.md').split('\n'), ...read('bad-input.md').split('\n')].filter(
-      (line) => line.startsWith('| `'),
-    )
-    const names = rows.map((line) => line.split('`')[1] ?? '')
-    t.equal(new Set(names).size, names.length)
-    for (const line of rows) {
+/** The rows of the two matrices: name, and the files that the last cell cites. */
+const MATRICES = ['faults.md', 'bad-input.md'].flatMap((page) =>
+  read(page)
+    .split('\n')
+    .filter((line) => /^\| (?!---|Row )/.test(line))
+    .map((line) => {
       const cells = line.split(/(?<!\\)\|/)
-      t.equal(cells.length, 6, line)
-      const files = cells[4]?.match(/`test\/[\w./-]+`/g) ?? []
-      t.ok(files.length > 0, line)
-      for (const file of files) {
-        t.ok(existsSync(new URL(`../${file.slice(1, -1)}`, import.meta.url)), file)
+      const name = /^ `([\w-]+)` $/.exec(cells[1] ?? '')?.[1] ?? ''
+      const files = [...(cells[4] ?? '').matchAll(/`(test\/[\w./-]+)`/g)].map(
+        ([, file]) => file ?? '',
+      )
+      return { line, page, name, width: cells.length, files }
+    }),
+)
+const ROOT = new URL('../', import.meta.url)
+
+t.test('each row of the matrices is named once and shown by a test that names it', (t) => {
+  const names = MATRICES.map(({ name }) => name)
+  t.equal(new Set(names).size, names.length)
+  for (const { line, name, width, files } of MATRICES) {
+    t.ok(name !== '' && width === 6 && files.length > 0, line)
+    for (const file of files) {
+      const text = existsSync(new URL(file, ROOT)) ? readFileSync(new URL(file, ROOT), 'utf8') : ''
+      t.match(text, new RegExp(`(?<![\\w-])${name}(?![\\w-])`), `${file} shows ${name}`)
+    }
+  }
+  t.end()
+})
+
+t.test('each row that a test names is a row of the matrices', (t) => {
+  const names = new Set(MATRICES.map(({ name }) => name))
+  const told = MATRICES.flatMap(({ page, name, files }) =>
+    files.map((file) => `${file} ${page} ${name}`),
+  )
+  for (const file of globSync('test/**/*.ts', { cwd: ROOT })) {
+    const text = readFileSync(new URL(file, ROOT), 'utf8')
+    for (const [name] of text.matchAll(/\b[BF]\d\d\b/g)) {
+      if (!names.has(name)) t.fail(`${file} names ${name}`)
+    }
+    const heads = text.matchAll(/^\/\/ Rows of docs\/([\w-]+\.md) that are shown here:([^.]*)\./gm)
+    for (const [, page, list = ''] of heads) {
+      for (const name of list.match(/[\w-]+/g) ?? []) {
+        t.ok(told.includes(`${file} ${page} ${name}`), `${page} says that ${file} shows ${name}`)
       }
     }
-  },
-)
+  }
+  t.end()
+})

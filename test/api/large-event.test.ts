@@ -7,6 +7,8 @@ import { LargeEvent } from '../../src/api/large-event.ts'
 import { holds } from '../support/property.ts'
 import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
 
+// Rows of docs/faults.md that are shown here: large-last-event.
+
 // Goal: what is kept of an event that is too large to hold says what the event says.
 // Method: the verdict of `classifyEvent` on both; captured streams, and events of random shape.
 

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { EventSplitter } from '../../src/api/read.ts'
 
+// Rows of docs/faults.md that are shown here: event-in-single-bytes.
+
 const texts = (events: readonly Buffer[]): string[] => events.map((event) => event.toString())
 
 t.test('EventSplitter: whole LF events are not copied', async (t) => {

@@ -12,6 +12,9 @@ import { get, RawClient } from '../support/raw.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { environment, until } from './process.ts'
 
+// Rows of docs/faults.md that are shown here: log-reader-gone, log-reader-stuck,
+// descriptors-run-out.
+
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 async function freePort(): Promise<number> {

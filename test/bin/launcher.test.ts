@@ -16,6 +16,8 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 
+// Rows of docs/faults.md that are shown here: env-file-missing.
+
 const root = join(import.meta.dirname, '..', '..')
 const launcher = join(root, 'bin', 'gengate.cjs')
 const packages = new Map([

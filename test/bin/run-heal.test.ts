@@ -5,6 +5,8 @@ import t from 'tap'
 import { fakeEngines, freePort, startRun } from './fake-engines.ts'
 import { answers } from './process.ts'
 
+// Rows of docs/faults.md that are shown here: heal-hopeless.
+
 interface Status {
   readonly upstreams: readonly {
     readonly name: string

@@ -4,6 +4,8 @@ import { load } from '../../src/cli/load.ts'
 import { jsonServer, type Reply } from './json-server.ts'
 import { gengate, recordedIo } from './recorded-io.ts'
 
+// Rows of docs/faults.md that are shown here: env-file-unreadable.
+
 const answer: Reply = [
   200,
   { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },

@@ -12,6 +12,8 @@ import { openaiNode } from './openai-node.ts'
 import { openaiPython } from './openai-python.ts'
 import { failureOf, type Stage, stage, teardownOf, TEXT } from './stage.ts'
 
+// Rows of docs/bad-input.md that are shown here: model-of-the-client.
+
 // Goal: whoever names no model is served, by each client as far as it lets its user leave it out.
 // Method: the real clients, and curl as README.md has it, over one model, and over an Ollama with two chat
 // models and one for embeddings.

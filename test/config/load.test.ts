@@ -2,6 +2,8 @@ import t from 'tap'
 import { type Config, loadConfig } from '../../src/config/load.ts'
 import type { ConfigIssue, Env } from '../../src/config/sources.ts'
 
+// Rows of docs/faults.md that are shown here: upstream-misspelt.
+
 function load(env: Env, text: string | null = null, upstreams: readonly string[] = []) {
   const file = text === null ? null : { path: '.env', text }
   return loadConfig({ env, file, flags: { upstreams }, readFile: () => null })

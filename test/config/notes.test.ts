@@ -3,6 +3,9 @@ import { programsOf } from '../../src/cli/load.ts'
 import { configNotes } from '../../src/config/notes.ts'
 import { configOf, gengate, resultOf } from '../cli/recorded-io.ts'
 
+// Rows of docs/bad-input.md that are shown here: origin-null.
+// Rows of docs/faults.md that are shown here: upstream-not-listed.
+
 // Goal: what would end in a crash loop, or in waiting for ever, is told before.
 // Method: the pure function over configurations; once the command as a user sees it.
 

@@ -2,6 +2,8 @@ import t from 'tap'
 import { Reading } from '../../src/config/reading.ts'
 import { gather } from '../../src/config/sources.ts'
 
+// Rows of docs/faults.md that are shown here: config-quotes.
+
 t.test('Reading parses every variable and collects every issue', async (t) => {
   const reading = new Reading(
     gather(

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { envFilePath, gather } from '../../src/config/sources.ts'
 
+// Rows of docs/faults.md that are shown here: config-quotes, config-encoding.
+
 const file = (text: string): { path: string; text: string } => ({ path: '.env', text })
 
 t.test('gather() lets the environment win and names what it shadows', async (t) => {

@@ -15,6 +15,8 @@ import {
   upstreamUrl,
 } from '../../src/config/values.ts'
 
+// Rows of docs/faults.md that are shown here: config-quotes, config-encoding.
+
 /** What is wrong with the text; `ok`: nothing. */
 function said(type: SettingType<unknown>, text: string): string {
   const read = readAs(type, text)

@@ -4,6 +4,8 @@ import { mayAbandon } from '../../src/core/route.ts'
 import { patienceLost } from '../../src/core/exchange/patience.ts'
 import { World } from '../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: wedge-after-load, load-never-ends.
+
 // Goal: how long a load takes says how long a load takes, and nothing of a model in memory; and a
 // load that never ends keeps nobody for ever.
 // Method: a table under a hand-driven clock.

@@ -3,6 +3,8 @@ import t from 'tap'
 import { Gather } from '../../src/core/gather.ts'
 import { holds } from '../support/property.ts'
 
+// Rows of docs/bad-input.md that are shown here: body-in-single-bytes.
+
 /** Memory of its own, as Node's HTTP parser gives it. */
 const own = (bytes: number, fill = 97): Buffer =>
   Buffer.from(new Uint8Array(bytes).fill(fill).buffer)

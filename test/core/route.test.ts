@@ -6,6 +6,8 @@ import { decide, isServable, mayAbandon } from '../../src/core/route.ts'
 import type { TableConfig } from '../../src/core/table.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: list-not-told.
+
 const idle = () => 0
 const ask = (model: string | null = null, tried: string[] = []) => ({ model, tried })
 const models = (world: World, name: string, ...names: string[]) =>

@@ -3,6 +3,8 @@ import { nextTable } from '../../src/core/table.ts'
 import { servesOf, shownReason, stateOf } from '../../src/core/entry.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: F23.
+
 // Goal: what a verdict alone does not know: hysteresis, epochs, intent, generations.
 
 const ready = () => new World().pass('a').pass('b').active()

@@ -9,6 +9,8 @@ import {
 import type { GuardResult } from '../../src/door/guards.ts'
 import { APP, ask, codeOf, codeWith, LOCKED, OPEN, SETTINGS } from './guard-ask.ts'
 
+// Rows of docs/bad-input.md that are shown here: origin-null.
+
 const SERVED = `localhost LOCALHOST:8000 127.0.0.1 127.0.0.1:1 [::1] [::1]:8000 10.1.2.3 0.0.0.0:8000
   host.docker.internal:8000 host.containers.internal gate.lan GATE.LAN:65535 [fe80::1]:80`
 

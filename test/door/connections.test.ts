@@ -4,6 +4,8 @@ import { request as httpRequest } from 'node:http'
 import t from 'tap'
 import { codeOf, parse, raw, start } from './start-server.ts'
 
+// Rows of docs/bad-input.md that are shown here: B65.
+
 t.test('close() ends promptly after the last stream, and cuts no answer short', async (t) => {
   let end: (() => void) | undefined
   const { port, server } = await start(t, {

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { APP, type Ask, codeOf, codeWith } from './guard-ask.ts'
 
+// Rows of docs/bad-input.md that are shown here: B03, B04.
+
 t.test('framingFault B02–B05: lengths and codings', async (t) => {
   for (const value of ['+27', '-1', '0x1b', '', '27, 27', '18446744073709551616', '1 2']) {
     t.equal(codeWith('Content-Length', value), 'bad_framing', value)

@@ -6,6 +6,9 @@ import { guardPolicy } from '../../src/door/access.ts'
 import { checkRequest } from '../../src/door/guards.ts'
 import { ask, codeOf, codeWith, OPEN, SETTINGS } from './guard-ask.ts'
 
+// Rows of docs/bad-input.md that are shown here: B33, B34, method-of-a-generation,
+// slash-after-a-route.
+
 t.test('checkRequest passes an ordinary request on, canonical', async (t) => {
   t.strictSame(ask({ url: '/%761/chat/completions?a=1' }), {
     ok: true,

@@ -3,6 +3,8 @@ import t from 'tap'
 import { canonicalPath } from '../../src/door/path.ts'
 import { holds } from '../support/property.ts'
 
+// Rows of docs/bad-input.md that are shown here: B27, B28.
+
 t.test('canonicalPath B26–B29: what has more than one reading is refused', async (t) => {
   for (const url of [
     ['/v1/../metrics', '/v1/..', '/..', '/v1/./models', '/v1/.', '/v1/%2e%2e/x', '/v1/.%2E/x'],

@@ -5,6 +5,8 @@ import { loadConfig } from '../../src/config/load.ts'
 import { CHAT, chat, GOOD, isError, JSON_LINE, RawClient, request } from '../support/raw.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: F39.
+
 // Goal: bugs that others have published advisories about are no bugs of this gate. Named by the
 // package and its advisory; what another test proves is listed at the end.
 // Method: an upstream of raw bytes, so that nothing but the gate's own parser stands between.

@@ -14,6 +14,10 @@ import {
 } from '../support/raw-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: open-after-done, error-after-done, large-last-event,
+// two-content-types, error-cut-short, json-labelled-stream, byte-order-mark, unasked-coding,
+// crash-on-request, stale-connection, padding-after-coding, full-and-cut.
+
 // Goal: how the bytes of an answer end, break or lie about themselves never decides what a client
 // gets.
 // Method: upstreams of raw bytes, which nobody probes.

@@ -13,6 +13,10 @@ import {
 } from '../support/raw-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: client-mistake-in-200, content-refused,
+// key-refused-unprobed, no-models-loaded, stream-without-reason, one-prompt-never-ends,
+// only-images, probe-reason-unknown, probe-parameters-refused.
+
 // Goal: what an engine says reaches the client as what it is: its mistake, its words, its end.
 // Method: raw answers after public reports, by upstreams that nobody probes; `b` is well.
 

@@ -13,6 +13,8 @@ import {
   startPair,
 } from '../support/raw.ts'
 
+// Rows of docs/bad-input.md that are shown here: content-type-spelling, key-in-another-case.
+
 // Goal: a body is read once, by one rule, and what reaches the upstream is byte for byte what was
 // read (bad-input matrix B24, B25, B31–B34, B36–B38, B41–B50, B53–B59, B61).
 // Method: raw sockets against a gate with an upstream behind it, one row per input.

@@ -15,19 +15,11 @@ import {
   startPair,
 } from '../support/raw.ts'
 
+// Rows of docs/bad-input.md that are shown here: method-of-a-generation, unknown-coding-keep-alive.
+
 // Goal: bytes that two HTTP parsers could read in two ways are refused with one of our errors, and
 // nothing of them reaches an upstream (bad-input matrix B01–B14, B20, B30).
 // Method: raw sockets against a gate with an upstream behind it, one row per input.
-
-//
-// Rows of the matrix that no test named bad-input holds, and why:
-// - B44 as a refusal: of a duplicate key the last one counts here, as in JSON (bad-input-body).
-// - B62 stands in advisories; B63 in test/props/sse; B64: an upstream's own error is passed on as it
-//   is (endings).
-// - B65's cap on connections: test/operator/connections.
-// - B68's addresses: test/config; the secrets in them: secrets.
-// - Bodies that go on as they arrive, other methods and upload routes: bad-input-passthrough.
-// - B35 as a success: realtime.
 
 const pair = await startPair(t)
 const CHUNKED = 'Transfer-Encoding: chunked'

@@ -14,6 +14,8 @@ import {
   startPair,
 } from '../support/raw.ts'
 
+// Rows of docs/bad-input.md that are shown here: form-elsewhere.
+
 // Goal: what goes on unread is guarded like the rest, arrives unchanged, and arrives whole or not
 // at all (bad-input matrix B01–B11, B20, B22–B24, B26–B28, B38, B39 on the other lanes).
 // Method: raw sockets against a gate with an upstream behind it, one row per input.

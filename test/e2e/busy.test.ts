@@ -3,6 +3,8 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: F03, F20, F21.
+
 // Goal: a busy upstream is never thrown out, and a slow prefill is served.
 // Method: one slot and a long streamed answer through the gate; prompts whose prefill takes longer
 // than any probe deadline.

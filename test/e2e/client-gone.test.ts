@@ -5,6 +5,9 @@ import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat, get, request } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: left-at-keep-alives, half-closed-client.
+// Rows of docs/faults.md that are shown here: F35, F36.
+
 // Goal: a client that leaves stops the generation, before and after the head, and costs its
 // upstream nothing.
 // Method: a generation that would not end by itself; the upstream notes that its connection was cut.

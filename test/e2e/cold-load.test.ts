@@ -3,6 +3,8 @@ import { chatBody, post } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { leapingClock, startGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: load-never-ends.
+
 // Goal: a model that freezes while it is loaded keeps no request for ever.
 // Method: a fake Ollama whose load never ends; another upstream that comes later; minutes that pass
 // at once.

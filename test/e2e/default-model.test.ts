@@ -4,6 +4,10 @@ import { fakeLlamaSwap, fakeLocalAi, fakeOllama } from '../support/fake-engines.
 import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: no-model-named.
+// Rows of docs/faults.md that are shown here: several-models, embedding-hides-no-wedge,
+// swapped-model, memory-untold, upstream-taken-out.
+
 // Goal: whatever an engine lists, a request reaches the model that it means.
 // Method: engines as they list and load, and the requests of the README.
 

@@ -4,6 +4,8 @@ import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat as rawChat, RawClient } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: F48, body-at-sigterm.
+
 // Goal: a gate that goes down says so first, finishes what it has, and leaves nothing behind.
 
 // Most of it is waiting.

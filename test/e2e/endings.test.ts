@@ -3,6 +3,9 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: B64.
+// Rows of docs/faults.md that are shown here: F05, F08, F09, F10, F11, F13, F15, F18.
+
 // Goal: an answer that is cut after content is an error to the client, whatever way it is cut;
 // cut before content, it is answered by the other upstream.
 // Method: every way to cut, two upstreams, real sockets.

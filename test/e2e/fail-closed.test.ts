@@ -3,6 +3,9 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: errors-of-messages.
+// Rows of docs/faults.md that are shown here: F22, F25.
+
 // Goal: with nobody to generate, a request is held for a moment, then refused with the reason per
 // upstream and a time to come back; what comes back meanwhile serves it.
 

@@ -8,6 +8,8 @@ import { chat as rawChat, GOOD, JSON_LINE, RawClient, request } from '../support
 import { chunk, event, json, rawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
 import { leapingClock, startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: slow-senders-in-the-room, room-of-running-streams.
+
 // Goal: slow, half-closed and greedy clients get what is theirs and take nothing from others; what
 // belongs to one hop stays there.
 

@@ -7,18 +7,7 @@ import { rawUpstream } from '../support/raw-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Goal: whatever becomes of a connection to an upstream, the client gets one whole answer or one
-// error. The rows are those of the fault matrix; where each of them is proven:
-//
-//   F01 F02 F19 wedge.test.ts               F03 F20 F21 busy.test.ts, sim/scenarios.test.ts
-//   F04 sigstop.test.ts                     F05 F08–F11 F13 F15 F18 endings.test.ts
-//   F06 probe/prober-live.test.ts           F07 F12 F16 here
-//   F14 F17 F24 F47 F51 F52 faults-load     F22 F25 fail-closed.test.ts
-//   F23 core/table.test.ts, sim/            F26–F28 F30 sim/scenarios.test.ts
-//   F29 here, as F07                        F32 F34 F37 faults-clients.test.ts
-//   F33 telemetry/log.test.ts               F35 F36 client-gone.test.ts
-//   F38 proxy/attempt.test.ts, here         F39 advisories.test.ts
-//   F11 F40–F43 faults-answers              F45 F46 flip.test.ts
-//   F48 drain.test.ts                       F53 F55 sim/, probe/round.test.ts
+// error.
 //
 // Above each test stands what it fails without, as seen in a copy of the source.
 
@@ -28,36 +17,39 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const ofClients = (up: FakeUpstream) => up.generations.filter((one) => one.body.includes('"hi"'))
 
 // Fails without: the cut of a committed stream at a proven wedge (core/exchange/patience.ts).
-t.test('F07 a half-open upstream: its streams end as errors, new requests move on', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], tokens: 5_000, gapMs: 20 })
-  const b = await fakeUpstream(t, { models: ['m'] })
-  const proxy = await chaosProxy(t, a.port)
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${proxy.url},b=${b.url}`,
-    GENGATE_DETECT_WITHIN_MS: '1500',
-    GENGATE_PROBE_INTERVAL_MS: '500',
-  })
-  await gate.untilReason('a', 'ok')
-  await gate.untilReason('b', 'ok')
-  const streams = await Promise.all([1, 2, 3].map(() => chat(gate)))
-  const ends = Promise.all(streams.map(readStream))
-  await gate.until(() => ofClients(a).length === 3)
-  await pause(600)
-  proxy.silence()
-  const late = await chat(gate)
-  t.equal(late.headers.get('x-gengate-upstream'), 'b')
-  t.ok((await readStream(late)).done)
-  for (const end of await ends) {
-    t.ok(end.text.length > 0)
-    t.notOk(end.done)
-    t.equal(end.error?.code, 'upstream_stalled')
-    t.ok(end.broken)
-  }
-  t.ok(ofClients(a).length <= 4, 'none was sent there again')
-  proxy.heal()
-  await gate.until(() => ofClients(a).every((one) => one.ended !== null))
-  await gate.untilReason('a', 'ok', 'ok_by_traffic')
-})
+t.test(
+  'F07, F29 a half-open upstream: its streams end as errors, new requests move on',
+  async (t) => {
+    const a = await fakeUpstream(t, { models: ['m'], tokens: 5_000, gapMs: 20 })
+    const b = await fakeUpstream(t, { models: ['m'] })
+    const proxy = await chaosProxy(t, a.port)
+    const gate = await startGate(t, {
+      GENGATE_UPSTREAMS: `a=${proxy.url},b=${b.url}`,
+      GENGATE_DETECT_WITHIN_MS: '1500',
+      GENGATE_PROBE_INTERVAL_MS: '500',
+    })
+    await gate.untilReason('a', 'ok')
+    await gate.untilReason('b', 'ok')
+    const streams = await Promise.all([1, 2, 3].map(() => chat(gate)))
+    const ends = Promise.all(streams.map(readStream))
+    await gate.until(() => ofClients(a).length === 3)
+    await pause(600)
+    proxy.silence()
+    const late = await chat(gate)
+    t.equal(late.headers.get('x-gengate-upstream'), 'b')
+    t.ok((await readStream(late)).done)
+    for (const end of await ends) {
+      t.ok(end.text.length > 0)
+      t.notOk(end.done)
+      t.equal(end.error?.code, 'upstream_stalled')
+      t.ok(end.broken)
+    }
+    t.ok(ofClients(a).length <= 4, 'none was sent there again')
+    proxy.heal()
+    await gate.until(() => ofClients(a).every((one) => one.ended !== null))
+    await gate.untilReason('a', 'ok', 'ok_by_traffic')
+  },
+)
 
 // Fails without: holding a JSON answer to its end (HELD_BYTES_MAX = 0 in proxy/answer/reader.ts).
 for (const how of ['reset', 'fin', 'chunked-end', 'eof-framed'] as const satisfies Cut[]) {

@@ -4,6 +4,8 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { type FakeOptions, type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: storm-of-503, when-to-come-back.
+
 // Goal: faults that come in numbers, and changes while they last, do not add to themselves; what
 // has recovered is used again by itself, gently.
 

@@ -5,6 +5,8 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: F45, F46.
+
 // Goal: a change of the configuration moves new requests at once and touches no running stream.
 
 t.test('another first upstream takes new requests while 50 streams finish', async (t) => {

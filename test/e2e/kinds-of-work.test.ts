@@ -5,6 +5,9 @@ import type { StatusDocument } from '../../src/operator/status.ts'
 import { fakeUpstream, type Handler } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: tokenize-hides-no-wedge, unread-stream,
+// chat-wedged-embeddings-well, embeddings-only.
+
 // Goal: only a generation proves a generation, and an embedding proves embeddings.
 // Method: real servers whose chat hangs while other routes answer, or the other way round.
 

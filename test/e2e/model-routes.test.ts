@@ -3,6 +3,9 @@ import { megabytes, takeUploads } from '../support/fake-upload.ts'
 import { type FakeUpstream, fakeUpstream, type Handler } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: model-of-a-form-twice, model-behind-the-file,
+// model-unknown-to-media.
+
 // Goal: pictures, sound, moderations and videos go to the upstream that has the model they name, under
 // the name that it has there, wherever in a form that name stands.
 // Method: two upstreams that keep what they get, a real gate, forms written by hand.

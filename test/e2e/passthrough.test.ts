@@ -8,6 +8,8 @@ import { gateProcess } from '../support/gate-process.ts'
 import { get, RawClient, request as raw } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: range-of-a-file.
+
 // Goal: every other method and path under /v1 reaches the first servable upstream, and its answer
 // comes back as it is: status, headers, body, framing.
 // Method: an upstream route that says what it got, or that answers as the test wants.

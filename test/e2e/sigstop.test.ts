@@ -5,6 +5,8 @@ import { runCli } from '../support/run-cli.ts'
 import { startGate } from '../support/start-gate.ts'
 import { upstreamProcess } from '../support/upstream-process.ts'
 
+// Rows of docs/faults.md that are shown here: F04.
+
 // Goal: the operator's day: the preferred engine freezes as a whole, the other one answers, the
 // commands say so, and after the thaw it serves again, without hold-down.
 // Method: an upstream in its own process, SIGSTOP and SIGCONT, the real command line.

@@ -2,6 +2,8 @@ import t, { type Test } from 'tap'
 import { post } from '../support/ask.ts'
 import { forwarded, gateOverTwo, readTyped, servedBy, type Two } from '../support/fake-client.ts'
 
+// Rows of docs/bad-input.md that are shown here: response-of-before.
+
 // Goal: a response is asked of the upstream that made it, which alone has it; where that one is
 // gone the client is told, and nobody else is asked.
 // Method: `b` makes responses while it is preferred, then `a` is preferred again.

@@ -3,6 +3,8 @@ import { chatBody, post } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: unprobed-restart.
+
 // Goal: an upstream that nobody probes comes back after it was gone.
 // Method: a real server that stops listening for a moment.
 

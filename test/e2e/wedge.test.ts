@@ -3,6 +3,8 @@ import { chatBody, post, readStream } from '../support/ask.ts'
 import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
+// Rows of docs/faults.md that are shown here: F01, F02, F19.
+
 // Goal: a wedged upstream gets no new traffic within the target, and its requests are answered by
 // another one; when it thaws it serves again.
 // Method: two upstreams; the preferred one freezes in the ways that engines freeze. How soon it is

@@ -6,6 +6,8 @@ import { quirksOf } from '../../src/engines/index.ts'
 import { listedModels, withDetails, workOfName, workOfWords } from '../../src/engines/model-list.ts'
 import { capturedJson } from '../probe/captures.ts'
 
+// Rows of docs/faults.md that are shown here: embedding-listed.
+
 const fixture = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../fixtures/cases/${name}.json`, import.meta.url), 'utf8'))
 const list = (...entries: unknown[]) => listedModels({ data: entries }) ?? []

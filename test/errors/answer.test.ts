@@ -5,6 +5,8 @@ import { mayRetry } from '../../src/errors/body.ts'
 import { type ErrorCode, ERRORS } from '../../src/errors/catalogue.ts'
 import { holds } from '../support/property.ts'
 
+// Rows of docs/bad-input.md that are shown here: errors-of-messages.
+
 const codes = Object.keys(ERRORS) as ErrorCode[]
 
 t.test('errorAnswer() tells every client whether and when to try again', async (t) => {

@@ -8,6 +8,8 @@ import type { Fetched } from '../../src/probe/wire.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { FakeWire, models } from './fake-wire.ts'
 
+// Rows of docs/faults.md that are shown here: details-missing.
+
 const tags: unknown = JSON.parse(
   readFileSync(new URL('../fixtures/cases/ollama-tags.json', import.meta.url), 'utf8'),
 )

@@ -14,6 +14,8 @@ import { TableStore } from '../../src/state/table-store.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { config, spec } from './fake-wire.ts'
 
+// Rows of docs/faults.md that are shown here: F06.
+
 /** A prober on real sockets and real time, quick enough for a test. */
 function live(t: Test, over: Partial<UpstreamSpec>): { store: TableStore; reason: () => string } {
   const health = { detectWithinMs: 1_200, intervalMs: 200, quietIntervalMs: 200 }

@@ -2,6 +2,8 @@ import t from 'tap'
 import { Bench } from './bench.ts'
 import { fail, loaded, models, PASS } from './fake-wire.ts'
 
+// Rows of docs/faults.md that are shown here: F53, F55, engine-sleeps.
+
 t.test(
   'runRound(): an Ollama without a loaded model is cold, and nothing is generated',
   async (t) => {

@@ -3,6 +3,8 @@ import t from 'tap'
 import { EventSplitter } from '../../src/api/read.ts'
 import { holds } from '../support/property.ts'
 
+// Rows of docs/bad-input.md that are shown here: B63.
+
 const pieces = fc.array(
   fc.constantFrom(
     'data: x',

@@ -7,6 +7,8 @@ import type { ProbeMode } from '../../src/core/upstream.ts'
 import { holds } from '../support/property.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: unprobed-failures.
+
 // Goal: an upstream that nobody probes comes back by itself, one request at a time.
 // Method: random evidence of the kinds that traffic gives, then quiet.
 

@@ -8,6 +8,8 @@ import {
 import t from 'tap'
 import { codingOf, codingText, decoded, decoderOf } from '../../src/runtime/coding.ts'
 
+// Rows of docs/faults.md that are shown here: unasked-coding.
+
 const TEXT = Buffer.from('data: {"a":"é"}\n\n'.repeat(3_000))
 
 for (const [coding, bytes] of [

@@ -5,6 +5,8 @@ import type { SimRequest } from '../support/sim-plane.ts'
 import { ORDINARY, SMALL, SimWorld } from '../support/sim-world.ts'
 import { spec, tableConfig } from '../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: F03, F20, F21, F23, F26, F27, F28, F30.
+
 // Goal: the scenarios that proxies are measured by, on the real control plane.
 // Method: engines a (preferred) and b; three streams of eight tokens a second; a fault on a from
 // 10 s to 60 s; several seeds, since what matters is when a fault meets a probe.

@@ -11,6 +11,8 @@ import { spec, tableConfig } from '../support/world.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { plan } from './situation.ts'
 
+// Rows of docs/faults.md that are shown here: run-hopeless.
+
 /** A clock whose timers can come late, as when our event loop stands still. */
 class LateClock extends VirtualClock {
   lateMs = 0

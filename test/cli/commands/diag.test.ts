@@ -13,6 +13,8 @@ import { REASONS } from '../../../src/core/health/reason.ts'
 import { configOf, recordedIo } from '../recorded-io.ts'
 import { jsonServer, type Reply } from '../json-server.ts'
 
+// Rows of docs/faults.md that are shown here: diag-all-wedged.
+
 const noProbe: ProbeOnce = () => {
   throw new Error('a running gate is asked, not its upstreams')
 }

@@ -10,6 +10,8 @@ import { servesOf } from '../../../src/core/entry.ts'
 import { gengate } from '../recorded-io.ts'
 import { jsonServer } from '../json-server.ts'
 
+// Rows of docs/faults.md that are shown here: run-hopeless.
+
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 30)
 
 function row(more: object = {}) {

@@ -9,6 +9,8 @@ import {
   spend,
 } from '../../../src/core/exchange/budget.ts'
 
+// Rows of docs/faults.md that are shown here: storm-of-503.
+
 t.test('spend() rescues a burst, then as much as time and answers earn', async (t) => {
   let budget = fullBudget(0)
   let spent = 0

@@ -2,6 +2,8 @@ import t from 'tap'
 import { patienceLost } from '../../../src/core/exchange/patience.ts'
 import { World } from '../../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: chat-wedged-embedding-loads.
+
 const lease = (world: World, over = {}) => ({
   upstream: 'a',
   epoch: world.entry('a').epoch,

@@ -5,6 +5,8 @@ import { nextTable } from '../../../src/core/table.ts'
 import { servesOf } from '../../../src/core/entry.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: prompt-read-with-keepalives.
+
 // Goal: the verdict on one upstream follows from evidence and time alone.
 // Method: a table under a hand-driven clock; every case is one short story.
 

@@ -5,6 +5,8 @@ import { decide, mayAbandon } from '../../../src/core/route.ts'
 import { servesOf } from '../../../src/core/entry.ts'
 import { World } from '../../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: embedding-hangs.
+
 // Goal: proof is kept per kind of work: chat proves chat, and an embedding proves embeddings.
 // Method: a table under a hand-driven clock.
 

@@ -12,6 +12,8 @@ import { quirksOf } from '../../../src/engines/index.ts'
 import { listedModels } from '../../../src/engines/model-list.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
+// Rows of docs/faults.md that are shown here: embedding-model-listed-once.
+
 const fixture = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../../fixtures/cases/${name}.json`, import.meta.url), 'utf8'))
 const OLLAMA = quirksOf('ollama').details[0]?.models(fixture('ollama-tags')) ?? []

@@ -8,6 +8,8 @@ import {
 } from '../../../src/proxy/answer/reader.ts'
 import { ANSWERS } from '../../support/answer-apis.ts'
 
+// Rows of docs/faults.md that are shown here: stream-labelled-json.
+
 const step = (out: Buffer[]): Step => ({ out, content: 0, failure: null })
 
 /** Hands on what it gets and notes as what it was taken. */

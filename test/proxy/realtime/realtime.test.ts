@@ -16,6 +16,9 @@ import {
   until,
 } from './gate.ts'
 
+// Rows of docs/bad-input.md that are shown here: socket-reset.
+// Rows of docs/faults.md that are shown here: socket-refused.
+
 // Goal: the traps of @fastify/http-proxy and of ws, one test each.
 // Method: the real server, guards and plugin between real sockets; upstreams count as eligible.
 // Each test says which line it fails without; each was taken out once, and it did.

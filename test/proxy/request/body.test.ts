@@ -5,6 +5,8 @@ import type { ErrorCode } from '../../../src/errors/catalogue.ts'
 import { readBody } from '../../../src/proxy/request/body.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
+// Rows of docs/bad-input.md that are shown here: body-in-single-bytes, trickled-body.
+
 /** As much of a request as `readBody` looks at. */
 function request(
   headers: Record<string, string> = {},

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { Buffered, type HeldBody } from '../../../src/proxy/request/buffered.ts'
 
+// Rows of docs/bad-input.md that are shown here: slow-senders-in-the-room.
+
 /** A room for four bodies of 100 kB, and those who are in it. */
 function room() {
   let now = 0

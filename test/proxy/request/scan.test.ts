@@ -2,6 +2,9 @@ import t from 'tap'
 import { scanBody, scanLargeBody, SLICE_BYTES } from '../../../src/proxy/request/scan.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
+// Rows of docs/bad-input.md that are shown here: key-in-another-case, null-after-a-value,
+// token-arrays.
+
 const scan = (body: string | Buffer): ReturnType<typeof scanBody> =>
   scanBody(typeof body === 'string' ? Buffer.from(body) : body)
 const inString = (...bytes: number[]): Buffer =>

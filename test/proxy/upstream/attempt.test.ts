@@ -12,6 +12,9 @@ import { systemClock } from '../../../src/runtime/clock.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 import { ANSWERS } from '../../support/answer-apis.ts'
 
+// Rows of docs/faults.md that are shown here: F38, exception-in-a-lane, error-body-slow-or-large,
+// unreadable-coding, decompression-bomb, idle-connection-and-upload.
+
 // Goal: one attempt ends once, with a value, whatever the connection does.
 // Method: a TCP server that plays what each connection is to do with its requests, byte by byte.
 

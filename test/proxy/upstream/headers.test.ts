@@ -1,6 +1,8 @@
 import t from 'tap'
 import { requestHeaders, responseHeaders } from '../../../src/proxy/upstream/headers.ts'
 
+// Rows of docs/bad-input.md that are shown here: range-of-a-file.
+
 const extra = { requestId: 'r-1', authorization: null, via: '1.1 gengate-a', hasBody: true }
 const own = { 'accept-encoding': 'identity', via: '1.1 gengate-a', 'x-request-id': 'r-1' }
 
