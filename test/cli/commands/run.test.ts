@@ -40,14 +40,14 @@ t.test('what cannot start ends with 2 and says what to do', async (t) => {
     err: /GENGATE_HOLD_MS/,
   })
   const bare = { ...env, PATH: '/usr/bin:/bin' }
-  t.match(await run(['vllm_cpu'], bare), { code: 2, err: /there is no vLLM/ })
+  t.match(await run(['vllm_cpu'], bare), { code: 2, err: /vLLM is not installed/ })
   t.match(await run(['vllm_metal'], bare), { code: 2, err: /vllm-metal\/main\/install\.sh/ })
 })
 
 t.test('notes and problems of --gate are those of the pair', async (t) => {
   const { env } = fakeEngines(t)
   const moved = { ...env, VLLM_PORT: '9001' }
-  t.match((await run(['vllm_cpu', '--dry-run'], moved)).err, /set GENGATE_VLLM_CPU_URL=/)
+  t.match((await run(['vllm_cpu', '--dry-run'], moved)).err, /Set GENGATE_VLLM_CPU_URL=/)
   t.equal((await run(['vllm_cpu', '--dry-run', '--gate'], moved)).err, '', 'it is told')
   const flipped = await run(['vllm_cpu', '--gate', '--dry-run'], env, 'LOCAL_LLM_BACKEND=ollama')
   t.equal(flipped.err, 'LOCAL_LLM_BACKEND in the env file puts ollama before it.')

@@ -194,7 +194,7 @@ t.test('tailLines() says what to do about an engine that died', async (t) => {
   const died = { last_end: { reason: 'exited', at: null, how: 'exit code 1' } }
   const hintOf = (over: object, kind: string): string =>
     tailLines(parsed(over), kind, () => text).filter((line) => line.startsWith('  Hint: '))[0] ?? ''
-  t.match(hintOf(died, 'llamacpp'), 'this llama-server has no --bogus')
+  t.match(hintOf(died, 'llamacpp'), 'this llama-server does not know --bogus')
   t.equal(hintOf(died, 'vllm'), '', 'those words are of another engine')
   t.equal(hintOf({ ...died, pid: 7 }, 'llamacpp'), '', 'it runs again')
   t.equal(hintOf({}, 'llamacpp'), '', 'the gate itself ended it')
