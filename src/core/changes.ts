@@ -1,3 +1,4 @@
+import { durationText } from './duration.ts'
 import type { GateEvent } from './event.ts'
 import { lastProofAt } from './health/facts.ts'
 import { choiceOf, choiceText } from './model/model-choice.ts'
@@ -52,19 +53,17 @@ export function defaultUpstream(table: RoutingTable): string | null {
   return decision.kind === 'forward' ? decision.entry.spec.name : null
 }
 
-/** The facts behind a verdict, for the log line: ages in seconds, counts, nothing secret. */
+/** The facts behind a verdict, for the log line: ages, counts, nothing secret. */
 export function evidenceText({ facts }: Entry, nowMs: number): string {
   const parts: string[] = []
-  const seconds = (at: number): string => `${((nowMs - at) / 1000).toFixed(1)} s`
+  const since = (at: number): string => durationText(nowMs - at)
   const proofAt = lastProofAt(facts)
-  parts.push(
-    proofAt === null ? 'no generation seen yet' : `last generation ${seconds(proofAt)} ago`,
-  )
-  if (facts.sentAt !== null) parts.push(`probe unanswered for ${seconds(facts.sentAt)}`)
+  parts.push(proofAt === null ? 'no generation seen yet' : `last generation ${since(proofAt)} ago`)
+  if (facts.sentAt !== null) parts.push(`probe unanswered for ${since(facts.sentAt)}`)
   if (facts.flight.inFlight > 0) {
     parts.push(`${facts.flight.inFlight} in flight, ${facts.flight.waiting} without content`)
   }
-  if (facts.failure !== null) parts.push(`${facts.failure.reason} ${seconds(facts.failure.at)} ago`)
+  if (facts.failure !== null) parts.push(`${facts.failure.reason} ${since(facts.failure.at)} ago`)
   if (facts.owed > 0) parts.push(`${facts.owed} passes owed`)
   return parts.join(', ')
 }

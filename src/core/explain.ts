@@ -1,3 +1,4 @@
+import { durationText } from './duration.ts'
 import { isUntold } from './model/model-choice.ts'
 import { isUnproven, type OwnedProcess } from './owned/process.ts'
 import { isNameless } from './model/models.ts'
@@ -101,16 +102,6 @@ export function coldNeverText(name: string, model?: string): string {
 /** Is it well, or cold, and told never to load? */
 function isRefusedLoad(entry: Entry): boolean {
   return entry.spec.cold === 'never' && (servesOf(entry) !== 'no' || stateOf(entry) === 'cold')
-}
-
-/** A duration as people say it: `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`. Pure. */
-export function durationText(ms: number): string {
-  const seconds = Math.max(0, ms) / 1000
-  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`
-  if (seconds < 119.5) return `${Math.round(seconds)} s`
-  if (seconds < 7_170) return `${Math.round(seconds / 60)} min`
-  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`
-  return `${Math.floor(seconds / 86_400)} d`
 }
 
 /** Until a client may find things changed: the next probe of anybody, ms from now. The caller

@@ -1,4 +1,5 @@
-import { durationText, hintOf } from '../core/explain.ts'
+import { durationText } from '../core/duration.ts'
+import { hintOf } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
 import { type Entry, servesOf, shownReason } from '../core/entry.ts'
 import type { RoutingTable } from '../core/table.ts'

@@ -186,11 +186,6 @@ export function startText({ line }: Plan, { pid, log }: EngineProcess): string {
   return `${basename(line.command)}, pid ${pid ?? '-'}${where}`
 }
 
-/** Milliseconds as people say them. Pure. */
-export function spoken(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`
-}
-
 /** Where an owner speaks to. */
 export interface TellingDeps {
   readonly store: TableStore

@@ -1,3 +1,4 @@
+import { durationText } from '../core/duration.ts'
 import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
 import type { ChildEnd } from '../process/child.ts'
@@ -7,7 +8,6 @@ import {
   noteOf,
   phaseAfter,
   PLANNED,
-  spoken,
   startText,
   statusOf,
   Telling,
@@ -233,7 +233,7 @@ export class Owner {
     if (this.#book.readyAt !== null || this.#owned.kind !== 'up') return
     this.#book.readyAt = readyAt
     const tookMs = readyAt - this.#owned.startedAt
-    this.#telling.step('generated', null, `${spoken(tookMs)} after its start`)
+    this.#telling.step('generated', null, `${durationText(tookMs)} after its start`)
   }
 
   #terminate(cause: EndCause): void {

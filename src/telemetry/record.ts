@@ -1,3 +1,4 @@
+import { durationText } from '../core/duration.ts'
 import type { DoubtCause, GateEvent } from '../core/event.ts'
 import type { ProcessStep } from '../core/owned/process.ts'
 import { REASONS } from '../core/health/reason.ts'
@@ -163,8 +164,8 @@ function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogR
       [
         `${method} ${path} ${event.status}`,
         upstream ?? 'gengate',
-        spoken(event.durationMs),
-        ...(event.ttftMs === null ? [] : [`first token ${spoken(event.ttftMs)}`]),
+        durationText(event.durationMs),
+        ...(event.ttftMs === null ? [] : [`first token ${durationText(event.ttftMs)}`]),
         ...(event.attempts > 1 ? [`${event.attempts} attempts`] : []),
         ...(event.ending === 'finished' ? [] : [endingText(event.ending, event.phase)]),
         ...(code === null ? [] : [code]),
@@ -173,7 +174,8 @@ function ofExchange(event: Extract<GateEvent, { type: 'exchange_ended' }>): LogR
 }
 
 function ofDoubt({ type, why, lostMs }: Extract<GateEvent, { type: 'doubted' }>): LogRecord {
-  const sentence = (): string => `${DOUBTS[why](spoken(lostMs))}; no upstream is blamed for it`
+  const sentence = (): string =>
+    `${DOUBTS[why](durationText(lostMs))}; no upstream is blamed for it`
   // A loaded machine is late all the time, and all of it is counted.
   const level = why === 'stalled' && lostMs < STALL_TOLD_MS ? 'debug' : 'warn'
   return { level, event: type, fields: { why, lost_ms: tenth(lostMs) }, sentence }
@@ -218,7 +220,7 @@ function ofProbe(event: Extract<GateEvent, { type: 'probe_ended' }>): LogRecord 
   const outcome = safe(event.outcome)
   const { tokens, durationMs } = event
   const fields = { upstream, outcome, duration_ms: tenth(durationMs), tokens }
-  const sentence = (): string => `${upstream}: probe ${outcome} after ${spoken(durationMs)}`
+  const sentence = (): string => `${upstream}: probe ${outcome} after ${durationText(durationMs)}`
   return { level: 'debug', event: event.type, fields, sentence }
 }
 
@@ -259,8 +261,4 @@ function safe(text: string): string {
 
 function tenth(ms: number): number {
   return Math.round(ms * 10) / 10
-}
-
-function spoken(ms: number): string {
-  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { plainModel } from '../../src/core/model/listed-model.ts'
-import { durationText, hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
+import { hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import { spec as specOf, tableConfig, World } from '../support/world.ts'
@@ -25,21 +25,6 @@ const tableOf = (specs: readonly UpstreamSpec[], at = 0): RoutingTable => {
   const config = { specs, health, routing: 'priority' as const, models: null }
   return nextTable(emptyTable(config), { type: 'configured', at, config })
 }
-
-t.test('durationText() speaks in the unit that people would use', async (t) => {
-  const cases: [number, string][] = [
-    [-5, '0 s'],
-    [440, '0.4 s'],
-    [9_940, '9.9 s'],
-    [9_960, '10 s'],
-    [12_000, '12 s'],
-    [119_400, '119 s'],
-    [300_000, '5 min'],
-    [7_200_000, '2 h'],
-    [400_000_000, '4 d'],
-  ]
-  for (const [ms, text] of cases) t.equal(durationText(ms), text)
-})
 
 t.test('reasonsText() names every upstream, its reason, how long, and what to do', async (t) => {
   const before = tableOf([spec('vllm_cpu'), spec('ollama', { intent: 'draining' })])

@@ -1,4 +1,4 @@
-import { durationText } from '../../core/explain.ts'
+import { durationText } from '../../core/duration.ts'
 import { knownText } from '../../core/model/models.ts'
 import { parseIso } from '../../runtime/clock.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, withGate, type World } from '../command.ts'

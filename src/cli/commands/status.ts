@@ -1,4 +1,4 @@
-import { durationText } from '../../core/explain.ts'
+import { durationText } from '../../core/duration.ts'
 import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
 import { isObject } from '../../api/read.ts'
 import { type EngineEnding, hintFor } from '../../launch/hints.ts'

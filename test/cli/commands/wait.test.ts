@@ -97,7 +97,7 @@ t.test('waitFor() ends with 1 in time, with the reasons even where nobody looks'
   const config = configOf({ GENGATE_PORT: String(port) })
   t.equal(await waitFor(config, { timeoutMs: 700, model: null }, { io, verbose: false }), 1)
   t.match(io.stderr, [
-    /^gengate: not ready after [\d.]+ s: a refused$/,
+    /^gengate: not ready after [\d.]+ m?s: a refused$/,
     '  [-]a refused for 3 s: Start the engine.',
   ])
 })
@@ -117,7 +117,7 @@ t.test('waitFor() takes a refused connection for "not yet"', async (t) => {
   const brief = { timeoutMs: 100, model: null }
   const nobody = configOf({ GENGATE_PORT: '1' })
   t.equal(await waitFor(nobody, brief, { io: dead, verbose: false }), 1)
-  t.match(dead.stderr.join('\n'), /^gengate: not ready after [\d.]+ s: .*ECONNREFUSED/)
+  t.match(dead.stderr.join('\n'), /^gengate: not ready after [\d.]+ m?s: .*ECONNREFUSED/)
 })
 
 t.test('askText() is bounded, and ends by its signal', async (t) => {
