@@ -23,7 +23,7 @@ function main(): void {
   // A gate serves on, whoever has stopped reading what it says.
   let serves = false
   process.stderr.on('error', () => {})
-  // `gengate status | head -1` closes the pipe early, which is no error of ours.
+  // `gengate status | head -1` closes the pipe early, which is not our error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (serves) return
     if (error.code === 'EPIPE') process.exit()

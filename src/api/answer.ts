@@ -8,7 +8,7 @@ const decoder = new TextDecoder()
 
 /**
  * Reads one whole event: exact, and slow enough (some microseconds) to be used before commit and
- * for what `screenEvent` is unsure of only. An event whose data is no JSON object is neutral:
+ * for what `screenEvent` is unsure of only. An event whose data is not a JSON object is neutral:
  * clients do not take it for an answer either.
  */
 export function classifyEvent(api: AnswerApi, event: Uint8Array): EventVerdict {

@@ -167,7 +167,7 @@ export type EventVerdict =
       /** Choices that it shows and that go on. */
       readonly open: readonly number[]
     }
-  /** The upstream gave up: an error frame, or a finish reason that is no proper end. */
+  /** The upstream gave up: an error frame, or a finish reason that does not end an answer properly. */
   | {
       readonly kind: 'error'
       readonly why: 'error' | 'abort'

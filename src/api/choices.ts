@@ -125,7 +125,7 @@ const decoder = new TextDecoder()
  * A whole JSON answer as the event stream that the client asked for: some servers ignore `stream:
  * true` (PyPI's vllm-metal). Otherwise bytes go on as they are (docs/decisions/0015). Per choice one event
  * with all that it says and one with its finish reason, then the usage if it was asked for, then
- * `[DONE]`. Null: this is no answer with choices. Pure.
+ * `[DONE]`. Null: the answer has no choices. Pure.
  */
 function wrapAsEvents(
   { object, partsOf }: ChoiceEvents,

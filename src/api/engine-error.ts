@@ -155,7 +155,7 @@ export function namesUnknownModel(body: unknown): boolean {
   )
 }
 
-/** Does it say that no model at all is in memory? That is nothing about the one that was named, and
+/** Does it say that no model at all is in memory? That says nothing about the one that was named, and
  *  LM Studio answers so with the code `model_not_found`. Pure. */
 export function namesNothingLoaded(body: unknown): boolean {
   return /\bno models? (?:is |are )?(?:currently )?loaded\b/i.test(engineError(body)?.message ?? '')

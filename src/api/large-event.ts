@@ -4,7 +4,7 @@ import type { AnswerApi } from './api.ts'
 const TEXT_MAX = 2048
 /** Kept of a number or a word, bytes. */
 const WORD_MAX = 64
-/** Kept of one event, bytes. A larger rest of it is no JSON, and proves nothing. */
+/** Kept of one event, bytes. The rest of a larger one is not JSON, and proves nothing. */
 const KEPT_MAX = 256 * 1024
 
 const LF = 0x0a

@@ -33,7 +33,7 @@ export function fieldsOf(text: string): EventFields {
   return { name: failed ? 'error' : name, data: data.join('\n') }
 }
 
-/** The value of a JSON text; undefined: it is none. */
+/** The value of a JSON text; undefined: it is not JSON. */
 export function valueOf(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -53,7 +53,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The objects in a list; none where it is no list. */
+/** The objects in a list; empty where it is not a list. */
 export function listOf(value: unknown): JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : []
 }

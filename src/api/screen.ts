@@ -89,7 +89,7 @@ function screenBytes({ screen }: AnswerApi, event: Uint8Array): Screened {
   return event[start] === 0x7b ? screenObject(screen, event, { start, end }) : 'unsure'
 }
 
-/** The offset after a first line that names an event which is no end and no error, or -1. */
+/** The offset after a first line that names an event which is neither an end nor an error, or -1. */
 function quietNameEnd(quiet: Uint8Array, event: Uint8Array): number {
   if (!matches(event, 0, EVENT)) return -1
   let end = EVENT.length

@@ -64,7 +64,7 @@ export interface Engine {
   close(): Promise<void>
 }
 
-/** An HTTP answer of the embedded engine that is no generation: a value, never an exception. */
+/** An HTTP answer of the embedded engine other than a generation: a value, never an exception. */
 export interface Refusal {
   readonly status: number
   readonly code: string

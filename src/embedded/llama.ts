@@ -46,7 +46,7 @@ export interface LoadOptions {
 
 /**
  * Loads the model into llama.cpp. Nothing is built or downloaded. Rejects with a `Failure` that
- * says what the operator can do: the package or its binary is absent, or the model is no good.
+ * says what the operator can do: the package or its binary is absent, or the model cannot be used.
  */
 export async function loadEngine(options: LoadOptions): Promise<Engine> {
   const { kind, modelPath, clock, random } = options

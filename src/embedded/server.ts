@@ -119,7 +119,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer | 'too_large' 
   }
 }
 
-/** The value, or undefined if the bytes are no JSON in UTF-8. */
+/** The value, or undefined if the bytes are not JSON in UTF-8. */
 function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))

@@ -33,7 +33,7 @@ export function quirksOf(kind: EngineKind): Quirks {
 
 /** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
 export function engineOf(name: string): EngineKind {
-  // Longest first, so that `vllm_metal2` is no `vllm`.
+  // Longest first, so that `vllm_metal2` is not taken for `vllm`.
   const kinds = ENGINE_KINDS.toSorted((a, b) => b.length - a.length)
   return kinds.find((kind) => new RegExp(`^${kind}(_.*|\\d+)?$`).test(name)) ?? 'openai'
 }

@@ -3,7 +3,7 @@ import { METAL_INSTALL } from './vllm-line.ts'
 
 /** How an engine ended, and the last lines that it wrote. */
 export interface EngineEnding {
-  /** Null: one that is none of these. */
+  /** Null: any other engine. */
   readonly engine: Runnable | null
   /** Null: a signal ended it. */
   readonly code: number | null

@@ -210,7 +210,7 @@ function groupLives(pid: number | null): boolean {
   }
 }
 
-/** To every process of the group `pid`. One that is gone already is no error. */
+/** To every process of the group `pid`. One that is gone already is not an error. */
 export function signalGroup(pid: number | null, signal: 'SIGTERM' | 'SIGKILL'): void {
   if (pid === null) return
   try {

@@ -37,7 +37,7 @@ export const ENGINE_RESTARTS: RestartPolicy = {
 /** Ends after which it stays shown as draining until the next start, or for good. */
 export const PLANNED: ReadonlySet<EndCause> = new Set(['changed', 'removed', 'shutdown'])
 
-/** Ends after which the next start is no restart. */
+/** Ends after which the next start is not a restart. */
 const NO_RESTART: ReadonlySet<EndCause> = new Set(['idle', 'removed'])
 
 /** Ends that somebody wanted, and that say nothing against the engine. */

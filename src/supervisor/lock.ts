@@ -45,7 +45,7 @@ export class EngineLock {
     const held = await this.#read()
     const block = held === null ? null : await this.#blockOf(held)
     if (block !== null) return block
-    // Whoever is named there is gone, or it is no lock of ours: locks are never seen half written.
+    // Whoever is named there is gone, or it is not a lock of ours: locks are never seen half written.
     await rm(path, { force: true }).catch(() => undefined)
     this.#orphanSince = null
     const claim = this.#aside
@@ -135,7 +135,7 @@ function textOf(content: LockContent): string {
   return `${JSON.stringify(content)}\n`
 }
 
-/** The content of a lock file; null: it is none of ours, or was not written to its end. Pure. */
+/** The content of a lock file; null: it is not ours, or was not written to its end. Pure. */
 export function readLock(text: string): LockContent | null {
   try {
     return LOCK.parse(JSON.parse(text))
