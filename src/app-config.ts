@@ -12,46 +12,35 @@ import type { Plan } from './supervisor/machine.ts'
 /** The configuration in force, and what each room takes of it. */
 export class AppConfig {
   readonly #instanceId: string
-  #now: Config
-  #policy: GuardPolicy
-  #state: ConfigState
+  /** In force, until the next reading. */
+  now: Config
+  /** Who may ask what. */
+  policy: GuardPolicy
+  /** What became of the last reading. */
+  state: ConfigState
   /** The embedded engine, where it runs: the upstream of last resort. */
   embedded: UpstreamSpec | null = null
 
   /** `instanceId` names this process in `Via`. */
   constructor(config: Config, instanceId: string) {
     this.#instanceId = instanceId
-    this.#now = config
-    this.#policy = policyOf(config, instanceId)
-    this.#state = { ok: true, error: null, shadowed: config.shadowed }
-  }
-
-  get now(): Config {
-    return this.#now
-  }
-
-  /** Who may ask what. */
-  get policy(): GuardPolicy {
-    return this.#policy
-  }
-
-  /** What became of the last reading. */
-  get state(): ConfigState {
-    return this.#state
+    this.now = config
+    this.policy = policyOf(config, instanceId)
+    this.state = { ok: true, error: null, shadowed: config.shadowed }
   }
 
   /** Takes what was read anew, unless it is invalid; answers what is to be told of it. */
   reload(result: ConfigResult): { readonly ok: boolean; readonly notes: readonly string[] } {
     if (!result.ok) {
       const notes = result.issues.map(({ name, message }) => `${name} ${message}`)
-      this.#state = { ...this.#state, ok: false, error: notes.join(' ') }
+      this.state = { ...this.state, ok: false, error: notes.join(' ') }
       return { ok: false, notes }
     }
     const { config } = result
-    const { changed, needsRestart } = diffConfig(this.#now, config)
-    this.#now = config
-    this.#policy = policyOf(config, this.#instanceId)
-    this.#state = { ok: true, error: null, shadowed: config.shadowed }
+    const { changed, needsRestart } = diffConfig(this.now, config)
+    this.now = config
+    this.policy = policyOf(config, this.#instanceId)
+    this.state = { ok: true, error: null, shadowed: config.shadowed }
     const notes = [
       ...changed.map((name) => `${name} changed`),
       ...needsRestart.map((name) => `${name} changes at the next start`),
@@ -62,14 +51,14 @@ export class AppConfig {
 
   /** What routing and health take of it. */
   table(): TableConfig {
-    const { upstreams, health, routing, models } = this.#now
+    const { upstreams, health, routing, models } = this.now
     const specs = upstreams.map(({ spec }) => spec)
     return { specs: [...specs, ...this.#last()], health, routing, models }
   }
 
   /** How to reach each upstream, with the key that only its connections may know. */
   targets(): Target[] {
-    const { upstreams, connectTimeoutMs } = this.#now
+    const { upstreams, connectTimeoutMs } = this.now
     return [
       ...upstreams.map(({ spec: { name, url }, apiKey }) => ({
         name,
@@ -88,12 +77,12 @@ export class AppConfig {
 
   /** The key of one upstream; null: it has none. */
   keyOf(name: string): string | null {
-    return this.#now.upstreams.find(({ spec }) => spec.name === name)?.apiKey ?? null
+    return this.now.upstreams.find(({ spec }) => spec.name === name)?.apiKey ?? null
   }
 
   /** The engines that the gate is to own. */
   plans(): Plan[] {
-    return this.#now.upstreams.flatMap(({ spec, run: line, idleStopMs }): Plan[] => {
+    return this.now.upstreams.flatMap(({ spec, run: line, idleStopMs }): Plan[] => {
       const { name, url, intent } = spec
       return line === null ? [] : [{ name, url, intent, line, idleStopMs }]
     })

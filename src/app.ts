@@ -6,7 +6,7 @@ import type { GateEvent } from './core/event.ts'
 import { fullBudget } from './core/exchange/budget.ts'
 import type { RoutingTable } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { checkRequest } from './door/guards.ts'
+import { guardBy } from './door/guards.ts'
 import { type Send, sendVia } from './door/own-answer.ts'
 import { buildServer, type GateServer } from './door/server.ts'
 import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
@@ -184,7 +184,7 @@ class Gate implements App {
       clock,
       random,
       emit: this.#emit,
-      settings: () => this.#config.now,
+      config: this.#config,
       send: this.#send,
     }
   }
@@ -194,7 +194,7 @@ class Gate implements App {
       clock: this.#io.clock,
       emit: this.#emit,
       send: this.#send,
-      guard: (request) => checkRequest(request, this.#config.policy),
+      guard: guardBy(this.#config),
       connectionsMax: () => this.#config.now.connectionsMax,
       routes: operatorRoutes({
         metrics: this.#metrics,
@@ -202,8 +202,7 @@ class Gate implements App {
         now: () => this.#now(),
         startedWallMs: this.#started.wallMs,
       }),
-      proxy: (request, response, handed, lane) =>
-        this.#proxy.handle(request, response, handed, lane),
+      proxy: this.#proxy,
       upgrades: this.#realtime,
     })
   }

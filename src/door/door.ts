@@ -32,6 +32,12 @@ export interface Upgrades {
   readonly cut: () => void
 }
 
+/** What has the requests that are not the operator's. */
+export interface Forwarder {
+  /** Takes over a request with its unread body, and answers it whatever happens. Never throws. */
+  handle(request: IncomingMessage, response: ServerResponse, handed: Handed, lane: Lane): void
+}
+
 /** The rooms behind the door, which the composition root injects. */
 export interface DoorParts {
   readonly clock: Pick<Clock, 'after'>
@@ -43,13 +49,7 @@ export interface DoorParts {
   readonly guard: (request: IncomingMessage) => GuardResult
   /** By canonical path; one that ends in `*` stands for all below it. */
   readonly routes: Readonly<Record<string, Route>>
-  /** Takes over a request with its unread body, and answers it whatever happens. */
-  readonly proxy: (
-    request: IncomingMessage,
-    response: ServerResponse,
-    handed: Handed,
-    lane: Lane,
-  ) => void | Promise<void>
+  readonly proxy: Forwarder
   /** Absent: no connection becomes a WebSocket. */
   readonly upgrades?: Upgrades
 }
@@ -197,10 +197,8 @@ export class Door {
       return
     }
     const lane = laneOf(method, path)
-    if (lane !== null) {
-      const done = this.#parts.proxy(request, response, handed, lane)
-      done?.catch((error: unknown) => this.#failed(response, handed, error))
-    } else if (method === 'OPTIONS' && laneOf('POST', path) !== null) {
+    if (lane !== null) this.#parts.proxy.handle(request, response, handed, lane)
+    else if (method === 'OPTIONS' && laneOf('POST', path) !== null) {
       this.#refuse(response, handed, 'method_not_allowed', { headers: { allow: allowOf(path) } })
     } else this.#parts.send(response, handed, lost(handed))
   }

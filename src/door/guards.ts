@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { allowOf, isMethodAllowed, knownPath, laneOf } from '../api/index.ts'
+import { allowOf, isMethodAllowed, laneOf } from '../api/index.ts'
 import {
   corsHeaders,
   type GuardPolicy,
@@ -16,9 +16,9 @@ import {
   type GuardedRequest,
   type Refusal,
   refuse,
+  targetOf,
   upgradeFault,
 } from './framing.ts'
-import { canonicalPath } from './path.ts'
 
 /** May it come in? */
 export type GuardResult =
@@ -39,6 +39,13 @@ export type GuardResult =
       readonly upgrade?: true
     }
   | Refusal
+
+/** The guards by the policy in force. */
+export function guardBy(config: {
+  readonly policy: GuardPolicy
+}): (request: GuardedRequest) => GuardResult {
+  return (request) => checkRequest(request, config.policy)
+}
 
 /** Asked by platforms under names and from places that nobody can know, and they tell nothing. */
 const OPEN_PATHS: readonly string[] = ['/livez', '/readyz', '/health']
@@ -74,28 +81,6 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
   if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
   if (asksForSocket(headers)) return { ok: true, path, query, cors, via, upgrade: true }
   return { ok: true, path, query, cors, via }
-}
-
-interface GuardTarget {
-  readonly path: string
-  readonly query: string
-  /** What an absolute target names as its host. */
-  readonly authority: string | undefined
-}
-
-/** The canonical target; null: it has no single reading. */
-function targetOf({ method, url = '' }: GuardedRequest): GuardTarget | null {
-  if (method === 'OPTIONS' && url === '*') return { path: '*', query: '', authority: undefined }
-  if (url.startsWith('/')) return within(url, undefined)
-  const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url)
-  if (absolute === null) return null
-  const [, authority = '', rest = ''] = absolute
-  return within(rest.startsWith('/') ? rest : `/${rest}`, authority)
-}
-
-function within(rawUrl: string, authority: string | undefined): GuardTarget | null {
-  const target = canonicalPath(rawUrl)
-  return target === null ? null : { path: knownPath(target.path), query: target.query, authority }
 }
 
 /** Does a web page that the operator did not allow ask? */

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { GateEvent } from '../core/event.ts'
 import type { Handed } from '../core/handed.ts'
@@ -49,14 +48,4 @@ export function noContent(requestId: string): Answer {
   // RFC 9110 §8.6: a 204 has neither.
   const { 'content-length': _length, 'content-type': _type, ...headers } = empty.headers
   return { ...empty, headers }
-}
-
-/** What a client's own id may look like: it goes into headers and log lines. Node joins repeated
- *  headers with a comma, so that two ids are none. */
-const SANE_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
-
-/** The client's `x-request-id` where it is sane, else a new one. */
-export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
-  const sent = request.headers['x-request-id']
-  return typeof sent === 'string' && SANE_ID.test(sent) ? sent : randomUUID()
 }

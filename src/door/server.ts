@@ -1,10 +1,10 @@
-import { METHODS, type ServerOptions } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, METHODS, type ServerOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { REALTIME_PATH } from '../api/index.ts'
 import { Door, type DoorParts } from './door.ts'
-import { requestIdOf } from './own-answer.ts'
 
 /** The listener of one gate. */
 export interface GateServer {
@@ -164,4 +164,14 @@ async function bind(
   })
   const address = server.address()
   return typeof address === 'object' && address !== null ? address.port : port
+}
+
+/** What a client's own id may look like: it goes into headers and log lines. Node joins repeated
+ *  headers with a comma, so that two ids are none. */
+const SANE_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
+
+/** The client's `x-request-id` where it is sane, else a new one. */
+function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
+  const sent = request.headers['x-request-id']
+  return typeof sent === 'string' && SANE_ID.test(sent) ? sent : randomUUID()
 }

@@ -36,7 +36,8 @@ export interface ProxyDeps {
   readonly clock: Clock
   readonly random: Random
   readonly emit: (event: GateEvent) => void
-  readonly settings: () => ExchangeSettings
+  /** `now`: the settings in force. */
+  readonly config: { readonly now: ExchangeSettings }
   /** Refuses a request that has no exchange yet. */
   readonly send: (response: ServerResponse, handed: Handed, answer: Answer) => void
 }

@@ -67,7 +67,7 @@ export class Proxy {
     const method = request.method ?? ''
     if (this.#draining) return this.#refuse(response, handed, { code: 'gate_draining' })
     this.#tellActive(arrivedAt)
-    const settings = this.#deps.settings()
+    const settings = this.#deps.config.now
     const { buffered, clock } = this.#deps
     const held = buffered.begin(request.socket.remoteAddress ?? '')
     const refuse = (): void =>

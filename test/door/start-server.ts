@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import type { Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
+import type { Handed } from '../../src/core/handed.ts'
 import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
 import type { DoorParts, Route } from '../../src/door/door.ts'
 import type { GuardResult } from '../../src/door/guards.ts'
@@ -30,8 +31,18 @@ export const text =
   ({ requestId }) =>
     plainAnswer(200, { type: 'text/plain', body }, requestId)
 
+type Handle = (request: IncomingMessage, response: ServerResponse, handed: Handed) => unknown
+
+const say: Handle = (_request, response, handed) => {
+  response.writeHead(200, { 'x-request-id': handed.requestId })
+  response.end(JSON.stringify(handed))
+}
+
 /** A server on a free port around fake rooms; `more` replaces some. */
-export async function start(t: Test, more: Partial<DoorParts> = {}): Promise<Started> {
+export async function start(
+  t: Test,
+  { proxy = say, ...more }: Partial<Omit<DoorParts, 'proxy'>> & { proxy?: Handle } = {},
+): Promise<Started> {
   const events: GateEvent[] = []
   const emit = (event: GateEvent): void => void events.push(event)
   const server = buildServer({
@@ -46,10 +57,7 @@ export async function start(t: Test, more: Partial<DoorParts> = {}): Promise<Sta
       '/v1/models': ({ requestId }) => errorAnswer('no_eligible_upstream', { requestId }),
       '/v1/models/*': (handed) => (handed.path === '/v1/models/' ? null : text('one')(handed)),
     },
-    proxy: (_request, response, handed) => {
-      response.writeHead(200, { 'x-request-id': handed.requestId })
-      response.end(JSON.stringify(handed))
-    },
+    proxy: { handle: (request, response, handed) => void proxy(request, response, handed) },
     ...more,
   })
   const port = await server.listen({ host: '127.0.0.1', port: 0 })

@@ -127,9 +127,11 @@ export async function realtimeGate(
     connectionsMax: () => 5_000,
     guard: (request) => checkRequest(request, policy),
     routes: { '/livez': ({ requestId }) => plainAnswer(200, { type: 'a/b', body: '' }, requestId) },
-    proxy: (_request, response, handed) => {
-      response.writeHead(200, { 'x-request-id': handed.requestId })
-      response.end('plain')
+    proxy: {
+      handle: (_request, response, handed) => {
+        response.writeHead(200, { 'x-request-id': handed.requestId })
+        response.end('plain')
+      },
     },
     upgrades: realtime,
   })
