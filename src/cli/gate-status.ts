@@ -4,7 +4,7 @@ import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
 import { type EvidenceReason, type Reason, REASONS } from '../core/health/reason.ts'
 import { type ListedModel, type OtherWork, plainModel } from '../core/model/listed-model.ts'
 import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
-import { ENGINE_KINDS } from '../core/upstream.ts'
+import { ENGINE_KINDS } from '../engines/index.ts'
 import { parseIso } from '../runtime/clock.ts'
 
 // The document of `GET /gate/status` (src/operator/status.ts says what its fields mean): they are added,

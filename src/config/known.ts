@@ -1,5 +1,5 @@
-import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
-import { defaultPortOf, quirksOf } from '../engines/index.ts'
+import type { EngineKind } from '../core/upstream.ts'
+import { defaultPortOf, ENGINE_KINDS, quirksOf } from '../engines/index.ts'
 
 /** Names that need no URL: whoever writes another one and gives none may mean one of these. */
 export const KNOWN_NAMES: readonly string[] = [

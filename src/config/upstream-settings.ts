@@ -1,4 +1,4 @@
-import { ENGINE_KINDS } from '../core/upstream.ts'
+import { ENGINE_KINDS } from '../engines/index.ts'
 import { commandLine } from './command-line.ts'
 import {
   anyText,

@@ -1,17 +1,6 @@
-/** The engine kinds whose quirks we know; each has a data file in `src/engines/`. */
-export const ENGINE_KINDS = [
-  'vllm',
-  'vllm_metal',
-  'ollama',
-  'llamacpp',
-  'mlx',
-  'sglang',
-  'lmstudio',
-  'llamaswap',
-  'openai',
-  'embedded',
-] as const
-export type EngineKind = (typeof ENGINE_KINDS)[number]
+/** The name of an engine kind; `src/engines/index.ts` lists them. One that the core does not name is taken
+ *  for a plain server: names mean what they say, and no request loads or evicts a model. */
+export type EngineKind = string
 
 /** What the operator wants of an upstream, whatever the evidence says (docs/decisions/0017). */
 export type Intent = 'enabled' | 'draining' | 'disabled'

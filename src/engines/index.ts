@@ -1,5 +1,5 @@
 import { ROUTE_NAMES, type RouteName } from '../api/index.ts'
-import { ENGINE_KINDS, type EngineKind } from '../core/upstream.ts'
+import type { EngineKind } from '../core/upstream.ts'
 import { embedded } from './embedded.ts'
 import { llamacpp } from './llamacpp.ts'
 import { llamaswap } from './llamaswap.ts'
@@ -12,10 +12,10 @@ import { sglang } from './sglang.ts'
 import { vllmMetal } from './vllm-metal.ts'
 import { vllm } from './vllm.ts'
 
-/** Every engine kind and what it does differently. */
-export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
+/** Every engine that we know, and what it does otherwise than a plain server. */
+const ENGINES: readonly Quirks[] = [
   vllm,
-  vllm_metal: vllmMetal,
+  vllmMetal,
   ollama,
   llamacpp,
   mlx,
@@ -24,11 +24,17 @@ export const ENGINES: Readonly<Record<EngineKind, Quirks>> = {
   llamaswap,
   openai,
   embedded,
-}
+]
+const BY_KIND: ReadonlyMap<EngineKind, Quirks> = new Map(ENGINES.map((one) => [one.kind, one]))
+
+/** The name of every engine kind. */
+export const ENGINE_KINDS: readonly EngineKind[] = ENGINES.map(({ kind }) => kind)
 
 /** The quirks of one engine kind. */
 export function quirksOf(kind: EngineKind): Quirks {
-  return ENGINES[kind]
+  const quirks = BY_KIND.get(kind)
+  if (quirks === undefined) throw new Error(`No engine is called ${kind}`)
+  return quirks
 }
 
 /** The engine kind that a name stands for: `ollama`, `ollama_big`, `llamacpp2`; else `openai`. */
@@ -43,19 +49,11 @@ export function defaultPortOf(name: string): number | null {
   return quirksOf(engineOf(name)).defaultPort
 }
 
-/** What these engines write as `owned_by` into `/v1/models`; LM Studio's word is its default. */
-const OWNERS: ReadonlyMap<unknown, EngineKind> = new Map([
-  ['llama-swap', 'llamaswap'],
-  ['llamacpp', 'llamacpp'],
-  ['library', 'ollama'],
-  ['organization_owner', 'lmstudio'],
-])
-
 /** The engine that a server is by the owner of its models, if that is not the one that is configured;
  *  null: nothing speaks against it. Pure. */
 export function engineByOwner(configured: EngineKind, owner: unknown): EngineKind | null {
-  const engine = OWNERS.get(owner) ?? configured
-  return engine === configured ? null : engine
+  const engine = ENGINES.find(({ ownedBy }) => ownedBy !== undefined && ownedBy === owner)
+  return engine === undefined || engine.kind === configured ? null : engine.kind
 }
 
 /** The engine kinds that have this route. */
@@ -65,7 +63,7 @@ export function enginesWith(route: RouteName): ReadonlySet<EngineKind> {
 
 const BY_ROUTE: ReadonlyMap<RouteName, ReadonlySet<EngineKind>> = new Map(
   ROUTE_NAMES.map((route) => {
-    const able = Object.values(ENGINES).filter(({ routes }) => routes.includes(route))
+    const able = ENGINES.filter(({ routes }) => routes.includes(route))
     return [route, new Set(able.map(({ kind }) => kind))]
   }),
 )

@@ -10,6 +10,7 @@ import { PLAIN, type Quirks, type Work } from './quirks.ts'
 export const llamacpp: Quirks = {
   ...PLAIN,
   kind: 'llamacpp',
+  ownedBy: 'llamacpp',
   defaultPort: 8080,
   // A server started with --embeddings answers 501 to the other two.
   probes: ['chat', 'completions', 'embeddings'],

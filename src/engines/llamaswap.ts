@@ -10,6 +10,7 @@ import { PLAIN, type Quirks } from './quirks.ts'
 export const llamaswap: Quirks = {
   ...PLAIN,
   kind: 'llamaswap',
+  ownedBy: 'llama-swap',
   defaultPort: 8080,
   loadedQuery: { path: '/running', loaded: readyModels },
   // 400 "missing or invalid 'model' key".

@@ -11,6 +11,8 @@ import { PLAIN, type Quirks } from './quirks.ts'
 export const lmstudio: Quirks = {
   ...PLAIN,
   kind: 'lmstudio',
+  // Its default.
+  ownedBy: 'organization_owner',
   defaultPort: 1234,
   // LM Studio 0.4.0 and newer; older ones answer with something else, which tells nothing.
   loadedQuery: { path: '/api/v1/models', loaded: loadedInstances },

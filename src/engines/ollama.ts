@@ -15,6 +15,7 @@ const CLOUD = /[:-]cloud$/i
 export const ollama: Quirks = {
   ...PLAIN,
   kind: 'ollama',
+  ownedBy: 'library',
   defaultPort: 11_434,
   // Every text model has a chat template; an embedding model answers 400 "does not support chat".
   probes: ['chat', 'embeddings'],

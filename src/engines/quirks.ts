@@ -60,6 +60,8 @@ export function hasGrown(before: Work, now: Work): boolean {
  */
 export interface Quirks {
   readonly kind: EngineKind
+  /** What it writes as `owned_by` into `/v1/models`, where that is its own word; absent: it is not. */
+  readonly ownedBy?: string
   /** Port on 127.0.0.1 when no URL is given; null: a URL is needed. */
   readonly defaultPort: number | null
   /** Probe kinds worth trying, first one first. */

@@ -95,14 +95,7 @@ function canonical(engine: EngineKind, name: string): string {
     case 'lmstudio':
       // A second instance of `qwen3-8b` is called `qwen3-8b:2`; keys are read without their case.
       return name.replace(/:\d+$/, '').toLowerCase()
-    case 'vllm':
-    case 'vllm_metal':
-    case 'llamacpp':
-    case 'llamaswap':
-    case 'mlx':
-    case 'sglang':
-    case 'openai':
-    case 'embedded':
+    default:
       return name
   }
 }

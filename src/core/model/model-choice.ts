@@ -145,10 +145,7 @@ function namelessAt(
       const named = gateName(facts.models)
       return named === null ? null : [named, 'engine']
     }
-    case 'mlx':
-    case 'ollama':
-    case 'lmstudio':
-    case 'llamaswap':
+    default:
       return null
   }
 }
@@ -210,11 +207,7 @@ export function swapsModels({ spec, facts }: Choosing): boolean {
       const several = (facts.models ?? []).length > 1 && gateName(facts.models) === null
       return spec.model === null && several
     }
-    case 'vllm':
-    case 'vllm_metal':
-    case 'mlx':
-    case 'sglang':
-    case 'embedded':
+    default:
       return false
   }
 }

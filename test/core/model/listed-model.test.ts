@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
 import { listedAs, plainModel, sameModel } from '../../../src/core/model/listed-model.ts'
-import { ENGINE_KINDS } from '../../../src/core/upstream.ts'
+import { ENGINE_KINDS } from '../../../src/engines/index.ts'
 import { holds } from '../../support/property.ts'
 
 const EQUAL = [
