@@ -9,7 +9,7 @@ import t from 'tap'
 // have none, and share a cache of compiled sources. `npx tap FILE` runs a single file all the same.
 
 /** More than there are cores: many files wait for most of their time. */
-const JOBS = 4
+const JOBS = 6
 const isSoak = process.env['SOAK'] !== undefined
 /** So long may a file take, ms. One that takes longer by its nature says so itself. */
 const LIMIT_MS = isSoak ? 3_600_000 : 60_000

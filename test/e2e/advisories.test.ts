@@ -1,8 +1,8 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { CHAT, chat, GOOD, isError, JSON_LINE, RawClient, request } from '../support/raw.ts'
+import { answerOf, json, rawServer } from '../support/raw-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Rows of docs/faults.md that are shown here: F39.
@@ -20,37 +20,18 @@ interface RawUpstream {
 }
 
 async function rawUpstream(t: Test): Promise<RawUpstream> {
-  const sockets = new Set<Socket>()
-  const up = { port: 0, heads: [] as string[], reply: (socket: Socket) => void socket.write(ok()) }
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    let text = ''
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      const end = text.indexOf('\r\n\r\n')
-      const length = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
-      if (end === -1 || text.length < end + 4 + length) return
-      const head = text.slice(0, end)
-      if (/\r\nvia: /i.test(head)) up.heads.push(head)
-      text = ''
-      up.reply(socket)
-    })
+  const heads: string[] = []
+  const script = { heads, reply: (socket: Socket): void => void socket.write(ok()) }
+  const { port } = await rawServer(t, (socket, request) => {
+    const [head = ''] = request.split('\r\n\r\n')
+    if (/\r\nvia: /i.test(head)) heads.push(head)
+    script.reply(socket)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  up.port = (server.address() as AddressInfo).port
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return up
+  return Object.assign(script, { port })
 }
 
-const ANSWER =
-  '{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
-const ok = (lines: readonly string[] = [], body = ANSWER): string =>
-  `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${lines.map((line) => `${line}\r\n`).join('')}content-length: ${body.length}\r\n\r\n${body}`
+const ANSWER = answerOf('ok')
+const ok = (lines: readonly string[] = [], body = ANSWER): string => json(body, { lines })
 
 async function world(t: Test): Promise<{ gate: TestGate; up: RawUpstream }> {
   const up = await rawUpstream(t)

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { childEnv } from '../support/child-env.ts'
 import { ChaosProxy, randomPlan, type Toxic } from '../support/chaos-proxy.ts'
 import { LedgerClient, type Verdict } from '../support/ledger-client.ts'
-import { LedgerUpstream } from '../support/ledger-upstream.ts'
+import { type LedgerUpstream, ledgerUpstream } from '../support/ledger-upstream.ts'
 import { Chance } from '../support/sim-chance.ts'
 import { sized } from '../support/soak.ts'
 
@@ -84,8 +84,8 @@ function text(counts: Record<string, number>): string {
 
 async function play(t: Test, seed: number, ledger: Ledger): Promise<void> {
   const requests = PER_SEED
-  const upstreams = Array.from({ length: UPSTREAMS }, (_, i) => new LedgerUpstream(`u${i}`))
-  for (const upstream of upstreams) await upstream.listen()
+  const names = Array.from({ length: UPSTREAMS }, (_, i) => `u${i}`)
+  const upstreams = await Promise.all(names.map((name) => ledgerUpstream(t, name)))
   const proxies: ChaosProxy[] = []
   for (const [i, { port }] of upstreams.entries()) {
     const proxy = new ChaosProxy(port)
@@ -122,7 +122,6 @@ async function play(t: Test, seed: number, ledger: Ledger): Promise<void> {
   t.strictSame(await gate.inFlight(), Array(UPSTREAMS).fill(0), `all leases are back; ${replay}`)
   await gate.stop()
   for (const proxy of proxies) await proxy.close()
-  for (const upstream of upstreams) await upstream.close()
 }
 
 /** All clients together ask this often; meanwhile each upstream is refused for a moment, twice. */

@@ -10,19 +10,12 @@ import { workOfCounter } from '../../src/engines/vllm.ts'
 import { verdict } from '../../src/probe/verdict.ts'
 import { Bench } from '../probe/bench.ts'
 import { capture, capturedJson } from '../probe/captures.ts'
+import type { Step } from '../support/raw-upstream.ts'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { readTyped, servedBy } from '../support/fake-client.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
-import {
-  type Asked,
-  readsOf,
-  type Replay,
-  replayUpstream,
-  type Step,
-  textOf,
-  wireOf,
-} from './replay.ts'
+import { type Asked, readsOf, type Replay, replayUpstream, textOf, wireOf } from './replay.ts'
 import { ANSWERS } from '../support/answer-apis.ts'
 
 // Goal: every fact about real engines that the gate relies on has a test with that engine's own bytes. This is

@@ -1,10 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
-
-/** What is done with a connection: these bytes, a pause of so many ms, nothing more for ever, or a cut. */
-export type Step = Buffer | number | 'hang' | 'cut'
+import { chunk as chunkOf, perform, rawServer, type Step } from '../support/raw-upstream.ts'
 
 /** One request as it came. */
 export interface Asked {
@@ -33,48 +28,16 @@ const NOT_FOUND = Buffer.from('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r
 
 /** Starts one on a free port; `t` closes it. */
 export async function replayUpstream(t: Teardown, play: Replay['play']): Promise<Replay> {
-  const sockets = new Set<Socket>()
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-    let text = ''
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      const head = text.indexOf('\r\n\r\n')
-      if (head === -1) return
-      const size = head + 4 + Number(/\r\ncontent-length: (\d+)/i.exec(text)?.[1] ?? 0)
-      if (text.length < size) return
-      const request = text.slice(0, size)
-      text = text.slice(size)
-      const [method = '', path = ''] = request.split(' ')
-      if (method === 'GET') return void perform(socket, replay.gets.get(path) ?? [NOT_FOUND])
-      const probe = /\r\nuser-agent: gengate-probe/i.test(request)
-      const asked = { path, body: request.slice(head + 4), probe }
-      replay.posts.push(asked)
-      void perform(socket, replay.play(asked))
-    })
+  const script: Pick<Replay, 'posts' | 'play' | 'gets'> = { posts: [], play, gets: new Map() }
+  const { url } = await rawServer(t, (socket, request) => {
+    const [method = '', path = ''] = request.split(' ')
+    if (method === 'GET') return void perform(socket, script.gets.get(path) ?? [NOT_FOUND])
+    const probe = /\r\nuser-agent: gengate-probe/i.test(request)
+    const asked = { path, body: request.slice(request.indexOf('\r\n\r\n') + 4), probe }
+    script.posts.push(asked)
+    return void perform(socket, script.play(asked))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const replay: Replay = { url: `http://127.0.0.1:${port}`, posts: [], play, gets: new Map() }
-  t.teardown(async () => {
-    const closed = once(server, 'close')
-    server.close()
-    for (const socket of sockets) socket.destroy()
-    await closed
-  })
-  return replay
-}
-
-async function perform(socket: Socket, steps: readonly Step[]): Promise<void> {
-  for (const step of steps) {
-    if (socket.destroyed || step === 'hang') return
-    if (step === 'cut') return void socket.destroy()
-    if (typeof step === 'number') await pause(step)
-    else socket.write(step)
-  }
+  return Object.assign(script, { url })
 }
 
 /** The text of a capture. */
@@ -116,7 +79,7 @@ const LAST_CHUNK = Buffer.from('0\r\n\r\n')
 
 /** One chunk. `text` holds bytes. */
 export function chunk(text: string): Buffer {
-  return Buffer.from(`${text.length.toString(16)}\r\n${text}\r\n`, 'latin1')
+  return Buffer.from(chunkOf(text), 'latin1')
 }
 
 /**

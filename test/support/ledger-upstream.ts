@@ -1,5 +1,5 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { chunk as chunkOf, json, rawServer } from './raw-upstream.ts'
 
 /** What every request of the ledger carries in its prompt, and every answer in its id and text. */
 export const NONCE = /N\d+-\d+-[0-9a-f]{8}/g
@@ -18,60 +18,27 @@ type Manner = (typeof MANNERS)[number] | 'eof_framed'
  * A lean upstream that keeps a book: raw TCP, keep-alive, streams whose tokens spell the nonce of
  * their request. Never fails by itself.
  */
-export class LedgerUpstream {
+export interface LedgerUpstream {
   readonly name: string
-  port = 0
+  readonly port: number
   /** How often each nonce has arrived whole. */
-  readonly arrived = new Map<string, number>()
-  readonly #sockets = new Set<Socket>()
-  readonly #server = createServer({ noDelay: true }, (socket) => this.#accept(socket))
+  readonly arrived: ReadonlyMap<string, number>
+}
 
-  constructor(name: string) {
-    this.name = name
-  }
-
-  async listen(): Promise<void> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
-    this.port = (this.#server.address() as AddressInfo).port
-  }
-
-  async close(): Promise<void> {
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
-    await closed
-  }
-
-  #accept(socket: Socket): void {
-    this.#sockets.add(socket)
-    socket.on('close', () => this.#sockets.delete(socket))
-    socket.on('error', () => {})
-    let text = ''
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      for (;;) {
-        const end = text.indexOf('\r\n\r\n')
-        if (end === -1) return
-        const size = end + 4 + Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0)
-        if (text.length < size) return
-        const request = text.slice(0, size)
-        text = text.slice(size)
-        this.#answer(socket, request)
-      }
-    })
-  }
-
-  #answer(socket: Socket, request: string): void {
-    if (request.startsWith('GET')) {
-      return send(socket, head('application/json', LIST.length) + LIST)
-    }
+/** Starts one; `t` closes it. */
+export async function ledgerUpstream(
+  t: Parameters<typeof rawServer>[0],
+  name: string,
+): Promise<LedgerUpstream> {
+  const arrived = new Map<string, number>()
+  const { port } = await rawServer(t, (socket, request) => {
+    if (request.startsWith('GET')) return send(socket, json(LIST))
     const nonce = request.match(NONCE)?.[0] ?? 'probe'
-    if (nonce !== 'probe') this.arrived.set(nonce, (this.arrived.get(nonce) ?? 0) + 1)
-    const manner = mannerOf(nonce)
-    if (request.includes('"stream":true')) stream(socket, nonce, manner)
-    else unary(socket, nonce, manner)
-  }
+    if (nonce !== 'probe') arrived.set(nonce, (arrived.get(nonce) ?? 0) + 1)
+    const answer = request.includes('"stream":true') ? stream : unary
+    return answer(socket, nonce, mannerOf(nonce))
+  })
+  return { name, port, arrived }
 }
 
 /** Framing by the end of the connection is rare: each one leaves ports behind that stay taken for a
@@ -162,8 +129,4 @@ function piece(socket: Socket, parts: readonly string[]): void {
 
 function send(socket: Socket, text: string): void {
   if (text !== '' && socket.writable) socket.write(text, 'latin1')
-}
-
-function chunkOf(text: string): string {
-  return `${text.length.toString(16)}\r\n${text}\r\n`
 }

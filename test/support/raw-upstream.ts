@@ -1,30 +1,27 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 
 interface Teardown {
   teardown: (end: () => Promise<void>) => unknown
 }
 
-/** An upstream that says exactly what its script says, byte for byte. It is never probed
- *  (`GENGATE_<NAME>_PROBE=off`): what it answers would not pass. */
-export interface RawUpstream {
+/** A listener on a free port of 127.0.0.1, and its open connections. */
+export interface RawServer {
   readonly url: string
   readonly port: number
-  /** Head and body of every POST, as they came. */
-  readonly requests: string[]
-  /** Connections that are open. */
   readonly sockets: ReadonlySet<Socket>
-  /** What to do with a request. May be changed at any time. */
-  play: (socket: Socket, request: string) => void
-  /** Called with the head of a request, before its body is whole. */
-  onHead: ((socket: Socket, head: string) => void) | null
 }
 
-/** Starts one; `t` closes it. */
-export async function rawUpstream(
+/**
+ * Gives each whole request, head and body by its length, to `serve`, and each head to `onHead` before
+ * its body is whole. Every fake that answers with bytes stands on this; `t` closes it.
+ */
+export async function rawServer(
   t: Teardown,
-  play: RawUpstream['play'] = (socket) => void socket.write(json()),
-): Promise<RawUpstream> {
+  serve: (socket: Socket, request: string) => void,
+  onHead?: (socket: Socket, head: string) => void,
+): Promise<RawServer> {
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
@@ -37,40 +34,74 @@ export async function rawUpstream(
       for (;;) {
         const end = text.indexOf('\r\n\r\n')
         if (end === -1) return
-        if (!told) up.onHead?.(socket, text.slice(0, end))
+        if (!told) onHead?.(socket, text.slice(0, end))
         told = true
         const size = end + 4 + Number(/\r\ncontent-length: (\d+)/i.exec(text)?.[1] ?? 0)
         if (text.length < size) return
         const request = text.slice(0, size)
         text = text.slice(size)
         told = false
-        // The gate also asks for the list of models.
-        if (!request.startsWith('POST')) socket.write(json('{"data":[]}'))
-        else {
-          up.requests.push(request)
-          up.play(socket, request)
-        }
+        serve(socket, request)
       }
     })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const up: RawUpstream = {
-    url: `http://127.0.0.1:${port}`,
-    port,
-    requests: [],
-    sockets,
-    play,
-    onHead: null,
-  }
   t.teardown(async () => {
     const closed = once(server, 'close')
     server.close()
     for (const socket of sockets) socket.destroy()
     await closed
   })
-  return up
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, port, sockets }
+}
+
+/** What is done with a connection: these bytes, a pause of so many ms, nothing more for ever, or a cut. */
+export type Step = Buffer | number | 'hang' | 'cut'
+
+/** Does it, one step after the other. */
+export async function perform(socket: Socket, steps: readonly Step[]): Promise<void> {
+  for (const step of steps) {
+    if (socket.destroyed || step === 'hang') return
+    if (step === 'cut') return void socket.destroy()
+    if (typeof step === 'number') await pause(step)
+    else socket.write(step)
+  }
+}
+
+/** An upstream that says exactly what its script says, byte for byte. It is never probed
+ *  (`GENGATE_<NAME>_PROBE=off`): what it answers would not pass. */
+export interface RawUpstream extends RawServer {
+  /** Head and body of every POST, as they came. */
+  readonly requests: string[]
+  /** What to do with a request. May be changed at any time. */
+  play: (socket: Socket, request: string) => void
+  /** Called with the head of a request, before its body is whole. */
+  onHead: ((socket: Socket, head: string) => void) | null
+}
+
+/** Starts one; `t` closes it. */
+export async function rawUpstream(
+  t: Teardown,
+  play: RawUpstream['play'] = (socket) => void socket.write(json()),
+): Promise<RawUpstream> {
+  const script: Pick<RawUpstream, 'requests' | 'play' | 'onHead'> = {
+    requests: [],
+    play,
+    onHead: null,
+  }
+  const server = await rawServer(
+    t,
+    (socket, request) => {
+      // The gate also asks for the list of models.
+      if (!request.startsWith('POST')) return void socket.write(json('{"data":[]}'))
+      script.requests.push(request)
+      script.play(socket, request)
+    },
+    (socket, head) => script.onHead?.(socket, head),
+  )
+  return Object.assign(script, server)
 }
 
 /** A unary answer of chat with this text. */
