@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { type Entry, servesOf } from '../core/entry.ts'
 import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
-import { type EvidenceReason, type Reason, REASONS } from '../core/health/reason.ts'
+import { type EvidenceReason, isEvidence, type Reason, REASONS } from '../core/health/reason.ts'
 import { type ListedModel, type OtherWork, plainModel } from '../core/model/listed-model.ts'
 import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
+import { COLD_POLICIES, INTENT_NAMES, PROBE_MODES, SWAP_POLICIES } from '../core/upstream.ts'
 import { ENGINE_KINDS } from '../engines/index.ts'
 import { parseIso } from '../runtime/clock.ts'
 
@@ -54,7 +55,7 @@ const upstream = z
     name: z.string(),
     engine: z.enum(ENGINE_KINDS).catch('openai'),
     url: text,
-    intent: z.enum(['enabled', 'draining', 'disabled']).catch('enabled'),
+    intent: z.enum(INTENT_NAMES).catch('enabled'),
     eligible: flag,
     state: z.string().catch('unknown'),
     reason: z.string().catch('not_probed_yet'),
@@ -74,10 +75,10 @@ const upstream = z
     loaded: rowsOrNull(z.string()),
     loaded_at: maybe,
     proven_models: rowsOf(z.object({ name: z.string(), at: maybe })),
-    swaps: z.enum(['auto', 'yes', 'no']).catch('auto'),
+    swaps: z.enum(SWAP_POLICIES).catch('auto'),
     model: maybe,
-    probe: z.enum(['active', 'passive', 'off']).catch('active'),
-    cold: z.enum(['on_demand', 'never']).catch('on_demand'),
+    probe: z.enum(PROBE_MODES).catch('active'),
+    cold: z.enum(COLD_POLICIES).catch('on_demand'),
     loads_nothing: flag,
     max_concurrency: z.number().nullable().catch(null),
     process: engine.nullable().catch(null),
@@ -202,7 +203,7 @@ function msOf(iso: string | null): number {
 /** Where the intent hides the evidence, it does not matter what that is; a reason that only a newer
  *  gate knows is as good as its `eligible`. */
 function evidenceReason({ reason, eligible }: UpstreamStatus): EvidenceReason {
-  if (isReason(reason) && reason !== 'draining' && reason !== 'disabled') return reason
+  if (isEvidence(reason)) return reason
   return eligible ? 'ok' : 'stale'
 }
 

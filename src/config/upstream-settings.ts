@@ -1,3 +1,11 @@
+import {
+  COLD_POLICIES,
+  INTENT_NAMES,
+  INTENTS,
+  PROBE_MODES,
+  STREAM_ENDS,
+  SWAP_POLICIES,
+} from '../core/upstream.ts'
 import { ENGINE_KINDS } from '../engines/index.ts'
 import { commandLine } from './command-line.ts'
 import {
@@ -47,35 +55,35 @@ export const UPSTREAM_FIELDS = {
   ADMIN: {
     group: 'One upstream',
     key: 'intent',
-    type: oneOf(['enabled', 'draining', 'disabled']),
+    type: oneOf(INTENT_NAMES),
     default: 'enabled',
-    doc: '`enabled`; `draining`: no new requests, running ones finish; `disabled`: not used and not probed.',
+    doc: `${INTENT_NAMES.map((name) => INTENTS[name].doc).join('; ')}.`,
   },
   PROBE: {
     group: 'One upstream',
     key: 'probe',
-    type: oneOf(['active', 'passive', 'off']),
+    type: oneOf(PROBE_MODES),
     default: 'active',
     doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
   },
   COLD: {
     group: 'One upstream',
     key: 'cold',
-    type: oneOf(['on_demand', 'never']),
+    type: oneOf(COLD_POLICIES),
     default: 'on_demand',
     doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
   },
   SWAPS: {
     group: 'One upstream',
     key: 'swaps',
-    type: oneOf(['auto', 'yes', 'no']),
+    type: oneOf(SWAP_POLICIES),
     default: 'auto',
     doc: 'May a server of kind `openai` load or swap the models that it lists? `auto`: if it lists several and `_MODEL` is unset. `yes`, `no`: it does, it does not.',
   },
   STREAM_END: {
     group: 'One upstream',
     key: 'streamEnd',
-    type: oneOf(['auto', 'finish_reason', 'done']),
+    type: oneOf(STREAM_ENDS),
     default: 'auto',
     doc: 'What ends its streams: `finish_reason`, a reason for every choice; `done`, `[DONE]` alone; `auto`, for `openai` and `llamaswap`: `[DONE]` until one of its streams has carried a reason, for all other engines a reason.',
   },

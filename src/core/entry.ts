@@ -6,6 +6,7 @@ import {
   REASONS,
   type Serves,
   type State,
+  isEvidence,
 } from './health/reason.ts'
 import type { OtherWork, Work } from './model/listed-model.ts'
 import { needsStart } from './owned/process.ts'
@@ -68,13 +69,7 @@ function servesGeneration(entry: Entry): Serves {
 
 const OTHER_WORKS: readonly OtherWork[] = ['embedding', 'rerank']
 /** Nothing is served there, whatever has been proven. */
-const SHUT: ReadonlySet<Reason> = new Set([
-  'draining',
-  'disabled',
-  'refused',
-  'unreachable',
-  'unauthorized',
-])
+const SHUT: ReadonlySet<Reason> = new Set(['refused', 'unreachable', 'unauthorized'])
 /** Reasons that speak of generation alone, so that other work may be tried all the same. */
 const OF_GENERATION: ReadonlySet<Reason> = new Set([
   'stale',
@@ -91,7 +86,7 @@ const OF_GENERATION: ReadonlySet<Reason> = new Set([
 function servesOther(entry: Entry, work: OtherWork, own: Serves): Serves {
   const { facts, spec, works } = entry
   const reason = shownReason(entry)
-  if (SHUT.has(reason) || needsStart(facts.process)) return own
+  if (SHUT.has(reason) || !isEvidence(reason) || needsStart(facts.process)) return own
   if (works[work] === 'proven') return 'first'
   if (works[work] === 'unproven' && own !== 'no') return own
   const tries =

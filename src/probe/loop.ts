@@ -1,3 +1,4 @@
+import { INTENTS } from '../core/upstream.ts'
 import { backoffMs, PROBE_LIMIT_MS, probeDeadlineMs } from '../core/health/policy.ts'
 import { endRuleOf } from '../core/health/facts.ts'
 import { type Evidence, outcomeLabel, type ProbeOutcome } from '../core/health/evidence.ts'
@@ -116,7 +117,7 @@ export class ProbeLoop {
     const { signal } = this.#stopping
     let knocks = 0
     for (let entry = this.#entry(); entry !== null; entry = this.#entry()) {
-      if (entry.spec.intent !== 'disabled' && (knocks === 0 || (await this.#listens(entry)))) {
+      if (INTENTS[entry.spec.intent].probed && (knocks === 0 || (await this.#listens(entry)))) {
         this.#listing.forget()
         const target = this.#target(entry)
         const quirks = quirksOf(entry.spec.engine)

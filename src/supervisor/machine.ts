@@ -1,4 +1,4 @@
-import type { Intent } from '../core/upstream.ts'
+import { type Intent, INTENTS } from '../core/upstream.ts'
 import type { ChildEnd, Command } from '../process/child.ts'
 
 /** What the operator wants of one engine that the gate owns. */
@@ -18,9 +18,9 @@ export type Want = 'run' | 'on_demand' | 'leave' | 'stop'
 
 /** Draining is for work by hand: it is left alone. Disabled is never started. Pure. */
 export function wantOf(plan: Plan | null): Want {
-  if (plan === null || plan.intent === 'disabled') return 'stop'
-  if (plan.intent === 'draining') return 'leave'
-  return plan.idleStopMs === null ? 'run' : 'on_demand'
+  if (plan === null) return 'stop'
+  const want = INTENTS[plan.intent].engine
+  return want === 'run' && plan.idleStopMs !== null ? 'on_demand' : want
 }
 
 /** Would both start the same process at the same address? Pure. */

@@ -1,3 +1,5 @@
+import { type Intent, INTENT_NAMES, INTENTS } from '../upstream.ts'
+
 /** What an upstream may do now. A closed set (docs/decisions/0014). */
 export type State =
   | 'unknown'
@@ -20,12 +22,27 @@ interface ReasonRow {
   readonly hint: string
 }
 
+/** Reasons that an intent gives, one for each that hides the evidence. */
+type IntentReason = {
+  [Name in Intent]: (typeof INTENTS)[Name]['state'] extends null ? never : Name
+}[Intent]
+
+function intentReasons(): Readonly<Record<IntentReason, ReasonRow>> {
+  const rows = INTENT_NAMES.flatMap((name) => {
+    const { state } = INTENTS[name]
+    const hint = `The operator set it to ${name}.`
+    return state === null ? [] : [[name, { state, serves: 'no', hint }]]
+  })
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of just these
+  return Object.fromEntries(rows) as Record<IntentReason, ReasonRow>
+}
+
 /**
- * THE table of reasons: everything that metrics, status, logs and diag show about an upstream
+ * THE table of reasons that evidence gives: everything that metrics, status, logs and diag show about an upstream
  * follows from its reason. An upstream is `live_failure` after a live 5xx, a reset or an early end, and
  * `embeddings_only` where probes are answered by nothing but embeddings.
  */
-export const REASONS = {
+const EVIDENCE = {
   not_probed_yet: {
     state: 'unknown',
     serves: 'no',
@@ -142,11 +159,16 @@ export const REASONS = {
     serves: 'no',
     hint: 'It has no generation route that we know. Check GENGATE_<NAME>_URL and _ENGINE.',
   },
-  draining: { state: 'draining', serves: 'no', hint: 'The operator set it to draining.' },
-  disabled: { state: 'disabled', serves: 'no', hint: 'The operator set it to disabled.' },
 } as const satisfies Record<string, ReasonRow>
 
-export type Reason = keyof typeof REASONS
+/** Reasons that evidence alone can give; the others are intents. */
+export type EvidenceReason = keyof typeof EVIDENCE
+export type Reason = EvidenceReason | IntentReason
 
-/** Reasons that evidence alone can give; the two others are intents. */
-export type EvidenceReason = Exclude<Reason, 'draining' | 'disabled'>
+/** All reasons. */
+export const REASONS: Readonly<Record<Reason, ReasonRow>> = { ...EVIDENCE, ...intentReasons() }
+
+/** Is this a reason that evidence can give? */
+export function isEvidence(reason: string): reason is EvidenceReason {
+  return Object.hasOwn(EVIDENCE, reason)
+}

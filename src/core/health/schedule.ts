@@ -1,3 +1,4 @@
+import { INTENTS } from '../upstream.ts'
 import { quietSince } from './evidence.ts'
 import { type Facts, lastProofAt } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
@@ -26,7 +27,7 @@ export function nextProbeAt(
   jitter: number,
 ): number {
   const { facts, spec } = entry
-  if (spec.probe !== 'active' || facts.sentAt !== null || spec.intent === 'disabled')
+  if (spec.probe !== 'active' || facts.sentAt !== null || !INTENTS[spec.intent].probed)
     return Infinity
   // Nothing runs, or it is about to be ended: a probe tells nothing, and may hold up the end.
   const phase = facts.process?.phase
