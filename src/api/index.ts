@@ -92,12 +92,8 @@ const BY_PATH: ReadonlyMap<string | null, Lane> = new Map(LANES.map((lane) => [l
 export function laneOf(method: string, path: string): Lane | null {
   const lane = method === 'POST' ? BY_PATH.get(path) : undefined
   if (lane !== undefined) return lane
-  return method !== 'OPTIONS' && path.startsWith('/v1/') ? PASSTHROUGH : null
-}
-
-/** Paths outside `/v1` that some lane serves. */
-export function pathsOutside(): string[] {
-  return LANES.flatMap(({ path }) => (path === null || path.startsWith('/v1/') ? [] : [path]))
+  const below = path.startsWith('/v1/') && path !== '/v1/'
+  return below && method !== 'OPTIONS' ? PASSTHROUGH : null
 }
 
 /** The one path whose connection may become a WebSocket. */
