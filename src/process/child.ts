@@ -8,7 +8,7 @@ import { startTimeOf, yieldToOthers } from './proc.ts'
 /** Between two looks whether the processes of a group are gone, ms. */
 const LOOK_MS = 50
 /** After SIGKILL the group is waited for this long, ms: a zombie that nobody reaps counts as one of it. */
-const KILLED_MS = 2_000
+const KILLED_MS = 1_000
 /** A process that was sent SIGKILL and is not reported is looked for every so often, ms. */
 const HELD_LOOK_MS = 1_000
 /** After its processes are gone, output that they wrote is waited for this long, ms. */

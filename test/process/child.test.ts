@@ -1,6 +1,6 @@
 // Goal: a child and all that it starts end together, and its last lines are known.
 // Method: real processes; the child is a shell script or a small Node program.
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -24,6 +24,13 @@ function start(script: string) {
     stragglersMs: 500,
   })
   return { child, out }
+}
+
+/** The shell that guards the group `pid`; null: there is none. */
+function guardOf(pid: number | null | undefined): number | null {
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=', '-o', 'args='], { encoding: 'utf8' })
+  const [, guard] = new RegExp(`^ *(\\d+) .*gengate-guard ${pid}$`, 'm').exec(rows) ?? []
+  return guard === undefined ? null : Number(guard)
 }
 
 /** The ids that the script has printed, when it is ready. */
@@ -119,6 +126,68 @@ t.test('a child does not outlive the sudden death of who started it', async (t) 
   await gone
   await until(() => (pids.some(lives) ? undefined : true))
   t.pass('both are gone')
+})
+
+t.test('a child that is only asked over its channel, and does not hear, is killed', async (t) => {
+  const heard: unknown[] = []
+  const script = `process.on('disconnect', () => {}); setInterval(() => {}, 1_000); process.send('up')`
+  const command = { command: process.execPath, args: ['-e', script], env: {} }
+  const onMessage = (message: unknown): void => void heard.push(message)
+  const child = startChild(command, { env: {}, clock: systemClock, onMessage, graceMs: 100 })
+  await until(() => (heard.length > 0 ? true : undefined))
+  t.same(heard, ['up'])
+  child.stop('hang_up')
+  t.match(await child.ended, { signal: 'SIGKILL', how: 'SIGKILL' })
+})
+
+t.test('a child without output of its own leaves the last lines of its stderr', async (t) => {
+  const command = { command: '/bin/sh', args: ['-c', 'echo out; echo err >&2'], env: {} }
+  const end = await startChild(command, { env: {}, clock: systemClock }).ended
+  t.same(end.lines, ['err'])
+})
+
+t.test('a reader that has left does not stop the child', async (t) => {
+  const gone = new PassThrough()
+  gone.destroy(new Error('EPIPE'))
+  gone.on('error', () => {})
+  const script = 'i=0; while [ $i -lt 20000 ]; do echo "line $i"; i=$((i+1)); done; exit 4'
+  const command = { command: '/bin/sh', args: ['-c', script], env: {} }
+  const output = { stdout: gone, stderr: gone }
+  const end = await startChild(command, { env: {}, clock: systemClock, output }).ended
+  t.equal(end.code, 4)
+})
+
+t.test('the guard of a child ends with it', async (t) => {
+  const { child } = start('sleep 0.3')
+  await until(() => guardOf(child.pid) ?? undefined)
+  await child.ended
+  await until(() => (guardOf(child.pid) === null ? true : undefined))
+  t.pass('no shell is left')
+})
+
+t.test('who exits without waiting kills its children on the way', async (t) => {
+  const module = fileURLToPath(new URL('../../src/process/child.ts', import.meta.url))
+  const clock = fileURLToPath(new URL('../../src/runtime/clock.ts', import.meta.url))
+  const script = `
+    const { startChild } = await import(${JSON.stringify(module)})
+    const { systemClock } = await import(${JSON.stringify(clock)})
+    const args = ['-c', 'trap "" TERM; echo pid $$; echo ready; while :; do sleep 0.05; done']
+    const output = { stdout: process.stdout, stderr: process.stderr }
+    startChild({ command: '/bin/sh', args, env: {} }, { env: process.env, clock: systemClock, output })
+    process.stdin.on('data', () => process.exit(3))`
+  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    env: { PATH: process.env['PATH'] ?? '' },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const gone = once(owner, 'exit')
+  const out = { text: '' }
+  owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
+  const pids = await pidsOf(out)
+  process.kill(await until(() => guardOf(pids[0]) ?? undefined), 'SIGKILL')
+  owner.stdin.write('go\n')
+  t.same(await gone, [3, null])
+  await until(() => (pids.some(lives) ? undefined : true))
+  t.pass('without the guard')
 })
 
 t.test('childEnv() keeps the settings of the gate from its children', async (t) => {
