@@ -6,7 +6,7 @@ import { Supervisor } from '../../src/supervisor/supervisor.ts'
 import { endOf } from '../supervisor/fake-machine.ts'
 import { plan } from '../supervisor/situation.ts'
 import { Chance } from '../support/sim-chance.ts'
-import type { Fault } from '../support/sim-engine.ts'
+import type { EngineTraits, Fault } from '../support/sim-engine.ts'
 import { ORDINARY, SMALL, SimWorld } from '../support/sim-world.ts'
 import { spec, tableConfig } from '../support/world.ts'
 
@@ -66,7 +66,11 @@ class SimMachine implements Machine {
 async function live(
   seed: number,
   happens: (world: SimWorld, machine: SimMachine) => void,
-  { traits = ORDINARY, untilMs = A_WHILE } = {},
+  {
+    traits = ORDINARY,
+    untilMs = A_WHILE,
+    idleStopMs = null,
+  }: { traits?: EngineTraits; untilMs?: number; idleStopMs?: number | null } = {},
 ) {
   const world = new SimWorld(new Chance(seed), tableConfig({ specs: [spec({ name: 'a' })] }), {
     a: traits,
@@ -86,7 +90,7 @@ async function live(
     drainMs: () => 30_000,
     machine,
   })
-  supervisor.configure([plan({ name: 'a' })])
+  supervisor.configure([plan({ name: 'a', idleStopMs })])
   happens(world, machine)
   await world.run(untilMs)
   const state = world.state('a')
@@ -187,6 +191,23 @@ t.test(
     }
   },
 )
+
+t.test('an engine that sleeps is started by the request that needs it, which waits', async (t) => {
+  const { machine, done } = await live(
+    1,
+    (world) => {
+      for (const atMs of [100_000, 101_000, 600_000]) {
+        world.at(atMs, () => world.clock.io(() => world.ask({ ...SMALL, patienceMs: 100_000 })))
+      }
+    },
+    { idleStopMs: 60_000 },
+  )
+  t.equal(machine.starts, 2, 'once for the two that came together')
+  t.strictSame(
+    done.map(({ ending }) => ending),
+    ['finished', 'finished', 'finished'],
+  )
+})
 
 t.test('a crash loop is slowed down and ends at the cap', async (t) => {
   for (let seed = 1; seed <= SEEDS; seed++) {

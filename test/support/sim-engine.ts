@@ -20,6 +20,7 @@ const FREEZES: ReadonlySet<Fault> = new Set([
   'slow_wedge',
   'busy_wedge',
   'unreachable',
+  'gone',
 ])
 const CONNECT_TIMEOUT_MS = 1_000
 /** What an engine takes to say no, ms. */
@@ -79,7 +80,7 @@ export class Engine {
   submit(wish: JobWish, ears: JobEars): () => void {
     this.asked.push(wish)
     const job: Job = { wish, ears, left: wish.tokens, stop: () => {}, parked: null, gone: false }
-    const no = this.#refusal()
+    const no = this.#refusal(wish)
     if (no !== null) {
       const ms = no === 'unreachable' ? CONNECT_TIMEOUT_MS : no === 'refused' ? 1 : NO_MS
       job.stop = this.#clock.world(ms, () => this.#tell(job, () => ears.fail(no)))
@@ -92,11 +93,18 @@ export class Engine {
     return () => this.#leave(job)
   }
 
-  #refusal(): JobFailure | null {
+  /** The connections of all that runs are lost on the way: neither side hears of it. */
+  loseStreams(): void {
+    for (const job of this.#running) job.gone = true
+  }
+
+  #refusal({ tokens }: JobWish): JobFailure | null {
     const full = this.traits.queueMax !== null && this.#queue.length >= this.traits.queueMax
     const fault = this.#fault
     if (fault === 'busy_wedge') return 'busy'
     if (fault === 'refused' || fault === 'unreachable') return fault
+    if (fault === 'gone' || fault === 'closing') return 'refused'
+    if (fault === 'live_5xx' && tokens > 1) return 'http_5xx'
     if (fault === 'http_5xx' || fault === 'loading') return fault
     return full && this.#running.size >= this.traits.slots ? 'busy' : null
   }

@@ -10,6 +10,12 @@ export type Fault =
   /** Frozen, and refuses new requests for load. */
   | 'busy_wedge'
   | 'refused'
+  /** Nobody listens any more, and what runs stands still for ever. */
+  | 'gone'
+  /** Nobody listens any more, and what runs goes on to its end. */
+  | 'closing'
+  /** Answers probes, and no client. */
+  | 'live_5xx'
   /** Connects never come about. */
   | 'unreachable'
   | 'http_5xx'

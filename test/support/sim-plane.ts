@@ -17,6 +17,8 @@ export interface SimRequest extends JobWish {
   readonly maxTokens: number | null
   /** The client leaves after this much silence, ms. */
   readonly patienceMs: number
+  /** Takes nothing from its first content on; absent: it reads. */
+  readonly stuck?: boolean
 }
 
 export type SimEnding = Summary['ending']
@@ -25,8 +27,15 @@ export type Send = Extract<ExchangeEffect, { type: 'send' }>
 export interface PlaneEars {
   /** `tried`: those that have had their turn. */
   onSend(send: Send, tried: readonly string[]): void
-  /** `deeds`: what was done for it, in order. */
-  onEnd(summary: Summary, deeds: readonly Deed['type'][]): void
+  onEnd(summary: Summary, told: Told): void
+}
+
+/** What really happened to a request. */
+export interface Told {
+  /** What was done for it, in order. */
+  readonly deeds: readonly Deed['type'][]
+  /** Engines that took it. */
+  readonly seen: number
 }
 
 export interface PlaneDeps {
@@ -59,18 +68,20 @@ function answerOf(status: number): HeldAnswer {
   return { status, headers: {}, body: Buffer.from('{}') }
 }
 
-/** A client that takes all that comes. */
+/** A client that takes all that comes, and one that takes nothing. */
 const READER = { writableLength: 0, writableNeedDrain: false, destroyed: true }
+const STUCK = { ...READER, writableLength: 1, writableNeedDrain: true }
 
 /** One client request: the hands of `core/exchange` over simulated engines. It decides nothing. */
 export class SimExchange {
   readonly #deps: PlaneDeps
   readonly #request: SimRequest
   readonly #drive: Drive
-  readonly #flow = new ClientFlow(READER as unknown as ServerResponse)
+  readonly #flow: ClientFlow
   readonly #deeds: Deed['type'][] = []
   readonly #arrivedAt: number
   #written = 0
+  #seen = 0
   #stop: (ending: AttemptEnding) => void = () => {}
   #cancels: (() => void)[] = []
   #cancelPatience = (): void => {}
@@ -79,7 +90,8 @@ export class SimExchange {
     this.#deps = deps
     this.#request = request
     this.#arrivedAt = deps.proxy.clock.nowMs()
-    const { bytes, streamed, maxTokens } = request
+    const { bytes, streamed, maxTokens, stuck = false } = request
+    this.#flow = new ClientFlow((stuck ? STUCK : READER) as unknown as ServerResponse)
     const wish = {
       requestId: '',
       path: '/v1/chat/completions',
@@ -123,7 +135,9 @@ export class SimExchange {
     this.#deeds.push(deed.type)
     if (deed.type === 'send' && lease !== null) this.#send(deed, lease)
     if (deed.type === 'abandon') this.#stop(deed.ending)
-    if (deed.type === 'over') this.#deps.ears.onEnd(deed.summary, this.#deeds)
+    if (deed.type === 'over') {
+      this.#deps.ears.onEnd(deed.summary, { deeds: this.#deeds, seen: this.#seen })
+    }
   }
 
   #send(send: Send, lease: Lease): void {
@@ -149,21 +163,21 @@ export class SimExchange {
     this.#stop = stop
     const engine = engineAt(send.entry.spec.url)
     if (engine === undefined) return stop({ ...removed(lease.upstream), sent: false })
+    this.#seen++
     running.leave = engine.submit(this.#request, {
       token: () => {
-        this.#written++
+        if (this.#request.stuck !== true) this.#written++
         this.#beSilent()
         sink.content(1)
         if (!running.committed) sink.commit({ status: 200, headers: {} }, null)
         running.committed = true
       },
       end: () => stop({ kind: 'finished' }),
-      fail: (why) =>
-        stop(
-          running.committed
-            ? { kind: 'cut', code: 'upstream_truncated', detail: why }
-            : FAILURES[why],
-        ),
+      fail: (why) => {
+        if (!FAILURES[why].sent) this.#seen--
+        const cut = { kind: 'cut', code: 'upstream_truncated', detail: why } as const
+        stop(running.committed ? cut : FAILURES[why])
+      },
     })
   }
 

@@ -4,9 +4,12 @@ import { nextTable, type RoutingTable, type TableEvent } from '../../src/core/ta
 import type { SimClock } from './sim-clock.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 import { hangs, Ledger } from './sim-ledger.ts'
-import type { Send } from './sim-plane.ts'
+import type { Summary } from '../../src/core/exchange/exchange.ts'
+import type { Send, Told } from './sim-plane.ts'
 import { noTally } from './sim-tally.ts'
 
+/** What a client hears at last. */
+const LAST: ReadonlySet<string> = new Set(['answer', 'pass_on', 'end', 'cut', 'hang_up'])
 const SERVING: readonly string[] = ['eligible', 'cold', 'suspect']
 /** One look of the data plane's watch, and rounding, ms. */
 const TICK_MS = 250
@@ -106,8 +109,20 @@ export class Referee {
     if (now < ledger.holdUntil) this.fail('I1', `${name} serves during its hold-down`)
   }
 
+  /** A request ended: what holds whatever happened to it. */
+  ended(summary: Summary, { deeds, seen }: Told): void {
+    // Where it was taken from an upstream it has had its turn, and that has its price.
+    if (summary.code !== null && !deeds.includes('abandon')) this.#refused(summary.code)
+    if (seen > 2) this.fail('I10', `${seen} engines took one request`)
+    const last = deeds.filter((deed) => LAST.has(deed))
+    if (last.length !== 1) this.fail('I11', `it ends with ${last.join(' and ')}`)
+    if (summary.ttftMs !== null && last[0] === 'answer') {
+      this.fail('I11', 'an answer of our own after content')
+    }
+  }
+
   /** A request ended with a refusal of the gate's own. */
-  refused(code: string): void {
+  #refused(code: string): void {
     if (code !== 'no_eligible_upstream' && code !== 'upstream_starting' && code !== 'exhausted')
       return
     const isAble = (one: Ledger): boolean =>

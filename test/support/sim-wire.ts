@@ -1,8 +1,10 @@
 import type { FailReason, ProbeOutcome } from '../../src/core/health/evidence.ts'
 import type { FetchCall, Fetched } from '../../src/probe/wire.ts'
 import type { ProbeCall, Wire } from '../../src/probe/generate.ts'
-import type { Engine, JobFailure } from './sim-engine.ts'
+import type { Engine, Fault, JobFailure } from './sim-engine.ts'
 
+/** Nobody listens. */
+const DEAF: ReadonlySet<Fault> = new Set(['refused', 'gone', 'closing'])
 /** Bytes of a probe's body. */
 const PROBE_BYTES = 90
 /** A late timer gives an answer this long to be read, as `src/probe/wire.ts` does, ms. */
@@ -72,7 +74,7 @@ function probe(engine: Engine | undefined, call: ProbeCall, ears: WireEars): Pro
 
 /** Lists answer also while every generation hangs; that is the point of the whole project. */
 function get(engine: Engine | undefined, call: FetchCall): Promise<Fetched> {
-  if (engine === undefined || engine.fault === 'refused') {
+  if (engine === undefined || DEAF.has(engine.fault)) {
     return Promise.resolve({ kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' })
   }
   if (engine.fault === 'loading') {

@@ -46,6 +46,8 @@ export interface Done {
   readonly summary: Summary
   /** What was done for it, in order. */
   readonly deeds: readonly string[]
+  /** Engines that took it. */
+  readonly seen: number
 }
 
 /** A store that says which event made each change. */
@@ -78,6 +80,8 @@ export class SimWorld {
   onForward: (name: string) => void = () => {}
   /** Called for each event that the gate emits about a request. */
   onEvent: (event: GateEvent) => void = () => {}
+  /** How long a request may wait while nobody can serve, ms. */
+  holdMs = 2_000
   /** By how much sleep has put off all that the world had to do, ms. */
   sleptMs = 0
   readonly #prober: Prober
@@ -96,7 +100,9 @@ export class SimWorld {
     const parts = { store: this.store, clock: this.clock, random: chance.next, leases }
     const budget = { left: fullBudget(0) }
     const emit = (event: GateEvent): void => this.onEvent(event)
-    this.#proxy = { ...parts, holds: new Holds(parts), budget, emit } as unknown as ProxyDeps
+    // When clients come back is their affair here: no chance is spent on it.
+    const plane = { ...parts, holds: new Holds(parts), budget, emit, random: () => 0.5 }
+    this.#proxy = plane as unknown as ProxyDeps
     this.#watch = new Watch(this.#proxy)
     this.#prober = new Prober({
       ...parts,
@@ -155,18 +161,18 @@ export class SimWorld {
         proxy: this.#proxy,
         watch: this.#watch,
         engineAt: (url) => this.engines.get(url),
-        holdMs: 2_000,
+        holdMs: this.holdMs,
         commitDeadlineMs: 10_000,
         ears: {
           onSend: (send, tried) => {
             this.onForward(send.entry.spec.name)
             this.referee.forward(send, tried)
           },
-          onEnd: (summary, deeds) => {
+          onEnd: (summary, told) => {
             const { ending, code } = summary
             const endedAt = this.clock.nowMs()
-            this.done.push({ request, ending, code, askedAt, endedAt, summary, deeds })
-            if (code !== null) this.referee.refused(code)
+            this.done.push({ request, ending, code, askedAt, endedAt, summary, ...told })
+            this.referee.ended(summary, told)
           },
         },
       },
