@@ -33,7 +33,7 @@ export interface Route {
 export interface AnswerApi {
   /** What an event is that is neither an error by its shape nor `[DONE]`. Pure. */
   readonly ofEvent: (event: ReadEvent) => EventVerdict
-  /** What a whole answer comes to that is no error by its shape. Pure. */
+  /** What a whole answer comes to whose shape is not that of an error. Pure. */
   readonly ofWhole: (body: JsonObject) => JsonVerdict
   /** May a whole answer be a bare list? */
   readonly listed: boolean

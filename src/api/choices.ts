@@ -28,7 +28,7 @@ export interface ChoiceTable {
 export interface ChoiceEvents {
   /** What each event says that it is. */
   readonly object: string
-  /** Null: this is no choice of a whole answer. */
+  /** Null: this is not a choice of a whole answer. */
   readonly partsOf: (choice: JsonObject, at: number) => Parts | null
 }
 

@@ -44,7 +44,7 @@ export const responses = {
 } as const satisfies Api
 
 /**
- * The id in `/v1/responses/{id}` and below; null: another route. A `POST` to one word below is no id
+ * The id in `/v1/responses/{id}` and below; null: another route. A `POST` to one word below is not an id
  * but a route of its own, as `/v1/responses/input_tokens` is. Pure.
  */
 export function responseIdOf(method: string, path: string): string | null {

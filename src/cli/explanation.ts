@@ -41,9 +41,9 @@ export interface Explanation {
   readonly model: string | null
   readonly decision: Decision
   readonly candidates: readonly Candidate[]
-  /** Upstreams that are no candidates for this model. */
+  /** Upstreams that cannot serve this model. */
   readonly others: readonly { readonly upstream: UpstreamStatus; readonly why: string }[]
-  /** The names that requests may use; empty unless `model` is none of them. */
+  /** The names that requests may use; empty if `model` is one of them. */
   readonly known: readonly string[]
 }
 
@@ -166,7 +166,7 @@ function whyAnEqual(
     return `${taken} is less busy (${other} in flight, here ${load})`
   }
   if (policy === 'least_busy' && before && other === load) {
-    return `${taken} is no busier and comes first`
+    return `${taken} is not busier and comes first`
   }
   if (policy === 'priority' && before) return `${taken} comes before it in the order of preference`
   // It would be its turn: only the slow start passes it over.
@@ -175,7 +175,7 @@ function whyAnEqual(
 
 const TELLS_NOTHING: readonly string[] = ['ejected', 'misconfigured', 'starting', 'disabled']
 
-/** Why an upstream is no candidate for this model. */
+/** Why an upstream cannot serve this model. */
 function whyNoCandidate(
   { spec: { name, cold }, facts: { models, loaded } }: Entry,
   { state, reason }: UpstreamStatus,

@@ -58,7 +58,7 @@ export function noStatusMessage(origin: string, answer: GateAnswer): string {
 /** How a question ended. `status` 0 and a code where no whole answer came. */
 export interface Reply {
   readonly status: number
-  /** The parsed JSON, whatever the status; undefined when it is none. */
+  /** The parsed JSON, whatever the status; undefined when it is not JSON. */
   readonly body: unknown
   /** `ECONNREFUSED`, `ETIMEDOUT`, …; null: an answer came. */
   readonly errorCode: string | null

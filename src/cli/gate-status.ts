@@ -128,7 +128,7 @@ function readable<Row>(row: z.ZodType<Row>, items: readonly unknown[]): Row[] {
   })
 }
 
-/** Parses the document; null: whoever answered is no gengate. Pure. */
+/** Parses the document; null: what answered is not gengate. Pure. */
 export function parseGateStatus(document: unknown): GateStatus | null {
   return gate.safeParse(document).data ?? null
 }

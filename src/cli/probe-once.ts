@@ -114,7 +114,7 @@ const NOTHING_GENERATES: ReadonlySet<ErrorCode> = new Set([
   'upstream_starting',
 ])
 
-/** Reads a refusal; null: it is no gate's 503, but an engine's. Pure. */
+/** Reads a refusal; null: the 503 comes from an engine, not from a gate. Pure. */
 export function gateRefusal(status: number, body: unknown): GateRefusal | null {
   const error = status === 503 ? engineError(body) : null
   if (error === null || !isOwnCode(error.code)) return null

@@ -129,7 +129,7 @@ function owning(loaded: Loaded, name: string, run: CommandLine): Loaded {
   return { ...loaded, result: { ...result, config: { ...result.config, upstreams } } }
 }
 
-/** Deaths that are alike, after which another start is none to wait for. */
+/** Deaths that are alike, after which waiting for another start is pointless. */
 const ALIKE_MAX = 2
 /** Of its last words so many lines are shown: they went to a file. */
 const LINES_SHOWN = 10

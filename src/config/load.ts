@@ -212,7 +212,7 @@ function readModels(reading: Reading, names: readonly string[]): Config['models'
   )
   for (const upstream of unknown) {
     const meant = didYouMean(upstream, names)
-    const message = `names ${quoted(upstream)}, which is none of the upstreams ${names.join(', ')}.${meant}`
+    const message = `names ${quoted(upstream)}, which is not one of the upstreams ${names.join(', ')}.${meant}`
     reading.refuse('GENGATE_MODELS', message)
   }
   const preferred = reading.global('LOCAL_LLM_BACKEND')

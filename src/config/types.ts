@@ -124,7 +124,7 @@ export interface SettingRow {
   readonly key?: string
   /** As it would be written; absent: unset, or derived. */
   readonly default?: string
-  /** Where the default comes from when it is no fixed text, for the docs. */
+  /** Where the default comes from when it is not a fixed text, for the docs. */
   readonly derived?: string
   /** A key: shown as `(set)`, never repeated. */
   readonly secret?: true

@@ -198,7 +198,7 @@ function eachOf(
  *  saved as an env file. */
 export const SECRET_SHOWN = '(set)'
 
-/** One API key; quotation marks around it are no part of it. Messages never repeat it. */
+/** One API key; quotation marks around it do not belong to it. Messages never repeat it. */
 export const apiKey = textTo(keyOf)
 
 /** `GENGATE_API_KEYS`: keys separated by commas. */

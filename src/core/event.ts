@@ -83,7 +83,7 @@ export type GateEvent =
       readonly ttftMs: number | null
       readonly durationMs: number
       readonly bytes: number
-      /** Did the client leave before or after the first byte of the answer? Comments are none. */
+      /** Did the client leave before or after the first byte of the answer? Comments do not count. */
       readonly phase: 'before_commit' | 'after_commit'
     }
   /** The gate refused a request itself, before any upstream was asked. */

@@ -131,7 +131,7 @@ export function servesFor(
 
 /**
  * Upstreams that may list a name which nobody knows now: those that are up and have told no list yet; all
- * that may come, if no name is known at all, since a 404 is no answer while an engine starts. None where
+ * that may come, if no name is known at all, since a 404 would be wrong while an engine starts. None where
  * `GENGATE_MODELS` says what there is. Pure.
  */
 export function yetToList({ config, entries }: RoutingTable): readonly Entry[] {
@@ -206,7 +206,7 @@ export function mayAbandon(
   )
 }
 
-/** What only refers to something kept, on a route that is no row of the lanes, names no model. */
+/** What only refers to something kept, on a route without a row in the lanes, names no model. */
 export function membersOf(table: RoutingTable, request: RouteRequest): Member[] | null {
   const { model, only, engines, work, exact } = request
   if (exact === true) return membersForExact(table, model)

@@ -107,7 +107,7 @@ export function preflightHeaders(
   }
 }
 
-/** Longer credentials are no key of ours, and hashing them would be work for nothing. */
+/** Longer credentials cannot be a key of ours, and hashing them would be work for nothing. */
 const KEY_LENGTH_MAX = 1024
 
 /** Does this canonical path need a key under this policy? */
@@ -118,7 +118,7 @@ export function needsKey(path: string, policy: GuardPolicy): boolean {
 
 /**
  * Does the request carry one of the keys, as `Authorization: Bearer` or `x-api-key`? Every key is
- * compared with every credential, in constant time. A header that comes twice is none.
+ * compared with every credential, in constant time. A header that comes twice counts as absent.
  */
 export function hasValidKey(
   request: { readonly rawHeaders: readonly string[]; readonly headers: IncomingHttpHeaders },

@@ -130,14 +130,14 @@ export class Door {
     })
   }
 
-  /** Answers bytes that are no HTTP request. Further ones on that connection are ignored. */
+  /** Answers bytes that are not an HTTP request. Further ones on that connection are ignored. */
   refuseBytes(socket: Socket, error: { readonly code?: string | undefined }): void {
     const code = clientErrorCode(error)
     if (code === null) socket.destroy()
     else this.#refuseSocket(socket, code)
   }
 
-  /** Answers `CONNECT`: this is no forward proxy. */
+  /** Answers `CONNECT`: this is not a forward proxy. */
   refuseTunnel(socket: Socket): void {
     // Node has let go of the socket: an error that nobody hears would end the process.
     socket.on('error', () => socket.destroy())

@@ -56,7 +56,7 @@ export function framingFault(request: GuardedRequest): Refusal | null {
   if (headers.host === undefined && httpVersion === '1.1') return bad('The Host header is missing.')
   const length = headers['content-length']
   if (length !== undefined && !(/^\d+$/.test(length) && length.length <= LENGTH_DIGITS_MAX)) {
-    return bad('Content-Length is no number.')
+    return bad('Content-Length is not a number.')
   }
   const coding = headers['transfer-encoding']
   if (coding === undefined) return null
@@ -143,7 +143,7 @@ function handshakeFault(request: GuardedRequest, protocols: readonly string[]): 
   if (offered === undefined) return null
   const names = listOf(offered)
   const good = names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length
-  return good ? null : 'Sec-WebSocket-Protocol is no list of different tokens.'
+  return good ? null : 'Sec-WebSocket-Protocol is not a list of different tokens.'
 }
 
 function listOf(value: string): string[] {
@@ -206,7 +206,7 @@ export function canonicalPath(rawUrl: string): Target | null {
   return { path: `/${segments.map(encoded).join('/')}`, query }
 }
 
-/** A segment's text; null where it is no text, or would mean more when decoded once again. */
+/** A segment's text; null where it is not text, or would mean more when decoded once again. */
 function decoded(segment: string): string | null {
   let text = segment
   try {

@@ -84,7 +84,7 @@ export function buildServer(parts: DoorParts): GateServer {
       door.serve(raw, reply.raw, id, 'bad_path')
     },
     clientErrorHandler: (error, socket) => door.refuseBytes(socket, error),
-    // All that is not upgraded is an ordinary request, and its bytes are no tunnel.
+    // All that is not upgraded is an ordinary request, and its bytes are not a tunnel.
     http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => door.mayUpgrade(request) },
     routerOptions: {
       // The door has split the query off; nobody asks Fastify for it.
@@ -167,7 +167,7 @@ async function bind(
 }
 
 /** What a client's own id may look like: it goes into headers and log lines. Node joins repeated
- *  headers with a comma, so that two ids are none. */
+ *  headers with a comma, so that two ids count as none. */
 const SANE_ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
 
 /** The client's `x-request-id` where it is sane, else a new one. */

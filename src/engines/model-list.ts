@@ -15,7 +15,7 @@ type JsonRecord = Readonly<Record<string, unknown>>
 
 /**
  * The models in an answer to `GET /v1/models`, in its order; null when it is not a list. An empty
- * Ollama says `"data": null`, which is an empty list; mlx-lm may send an empty body, which is none
+ * Ollama says `"data": null`, which is an empty list; mlx-lm may send an empty body, which is not
  * (both seen live: ollama 0.33.0-rc2, mlx-lm 0.32.2). Pure.
  */
 export function listedModels(body: unknown): readonly ListedModel[] | null {

@@ -86,7 +86,7 @@ function judgeStream(api: AnswerApi, text: string, endRule: EndRule): BodyVerdic
   const events = splitter.push(Buffer.from(text))
   const rest = splitter.tail()
   for (const event of [...events, rest]) {
-    // What follows the end of an answer is no part of it, not even an error.
+    // What follows the end of an answer does not belong to it, not even an error.
     if (end.complete) break
     const verdict = classifyEvent(api, event)
     if (verdict.kind === 'error') {

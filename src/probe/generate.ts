@@ -28,7 +28,7 @@ export interface ProbeCall {
   readonly signal: AbortSignal
   /** Called once, when the request really goes out. */
   readonly onSent: () => void
-  /** Called with the JSON of an answer other than 2xx, undefined where it is none; absent: nobody
+  /** Called with the JSON of an answer other than 2xx, undefined where it is not JSON; absent: nobody
    *  wants its words. */
   readonly onRefusal?: (status: number, body: unknown) => void
 }
@@ -161,7 +161,7 @@ function isMissing(outcome: ProbeOutcome): boolean {
   return reasonOf(outcome) === 'wrong_kind'
 }
 
-/** What a failure was; null: it was none. */
+/** What a failure was; null: it was not a failure. */
 export function reasonOf(outcome: ProbeOutcome): string | null {
   return outcome.kind === 'fail' ? outcome.reason : null
 }

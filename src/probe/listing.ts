@@ -23,7 +23,7 @@ export interface ListCall extends Omit<FetchCall, 'path' | 'clock'> {
 }
 
 /**
- * The model list of one upstream, as last told. It is no evidence of health; an engine whose
+ * The model list of one upstream, as last told. It is not evidence of health; an engine whose
  * generation hangs still lists its models.
  */
 export class Listing {

@@ -54,7 +54,7 @@ export function verdict(answer: WireAnswer, context: VerdictContext): ProbeOutco
   }
 }
 
-/** What a status other than 2xx means; `body` is the parsed body, undefined when it is no JSON. */
+/** What a status other than 2xx means; `body` is the parsed body, undefined when it is not JSON. */
 export function ofStatus(status: number, body: unknown, quirks: Quirks): ProbeOutcome {
   const outcome = meaningOf(status, body, quirks)
   return outcome.kind === 'fail' ? { ...outcome, ...sentenceOf(engineError(body)) } : outcome

@@ -181,7 +181,7 @@ export interface FetchCall {
   readonly signal: AbortSignal
 }
 
-/** How a GET ended. `body` is its JSON, or its text where it is none. */
+/** How a GET ended. `body` is its JSON, or its text where it is not JSON. */
 export type Fetched =
   | { readonly kind: 'answer'; readonly status: number; readonly body: unknown }
   /** Nothing, or not all of it, within the limit. */

@@ -57,7 +57,7 @@ export interface Asked {
   /** A body that is not read before it is sent; null: it is in `body`. */
   readonly upload: IncomingMessage | null
   readonly scan: ScannedBody
-  /** A multipart form as far as it was read; null: the body is none. */
+  /** A multipart form as far as it was read; null: the body is not a form. */
   readonly form: Form | null
   /** The upstream that keeps what the request refers to; null: any may have it. */
   readonly only: string | null

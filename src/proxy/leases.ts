@@ -126,7 +126,7 @@ export class Leases {
   readonly #held = new Map<string, Group>()
   readonly #freed = new Set<() => void>()
 
-  /** Its silence is evidence about its own kind of work; what is none is only counted. */
+  /** Its silence is evidence about its own kind of work; what is not work is only counted. */
   take(upstream: string, epoch: number, item: FlightItem, work: Work | null = 'generation'): Lease {
     const group = this.#groupOf(upstream, epoch)
     const held = new Held({ upstream, epoch, item, work }, group, this.#freed)

@@ -104,7 +104,7 @@ t.test('explanationOf() knows who is less busy, and who has just come back', asy
   )
   t.match(less.document, { upstream: 'b' })
   t.match(less.text, 'Not taken: b is less busy (1 in flight, here 3).')
-  t.match(told(equal, 'm').text, 'Not taken: a is no busier and comes first.')
+  t.match(told(equal, 'm').text, 'Not taken: a is not busier and comes first.')
   for (const routing of ['priority', 'least_busy'] as const) {
     const back = worldOf(specs, { routing }).pass('a').pass('b')
     fail(back.at(11_000), 'a', 'http_5xx')

@@ -187,7 +187,7 @@ export function processLine(engine: EngineStatus, wallMs: number): string {
   return parts.join('; ')
 }
 
-/** Restarts and failures are two things: an end that the operator wanted is no failure, and the last
+/** Restarts and failures are two things: an end that the operator wanted is not a failure, and the last
  *  failure may have no restart yet. */
 function counted(count: number, what: string, when: string): string[] {
   return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}${when}`]

@@ -25,7 +25,7 @@ export function earn(budget: FailoverBudget, nowMs: number): FailoverBudget {
   return add(budget, EARNED, nowMs)
 }
 
-/** After failovers that another upstream served: they were no waste, and cost nothing. Pure. */
+/** After failovers that another upstream served: they were not wasted, and cost nothing. Pure. */
 export function giveBack(budget: FailoverBudget, spent: number, nowMs: number): FailoverBudget {
   return add(budget, spent, nowMs)
 }

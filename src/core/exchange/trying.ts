@@ -144,7 +144,7 @@ function isReplaced({ upstream, epoch }: TriedAt, { table }: ExchangeContext): b
   return table.entries.find(({ spec }) => spec.name === upstream)?.epoch !== epoch
 }
 
-/** The failovers before were no waste. */
+/** The failovers before were not wasted. */
 function served({ spent }: ExchangeState, { budget, nowMs }: ExchangeContext): ExchangeEffect[] {
   return spent === 0 ? [] : [{ type: 'budget', left: giveBack(budget, spent, nowMs) }]
 }

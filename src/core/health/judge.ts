@@ -46,7 +46,7 @@ export interface Judgement {
   readonly wakeAt: number
 }
 
-/** How an upstream stands to work that is no generation. `proven`: done within the window of any
+/** How an upstream stands to work other than generation. `proven`: done within the window of any
  *  proof. `failing`: its last try failed just now, or waits for too long. */
 export type WorkVerdict = 'proven' | 'unproven' | 'failing'
 
@@ -58,7 +58,7 @@ export interface WorkJudgement {
 
 /** Other work that failed is asked of others first for so long, ms; nobody probes it. */
 const FAILED_MS = 5_000
-/** A live failure of an upstream that nobody probes is forgotten after this: it was no refusal. */
+/** At an upstream that nobody probes a live failure that was not a refusal is forgotten after this. */
 const UNPROBED_FAILURE_MS = 5_000
 /** Until one request may try an upstream that nobody probes after it refused one, ms. */
 const UNPROBED_TRY = { first: 1_000, max: 30_000 }

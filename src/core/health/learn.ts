@@ -187,7 +187,7 @@ type Live = Extract<
   { readonly type: `live_${string}` | `work_${string}` | 'reached' | 'stream_end' }
 >
 
-/** Facts after what a live request showed that is no generation. Pure. */
+/** Facts after what a live request other than a generation showed. Pure. */
 function afterLive(was: Facts, evidence: Live): Facts {
   const { at } = evidence
   switch (evidence.type) {

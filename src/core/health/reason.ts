@@ -127,7 +127,7 @@ const EVIDENCE = {
   invalid_response: {
     state: 'ejected',
     serves: 'no',
-    hint: 'Its answer to a generation is no valid answer. Is it an OpenAI-compatible server?',
+    hint: 'Its answer to a generation is not valid. Check that it is an OpenAI-compatible server.',
   },
   truncated: {
     state: 'ejected',

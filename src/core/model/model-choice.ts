@@ -158,7 +158,7 @@ export function nameless(
   return engine === 'mlx' && wanted !== null ? 'default_model' : null
 }
 
-/** The name that a gate behind this one takes for its own choice; null: it is none. */
+/** The name that a gate behind this one takes for its own choice; null: it is not a gate. */
 function gateName(models: readonly ListedModel[] | null): string | null {
   const own = (models ?? []).filter(({ fields }) => fields['owned_by'] === 'gengate')
   return own.find(({ id }) => id === 'default')?.id ?? own[0]?.id ?? null

@@ -56,7 +56,7 @@ export class AnswerWriter {
     return this.#state !== 'open'
   }
 
-  /** Has an answer begun? Comments while it is awaited are none. */
+  /** Has an answer begun? Comments while it is awaited do not count. */
   get answered(): boolean {
     return this.#answered
   }

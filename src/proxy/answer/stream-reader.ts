@@ -61,7 +61,7 @@ export class StreamReader implements AnswerReader {
     let content = 0
     let works = false
     for (const event of this.#splitter.push(chunk)) {
-      // What follows the end of an answer is no part of it, not even an error.
+      // What follows the end of an answer does not belong to it, not even an error.
       if (this.complete()) break
       const large = this.#large
       const { verdict, failure } =

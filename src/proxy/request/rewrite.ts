@@ -55,7 +55,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** Where the answer's own model name stands; null: it tells none, or is no JSON up to there. */
+/** Where the answer's own model name stands; null: it tells none, or is not JSON up to there. */
 function ownName(event: Buffer, from: number): Span | null {
   let depth = 0
   let inAnswer = false
@@ -99,7 +99,7 @@ function holdsAnswer(event: Buffer, start: number, end: number): boolean {
   return isWord(event, start, end, 'response') || isWord(event, start, end, 'message')
 }
 
-/** The string that is the value after a colon; null: it is none. */
+/** The string that is the value after a colon; null: the value is not a string. */
 function stringAt(event: Buffer, afterColon: number): Span | null {
   const start = spaceEnd(event, afterColon)
   const end = event[start] === QUOTE ? stringEnd(event, start) : -1

@@ -1,6 +1,6 @@
 /**
  * Where one JSON token ends, over bytes. Each function takes the offset of the token's first byte
- * and returns the offset after its last one, or -1 when it is no valid token (RFC 8259, as
+ * and returns the offset after its last one, or -1 when it is not a valid token (RFC 8259, as
  * `JSON.parse` reads it). The bytes must be valid UTF-8.
  */
 
@@ -140,7 +140,7 @@ function folded(unit: number): number {
   return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit
 }
 
-/** The first offset from `at` on that is no JSON white space; `stop` where none comes before. */
+/** The first offset from `at` on that is not JSON white space; `stop` where none comes before. */
 export function spaceEnd(bytes: Uint8Array, at: number, stop: number = bytes.length): number {
   const end = Math.min(stop, bytes.length)
   let i = at
@@ -152,7 +152,7 @@ export function spaceEnd(bytes: Uint8Array, at: number, stop: number = bytes.len
   return i
 }
 
-/** Longer runs are not followed: they are no number that a scan accepts. */
+/** Longer runs are not followed: a scan accepts no number of that length. */
 const DIGITS_MAX = 20_000
 
 function digitsEnd(bytes: Uint8Array, at: number): number {

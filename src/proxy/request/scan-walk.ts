@@ -26,7 +26,7 @@ const DEPTH_MAX = 200
 const VALUES_MAX = 1_000_000
 /** Members of the body itself, whose names are compared with ours. Real requests have under 50. */
 const MEMBERS_MAX = 100_000
-/** Bytes of one number. Longer ones are no request; Python refuses 4300 digits itself. */
+/** Bytes of one number. Nobody asks with longer ones; Python refuses 4300 digits itself. */
 const NUMBER_MAX = 10_000
 
 const FIELDS = [

@@ -104,7 +104,7 @@ function textOf(bytes: Buffer, { start, end }: Span): string {
   return raw.includes('\\') ? String(JSON.parse(`"${raw}"`)) : raw
 }
 
-/** The model; null where there is none, undefined where it is no acceptable name. */
+/** The model; null where there is none, undefined where the name is not acceptable. */
 function modelOf(bytes: Buffer, span: Span | null): ScannedBody['model'] | undefined {
   if (span === null || isNull(bytes, span)) return null
   if (bytes[span.start] !== QUOTE) return undefined

@@ -33,7 +33,7 @@ const ERROR_BODY_MS = 2_000
 /**
  * One try at one upstream: connect, send, wait for content, relay. It ends exactly once, in
  * `done`, which never rejects. A used connection that breaks at once, before the engine can have begun,
- * is replaced by a fresh one, once, and is no evidence against the upstream.
+ * is replaced by a fresh one, once, and is not evidence against the upstream.
  */
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #done = Promise.withResolvers<AttemptEnding>()

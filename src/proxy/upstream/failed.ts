@@ -114,7 +114,7 @@ export function withoutBody(failed: Failed, head: AnswerHead): Failed {
   return { ...failed, answer: answerOfMistake(head, { status: head.status, body }) }
 }
 
-/** An answer whose content is none, before anything of it reached the client. Pure. */
+/** An answer without content, before anything of it reached the client. Pure. */
 export function failedByContent(code: EndCode, detail: string): Failed {
   const why =
     code === 'upstream_truncated'
