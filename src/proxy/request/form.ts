@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { nameOf, type PartFault } from './form-part.ts'
+import type { IncomingMessage } from 'node:http'
+import { type BodyLimits, type BodyResult, readBody } from './body.ts'
 
 /** Why a form is refused; `model`: only its value is wrong. */
 export type FormFault = { readonly code: 'invalid_form' | 'invalid_model'; readonly detail: string }
@@ -168,4 +169,128 @@ export function boundaryOf(contentType: string): string | null {
   // RFC 2046, 5.1.1: what may be in it, and that it does not end with a space.
   const good = /^[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]$/.test(boundary)
   return found.length === 1 && good ? boundary : null
+}
+
+/** Why the headers of a part cannot be read in one way only. */
+export interface PartFault {
+  readonly fault: string
+}
+
+/** `; key=value`, the value a token or in quotes. */
+const PARAM = /;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))[ \t]*/y
+/** Bytes that stand for themselves. */
+const PLAIN_ENCODINGS: readonly string[] = ['', '7bit', '8bit', 'binary']
+
+/**
+ * The name of a part by its headers, without the empty line; null: it has none. Where the name is
+ * `model` nothing about it may be in doubt. Pure.
+ */
+export function nameOf(head: string): string | PartFault | null {
+  const lines = head === '' ? [] : head.split('\r\n')
+  const valuesOf = (key: string): string[] =>
+    lines.flatMap((line) => {
+      const colon = line.indexOf(':')
+      return line.slice(0, colon).trim().toLowerCase() === key ? [line.slice(colon + 1).trim()] : []
+    })
+  if (lines.some((line) => /^[ \t]/.test(line))) return { fault: 'A header of a part is folded.' }
+  const [disposition, second] = valuesOf('content-disposition')
+  if (disposition === undefined) return null
+  if (second !== undefined) return { fault: 'A part has two Content-Dispositions.' }
+  const { names, more, whole } = paramsOf(disposition)
+  const [name] = names
+  if (names.length > 1 || more.has('name*')) return { fault: 'A part has more than one name.' }
+  if (name === undefined) return whole ? null : { fault: 'The name of a part cannot be read.' }
+  if (name !== 'model') return name
+  if (!whole) return { fault: 'The Content-Disposition of model cannot be read.' }
+  if (more.has('filename') || more.has('filename*')) return { fault: 'The part model is a file.' }
+  const encoding = valuesOf('content-transfer-encoding').join(',').toLowerCase()
+  return PLAIN_ENCODINGS.includes(encoding) ? name : { fault: 'The part model is encoded.' }
+}
+
+/** The parameters of `form-data; …`; `whole`: all of it could be read. */
+function paramsOf(disposition: string): {
+  readonly names: readonly string[]
+  readonly more: ReadonlySet<string>
+  readonly whole: boolean
+} {
+  const names: string[] = []
+  const more = new Set<string>()
+  let at = /^form-data[ \t]*/i.exec(disposition)?.[0].length ?? 0
+  if (at === 0) return { names, more, whole: false }
+  while (at < disposition.length) {
+    PARAM.lastIndex = at
+    const param = PARAM.exec(disposition)
+    if (param === null) break
+    const [all, key = '', quoted, token = ''] = param
+    if (key.toLowerCase() === 'name') names.push(quoted?.replaceAll(/\\(.)/g, '$1') ?? token)
+    else more.add(key.toLowerCase())
+    at += all.length
+  }
+  return { names, more, whole: at === disposition.length }
+}
+
+/** A multipart form as far as it was read before it is sent. */
+export interface Form {
+  /** Its beginning, or all of it. */
+  readonly bytes: Buffer
+  readonly whole: boolean
+  /** Goes on with the rest: a second model in it is refused, too. */
+  readonly scan: FormScan
+}
+
+export type FormResult =
+  | { readonly ok: true; readonly form: Form }
+  | { readonly ok: false; readonly fault: FormFault }
+  | Extract<BodyResult, { ok: false }>
+
+/** Clients write the model first, or right after the file: it is looked for in so much. */
+const LOOK_BYTES = 64 * 1024
+
+/**
+ * Reads a form until its model is known. Without one in the first 64 KiB the rest is held, if its
+ * declared length fits `maxBytes` and there is room, since clients may write the file first; else it
+ * goes on with its model unseen. Never rejects.
+ */
+export async function readForm(
+  request: IncomingMessage,
+  boundary: string,
+  limits: BodyLimits,
+): Promise<FormResult> {
+  const declared = Number(request.headers['content-length'] ?? Number.NaN)
+  const scan = new FormScan(boundary)
+  let fits: boolean | null = null
+  const enough = (piece: Buffer, read: number): boolean => {
+    scan.push(piece)
+    if (scan.fault !== null || scan.model !== null || scan.ended) return true
+    if (read < LOOK_BYTES || scan.within) return false
+    fits ??= declared <= limits.maxBytes && reserve(limits, declared, read)
+    return !fits
+  }
+  const read = await readBody(request, {
+    ...limits,
+    maxBytes: Number.POSITIVE_INFINITY,
+    enough,
+  })
+  if (!read.ok) return read
+  if (scan.fault !== null) return { ok: false, fault: scan.fault }
+  return { ok: true, form: { bytes: read.bytes, whole: read.whole, scan } }
+}
+
+/** Keeps room for all of it; false: there is none. */
+function reserve({ held, resize }: BodyLimits, bytes: number, read: number): boolean {
+  held.reserved = bytes
+  if (resize(read) === null) return true
+  held.reserved = 0
+  return false
+}
+
+/** Did it go on before a model showed, if it names one at all? Pure. */
+export function isUnseen({ whole, scan }: Form): boolean {
+  return !whole && scan.model === null && !scan.ended
+}
+
+/** The bytes of a form with another value of its model; every other byte stays as it is. */
+export function renamed(bytes: Buffer, model: FormModel, name: string): Buffer {
+  const before = bytes.subarray(0, model.start)
+  return Buffer.concat([before, Buffer.from(name), bytes.subarray(model.end)])
 }

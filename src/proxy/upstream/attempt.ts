@@ -9,7 +9,7 @@ import {
   failedByAnswer,
   mayStream,
 } from './attempt-input.ts'
-import { type Decoding, decodingOf } from './decoding.ts'
+import { type Decoding, decodingOf } from '../../runtime/coding.ts'
 import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/ending.ts'
 import {
   answerOfMistake,
