@@ -206,7 +206,6 @@ export function diagLines(found: Diagnosis): string[] {
 const GENERATION_FAILED: ReadonlySet<Reason> = new Set<Reason>([
   'probe_missed',
   'silent',
-  'slow',
   'live_failure',
   'wedged',
   'http_5xx',
@@ -226,7 +225,6 @@ export function diagReason(reason: string): string {
 const GENERATION_WORDS: ReadonlyMap<string, string> = new Map<Reason, string>([
   ['probe_missed', 'timeout'],
   ['silent', 'timeout'],
-  ['slow', 'timeout'],
   ['wedged', 'timeout'],
   ['invalid_response', 'parse_error'],
   ['truncated', 'parse_error'],

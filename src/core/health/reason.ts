@@ -89,11 +89,6 @@ const EVIDENCE = {
     serves: 'last',
     hint: 'Its newest requests are silent for longer than it has shown before.',
   },
-  slow: {
-    state: 'suspect',
-    serves: 'last',
-    hint: 'It generates far more slowly than it did before.',
-  },
   embeddings_only: {
     state: 'suspect',
     serves: 'last',

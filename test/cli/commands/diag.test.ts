@@ -197,7 +197,7 @@ t.test('diagLines() prints exactly the lines that scripts read', async (t) => {
 
 t.test('diagReason() has a word for every reason', async (t) => {
   const failed =
-    'probe_missed silent slow live_failure wedged http_5xx invalid_response truncated hold_down'
+    'probe_missed silent live_failure wedged http_5xx invalid_response truncated hold_down'
   for (const [reason, { state }] of Object.entries(REASONS)) {
     const own = failed.split(' ').includes(reason) ? 'generation_probe_failed' : reason
     t.equal(diagReason(reason), state === 'eligible' ? 'ok' : own, reason)
