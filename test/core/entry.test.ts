@@ -1,9 +1,9 @@
 import t from 'tap'
-import type { FailReason, FlightItem } from '../../../src/core/health/evidence.ts'
-import { plainModel } from '../../../src/core/model/listed-model.ts'
-import { decide, mayAbandon } from '../../../src/core/route.ts'
-import { servesOf } from '../../../src/core/entry.ts'
-import { World } from '../../support/world.ts'
+import type { FailReason, FlightItem } from '../../src/core/health/evidence.ts'
+import { plainModel } from '../../src/core/model/listed-model.ts'
+import { decide, mayAbandon } from '../../src/core/route.ts'
+import { servesOf } from '../../src/core/entry.ts'
+import { World } from '../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: embedding-hangs.
 

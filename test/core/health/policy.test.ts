@@ -1,14 +1,31 @@
 import t from 'tap'
-import type { FlightItem } from '../../src/core/health/evidence.ts'
-import { mayAbandon } from '../../src/core/route.ts'
-import { patienceLost } from '../../src/core/exchange/patience.ts'
-import { World } from '../support/world.ts'
+import type { FlightItem } from '../../../src/core/health/evidence.ts'
+import { type Facts, NO_FACTS } from '../../../src/core/health/facts.ts'
+import {
+  backoffMs,
+  ejectAfterMs,
+  gapBudgetMs,
+  isLoadOver,
+  loadBudgetMs,
+  loadExcusesUntil,
+  overdueLoad,
+  probeDeadlineMs,
+  silenceBudgetMs,
+  unaryAllowanceMs,
+  unaryExcuseMs,
+  waitBudgetMs,
+  workBudgetMs,
+} from '../../../src/core/health/policy.ts'
+import { mayAbandon } from '../../../src/core/route.ts'
+import { patienceLost } from '../../../src/core/exchange/patience.ts'
+import { World } from '../../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: wedge-after-load, load-never-ends.
 
-// Goal: how long a load takes says how long a load takes, and nothing of a model in memory; and a
-// load that never ends keeps nobody for ever.
-// Method: a table under a hand-driven clock.
+// Goal: what counts as too long follows from what was asked and what was shown; how long a load takes says
+// how long a load takes, and nothing of a model in memory; and a load that never
+// ends keeps nobody for ever.
+// Method: each budget by itself, then a table under a hand-driven clock.
 
 const item = (over: Partial<FlightItem> = {}): FlightItem => ({
   sentAt: 0,
@@ -18,6 +35,98 @@ const item = (over: Partial<FlightItem> = {}): FlightItem => ({
   maxTokens: null,
   ...over,
 })
+const policy = { detectWithinMs: 4_000, intervalMs: 2_000, quietIntervalMs: 60_000 }
+const factsOf = (over: Partial<Facts>): Facts => ({ ...NO_FACTS, ...over })
+
+const wait = (bytes: number, over: Partial<Facts> = {}) =>
+  waitBudgetMs(policy, factsOf(over), bytes)
+const budget = (...coldLoadsMs: number[]) => loadBudgetMs({ coldLoadsMs })
+
+t.test('a probe is late after its share of the target, or four times what is usual', (t) => {
+  const deadline = (...latenciesMs: number[]) => probeDeadlineMs(policy, factsOf({ latenciesMs }))
+  t.equal(deadline(), 1_000)
+  t.equal(probeDeadlineMs({ ...policy, intervalMs: 4_000 }, NO_FACTS), 500)
+  t.equal(deadline(50, 600, 700), 2_400, 'four times the median')
+  t.equal(deadline(50, 60, 25_000), 1_000, 'not the slowest: that was a fault')
+  t.equal(deadline(20_000), 30_000, 'no probe is kept for longer')
+  const eject = (latenciesMs: number[]) => ejectAfterMs(policy, factsOf({ latenciesMs }))
+  t.equal(eject([]), 8_000, 'twice the target')
+  t.equal(eject([1_000]), 12_000, 'three deadlines')
+  t.end()
+})
+
+t.test('a gap between tokens is held against what was shown', (t) => {
+  const gap = (longestGapMs: number) => gapBudgetMs(policy, factsOf({ longestGapMs }))
+  t.strictSame([0, 1_000, 500_000].map(gap), [2_000, 4_000, 600_000])
+  t.equal(gapBudgetMs(policy, factsOf({ latenciesMs: [1_500] })), 6_000, 'at least a deadline')
+  t.end()
+})
+
+t.test('the wait for a first token grows with the request, until its speed was shown', (t) => {
+  t.equal(wait(100), 2_000)
+  t.equal(wait(4_000), 10_000, 'at 400 bytes a second')
+  t.equal(wait(400, { latenciesMs: [900] }), 3_600, 'a probe waits, too')
+  const ttfts = [1, 2, 3].map((s) => ({ bytes: 4_000, ms: s * 100 }))
+  t.equal(wait(8_000, { ttfts }), 2_000, 'three of half the size say enough')
+  t.equal(wait(8_001, { ttfts }), 20_002.5, 'smaller ones do not')
+  t.equal(wait(10_000_000), 600_000, 'and there is an end')
+  t.end()
+})
+
+t.test('a unary answer is given what answers take anywhere, or its own bound', (t) => {
+  t.strictSame([unaryAllowanceMs(null, 500), unaryAllowanceMs(2, 9_000)], [1_000, 500])
+  t.strictSame([unaryExcuseMs(null, 0), unaryExcuseMs(null, 50_000)], [60_000, 100_000])
+  t.strictSame([unaryExcuseMs(8, 0), unaryExcuseMs(1e9, 0)], [2_000, 600_000])
+  const silence = (over: Partial<FlightItem>, facts: Partial<Facts> = {}) =>
+    silenceBudgetMs(factsOf(facts), item(over), { policy, longestUnaryMs: 700 })
+  t.equal(silence({}), 2_000)
+  t.equal(silence({ streamed: false }), 3_400)
+  t.equal(silence({ contentAt: 1 }, { longestGapMs: 1_000 }), 4_000)
+  t.equal(silence({ cold: true }), 60_000)
+  t.equal(silence({ cold: true, streamed: false, maxTokens: 8 }), 62_000)
+  t.equal(workBudgetMs({ facts: NO_FACTS, work: 'rerank' }, item({ bytes: 8_000 }), policy), 20_000)
+  t.equal(workBudgetMs({ facts: NO_FACTS, work: 'rerank' }, item({ cold: true }), policy), 60_000)
+  t.equal(workBudgetMs({ facts: NO_FACTS, work: 'rerank' }, item(), policy), 8_000)
+  t.end()
+})
+
+t.test('a load is bounded by loads, and by nothing else', (t) => {
+  t.strictSame([budget(), budget(5_000), budget(9_000, 8_000)], [60_000, 30_000, 36_000])
+  t.equal(budget(1_000_000), 600_000)
+  const over = (ms: number, coldLoadsMs: number[], of: Partial<FlightItem> = { cold: true }) =>
+    isLoadOver({ coldLoadsMs, failure: null }, item(of), ms)
+  t.strictSame([over(600_000, []), over(600_001, [])], [false, true])
+  t.strictSame([over(120_000, [5_000]), over(120_001, [5_000])], [false, true])
+  t.equal(over(700_000, [], {}), false, 'it waits for no load')
+  t.equal(over(700_000, [], { cold: true, streamed: false }), false, 'nobody sees when it began')
+  const load = { since: 1_000, at: 90_000, endedAt: null }
+  t.equal(loadExcusesUntil(factsOf({ load })), 61_000)
+  t.equal(loadExcusesUntil(factsOf({ load: { ...load, at: 2_000 } })), 2_000)
+  t.equal(loadExcusesUntil(NO_FACTS), Number.NEGATIVE_INFINITY)
+  const waits = item({ cold: true })
+  const facts = factsOf({
+    load,
+    flight: { inFlight: 1, waiting: 1, newest: waits, items: [waits] },
+  })
+  t.strictSame(overdueLoad(facts, 60_999), { overdue: false, wakeAt: 61_000 })
+  t.strictSame(overdueLoad(facts, 61_000), { overdue: true, wakeAt: Infinity })
+  t.strictSame(overdueLoad({ ...facts, loadFailedAt: 5_000 }, 6_000), {
+    overdue: true,
+    wakeAt: 65_000,
+  })
+  t.strictSame(overdueLoad(NO_FACTS, 6_000), { overdue: false, wakeAt: Infinity })
+  t.end()
+})
+
+t.test('backoffMs() doubles from the second failure on, up to its bound', (t) => {
+  const bounds = { first: 100, max: 500 }
+  t.strictSame(
+    [0, 1, 2, 3, 4].map((times) => backoffMs(times, bounds)),
+    [100, 100, 200, 400, 500],
+  )
+  t.end()
+})
+
 const request = (tried: readonly string[] = ['a']) => ({ model: null, tried })
 
 function flying(world: World, ...items: FlightItem[]): World {
