@@ -29,7 +29,7 @@ t.test(
       { name: 'gengate proxy', share: 0.9 },
       { name: 'undici', share: 0.1 },
     ])
-    t.equal(functions[0]?.name, 'take proxy/pools.ts:10 [gengate proxy]')
+    t.equal(functions[0]?.name, 'take upstream/pools.ts:10 [gengate proxy]')
     t.equal(functions[0]?.share, 0.9, 'one function of two nodes')
   },
 )

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { chunk as chunkOf, json, rawServer } from './raw-upstream.ts'
+import { IS_SOAK } from './soak.ts'
 
 /** What every request of the ledger carries in its prompt, and every answer in its id and text. */
 export const NONCE = /N\d+-\d+-[0-9a-f]{8}/g
@@ -41,10 +42,13 @@ export async function ledgerUpstream(
   return { name, port, arrived }
 }
 
-/** Framing by the end of the connection is rare: each one leaves ports behind that stay taken for a
- *  minute, and a hundred thousand requests would use up all there are. */
+/** Framing by the end of the connection is rare in the long form: each one leaves ports behind that stay
+ *  taken for a minute, and a hundred thousand requests would use up all there are. */
+const EOF_FRAMED = IS_SOAK ? /00$|77$|1f$/ : /[07]$/
+
+/** Does this answer end with its connection? */
 export function isEofFramed(nonce: string): boolean {
-  return /00$|77$|1f$/.test(nonce)
+  return EOF_FRAMED.test(nonce)
 }
 
 function mannerOf(nonce: string): Manner {
