@@ -117,6 +117,7 @@ t.test('a child does not outlive the sudden death of who started it', async (t) 
     env: { PATH: process.env['PATH'] ?? '' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  t.teardown(() => owner.kill('SIGKILL'))
   const gone = once(owner, 'exit')
   const out = { text: '' }
   owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
@@ -179,6 +180,7 @@ t.test('who exits without waiting kills its children on the way', async (t) => {
     env: { PATH: process.env['PATH'] ?? '' },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
+  t.teardown(() => owner.kill('SIGKILL'))
   const gone = once(owner, 'exit')
   const out = { text: '' }
   owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
