@@ -64,7 +64,7 @@ t.test('vllm_metal needs both packages in its environment, else 2', async (t) =>
   venv('.venv-vllm-metal', `printf '\\nvllm_metal\\tModuleNotFoundError: none\\n'`)
   const missing = run(['vllm_metal'], { ...env, VLLM_PORT: port })
   t.same([missing.code, missing.out], [2, ''])
-  t.match(missing.err, /vllm_metal cannot be imported by .*[^]*Install vllm-metal anew: curl /)
+  t.match(missing.err, /vllm_metal cannot be imported by .*[^]*Install vllm-metal again: curl /)
   const VLLM_VENV = venv('whole', `printf '\\nok\\n'`)
   const whole = { ...env, VLLM_PORT: port, VLLM_VENV, FAKE_FAILS: 'x' }
   const { code, out } = run(['vllm_metal'], whole)
