@@ -49,7 +49,7 @@ export function noStatusMessage(origin: string, answer: GateAnswer): string {
     case 'unauthorized':
       return `The gate at ${origin} wants an API key: set GENGATE_API_KEYS to one that it knows.`
     case 'other':
-      return `Something else than gengate listens at ${origin}. \`gengate doctor\` says what.`
+      return `Something other than gengate listens at ${origin}. Run \`gengate doctor\` to see what it is.`
     case 'unreachable':
       return `No gate answers at ${origin} (${answer.code}). Start one with \`gengate serve\`, or set GENGATE_PORT to its port.`
   }

@@ -69,7 +69,7 @@ export function targetOfClients(env: Readonly<Record<string, string | undefined>
   const client = clientTarget(env)
   if (client === null) return null
   if (!isBaseUrl(client.url)) {
-    return { ok: false, message: `${client.source} is not an http:// or https:// address.` }
+    return { ok: false, message: `${client.source} must be an http:// or https:// address.` }
   }
   const { url, model, apiKey } = client
   return one({ upstream: null, engine: 'openai', url, model, apiKey })

@@ -142,6 +142,6 @@ t.test('a second signal kills an engine that does not end', async (t) => {
   const running = startRun(t, ['ollama'], all)
   const worker = await ready(running)
   t.same(await insist(running, 'SIGTERM'), [143, null])
-  t.match(running.err.text, /passed on to ollama; a second one kills it/)
+  t.match(running.err.text, /passed on to ollama; send it again to kill the engine/)
   t.notOk(lives(worker))
 })

@@ -199,7 +199,7 @@ async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
       const step = stopStep(signal === 'SIGINT' ? signal : 'SIGTERM', firstAt, nowMs)
       if (step.kind === 'drain') {
         firstAt = nowMs
-        io.err(`gengate: ${signal}, passed on to ${line.engine}; a second one kills it.`)
+        io.err(`gengate: ${signal}, passed on to ${line.engine}; send it again to kill the engine.`)
         child.stop(signal)
       } else if (step.kind === 'exit') {
         forced = step.code

@@ -47,7 +47,7 @@ export interface GateDeps extends Pick<
   /** Calls `onChange` when the file at `path` changed; the returned function stops that. */
   readonly watch: (path: string, onChange: () => void) => () => void
   readonly findHolder: (host: string, port: number) => Promise<Holder>
-  /** Ends the gate as a signal does, and says why; never where nothing else is to end it. */
+  /** Resolves with the reason when something else than a signal is to end the gate; absent: nothing is. */
   readonly endsWith?: Promise<string>
 }
 
@@ -85,7 +85,7 @@ export async function runGate(deps: GateDeps): Promise<number> {
   for (const line of bannerLines(deps.version, result.config, bound)) io.err(line)
   for (const note of configNotes(result.config, programsOf(io))) io.err(`  note: ${note}`)
   const heard = stop.first.then(
-    (signal) => `${signal}, finishing what runs; a second one ends at once`,
+    (signal) => `${signal} received: running requests finish first; send it again to end at once`,
   )
   io.err(`gengate: ${await Promise.race([heard, deps.endsWith ?? heard])}.`)
   unwatch()
@@ -100,19 +100,20 @@ export async function runGate(deps: GateDeps): Promise<number> {
  */
 const ECHO_MS = 100
 
-/** A file that is moved away for a moment must not reset the gate and end its engines. */
+/** The result while the env file is missing: one that is moved away for a moment must not reset the gate and
+ *  end its engines. */
 function goneFile(path: string): ConfigResult {
   const message =
-    'is gone. Put it back; an empty file in its place, or a restart, means the defaults.'
+    'is gone, so the settings stay as they are. Put it back; for the defaults, put an empty file there or restart the gate.'
   return { ok: false, issues: [{ name: path, message }] }
 }
 
-/** A file that appears later is seen as well. Stops by the returned function. */
+/** Watches the env file, also one that appears later. The returned function stops that. */
 function watchFile({ envFile }: Config, reload: () => void, deps: GateDeps): () => void {
   return envFile === null ? () => undefined : deps.watch(envFile, reload)
 }
 
-/** Binds and returns the port; null: it could not, and everything has been said and closed. */
+/** Binds and returns the port; null: it could not bind, has said why and has closed the gate. */
 async function bind(gate: Gate, config: Config, deps: GateDeps): Promise<number | null> {
   try {
     return (await gate.listen()).port

@@ -116,7 +116,7 @@ t.test('status says what to do where no gate answers', async (t) => {
   })
   const table: [port: number, words: RegExp][] = [
     [1, /No gate answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)\. .*gengate serve/],
-    [other.port, /Something else than gengate/],
+    [other.port, /Something other than gengate/],
     [locked.port, /set GENGATE_API_KEYS/],
   ]
   for (const [port, words] of table) {

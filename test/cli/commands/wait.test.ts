@@ -45,7 +45,7 @@ t.test('readinessLook() takes only a gate for one, and says what to do', async (
     [404, '{"detail":"Not Found"}'],
   ] as const) {
     const other = readinessLook({ status, text, errorCode: null }, ORIGIN, null)
-    t.match(other, { ready: false, summary: /Something else than gengate/, reasons: [] })
+    t.match(other, { ready: false, summary: /Something other than gengate/, reasons: [] })
   }
   const newer = { status: 503, text: '[+]gate ok\nnot ready\n', errorCode: null }
   t.match(readinessLook(newer, ORIGIN, null), { ready: false, summary: 'HTTP 503' })
