@@ -82,7 +82,7 @@ export class Connections {
   }
 
   /**
-   * Answers what is no HTTP, and closes. When an earlier answer is still under way on the connection,
+   * Answers what cannot be read as HTTP, and closes. When an earlier answer is still under way on the connection,
    * it ends first: bytes of ours in the middle of it would corrupt it. Answers whether `answer` is or
    * will be sent.
    */
@@ -105,6 +105,11 @@ export class Connections {
       return false
     } else send()
     return true
+  }
+
+  /** Is an answer under way on this connection? */
+  isBusy(socket: Socket): boolean {
+    return (this.#answers.get(socket)?.size ?? 0) > 0
   }
 
   /** Lets running answers end and closes every other connection. */

@@ -112,6 +112,8 @@ export class Door {
   mayUpgrade(request: IncomingMessage): boolean {
     const { guard, upgrades } = this.#parts
     if (upgrades === undefined || request.rawHeaders.length > 2 * HEADERS_MAX) return false
+    // A connection that still belongs to an earlier answer cannot be given away.
+    if (this.connections.isBusy(request.socket)) return false
     const verdict = guard(request)
     return verdict.ok && verdict.upgrade === true && upgrades.refusal('') === null
   }

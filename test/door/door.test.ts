@@ -1,10 +1,14 @@
 // Goal: the guards come first, bodies reach the proxy untouched, and every ending has our shape.
 // Method: real sockets, raw bytes, fake rooms.
 
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { codeOf, get, parse, pass, raw, start } from './start-server.ts'
 import type { Handed } from '../../src/core/handed.ts'
+import { Door, type DoorParts } from '../../src/door/door.ts'
 
 t.test('the canonical path alone says whose a request is', async (t) => {
   const { port } = await start(t)
@@ -174,4 +178,17 @@ t.test('a bug answers 500 without its message, or destroys what has begun', asyn
   const got = await get(guardBug.port, '/v1/x')
   t.equal(got.status, 500)
   t.notMatch(got.body, 'canary')
+})
+
+t.test('an upgraded connection that nobody takes over in this turn is closed', async (t) => {
+  // Fails without the microtask in `upgraded`: it stays open for ever.
+  const door = new Door({ routes: {} } as unknown as DoorParts)
+  const socket = new PassThrough()
+  socket.write('a refusal')
+  door.upgraded({} as IncomingMessage, socket as unknown as Socket, Buffer.alloc(0))
+  await Promise.resolve()
+  t.equal(socket.writableEnded, true)
+  await once(socket, 'close')
+  t.equal(socket.writableLength, 0, 'what was written has gone out')
+  socket.emit('error', new Error('reset'))
 })
