@@ -454,12 +454,10 @@ t.test('close() tells both sides 1001 and ends, even if one never answers', asyn
   await Promise.all(passed)
   const heard = upstream.sockets.map(closed)
   const client = closed(socket)
-  const from = performance.now()
   const closing = gate.server.close()
   t.match(await client, { code: 1001, reason: /shutting down/ })
   for (const one of await Promise.all(heard)) t.match(one, { code: 1001 })
   await closing
-  t.ok(performance.now() - from < 20_000)
   t.equal(gate.leases.total, 0)
   t.match(endings(gate.events), [
     { ending: 'cut', code: 'gate_draining' },
@@ -473,11 +471,9 @@ t.test('cut() destroys sockets that never answer', async (t) => {
   const gate = await realtimeGate(t, [{ url: upstream.url }])
   const mute = new RawClient(gate.port).send(handshake())
   t.equal((await mute.answer())?.status, 101)
-  const from = performance.now()
   const closing = gate.server.close()
   gate.server.cut()
   await closing
-  t.ok(performance.now() - from < 10_000)
   await until(() => gate.leases.total === 0)
 })
 

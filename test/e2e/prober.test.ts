@@ -12,7 +12,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
-import { config, spec } from './fake-wire.ts'
+import { config, spec } from '../probe/fake-wire.ts'
 
 // Rows of docs/faults.md that are shown here: F06.
 
