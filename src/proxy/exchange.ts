@@ -27,6 +27,7 @@ export class Exchange {
   readonly #writer: AnswerWriter
   readonly #flow: ClientFlow
   readonly #drive: Drive
+  readonly #commitAt: number | null
   #attempt: Attempt | null = null
   #cancelCommit = (): void => {}
 
@@ -36,7 +37,9 @@ export class Exchange {
     this.#response = response
     this.#flow = new ClientFlow(response)
     this.#writer = new AnswerWriter(response, { clock: deps.clock, api: asked.lane.api })
-    this.#drive = new Drive(deps, wishOf(asked), (deed, lease) => this.#do(deed, lease))
+    const wish = wishOf(asked)
+    this.#commitAt = wish.commitAt
+    this.#drive = new Drive(deps, wish, (deed, lease) => this.#do(deed, lease))
   }
 
   /** Resolves after the end. Never rejects for an expected ending. */
@@ -66,10 +69,9 @@ export class Exchange {
   }
 
   #armCommitDeadline(): void {
-    const { commitAt } = wishOf(this.#asked)
-    if (commitAt === null) return
+    if (this.#commitAt === null) return
     const { clock } = this.#deps
-    this.#cancelCommit = clock.after(commitAt - clock.nowMs(), () =>
+    this.#cancelCommit = clock.after(this.#commitAt - clock.nowMs(), () =>
       this.#drive.tell({ type: 'commit_due' }),
     )
   }
