@@ -1,4 +1,4 @@
-import type { Work } from '../core/model/listed-model.ts'
+import type { Work } from '../core/model/model-choice.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { EngineError } from './engine-error.ts'
 import type { EventFields, JsonObject } from './read.ts'

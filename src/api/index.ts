@@ -1,4 +1,4 @@
-import type { Work } from '../core/model/listed-model.ts'
+import type { Work } from '../core/model/model-choice.ts'
 import type { AnswerApi, Api, Probe } from './api.ts'
 import { chat } from './chat.ts'
 import { completions } from './completions.ts'

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { idsOf } from '../core/model/listed-model.ts'
+import { idsOf } from '../core/model/model-choice.ts'
 import { isObject } from '../api/read.ts'
 import { defaultPortOf } from '../engines/index.ts'
 import { listedModels } from '../engines/model-list.ts'

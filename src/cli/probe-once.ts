@@ -1,5 +1,5 @@
 import type { ProbeOutcome } from '../core/health/evidence.ts'
-import { generates } from '../core/model/listed-model.ts'
+import { generates } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { engineError } from '../api/engine-error.ts'
 import { listedModels } from '../engines/model-list.ts'

@@ -1,15 +1,14 @@
-import { isKnownFor, type Facts } from './health/facts.ts'
+import { type Facts, isKnownFor, needsStart } from './health/facts.ts'
 import type { WorkVerdict } from './health/judge.ts'
 import {
   type EvidenceReason,
+  isEvidence,
   type Reason,
   REASONS,
   type Serves,
   type State,
-  isEvidence,
 } from './health/reason.ts'
-import type { OtherWork, Work } from './model/listed-model.ts'
-import { needsStart } from './owned/process.ts'
+import type { OtherWork, Work } from './model/model-choice.ts'
 import type { UpstreamSpec } from './upstream.ts'
 
 /** One row of the routing table. */

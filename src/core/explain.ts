@@ -1,6 +1,7 @@
 import { durationText } from './duration.ts'
-import { isUntold } from './model/model-choice.ts'
-import { isUnproven, type OwnedProcess } from './owned/process.ts'
+import { type Choice, type ChoiceWhy, isUntold } from './model/model-choice.ts'
+import { isUnproven } from './health/facts.ts'
+import type { OwnedProcess } from './owned/process.ts'
 import { isNameless } from './model/models.ts'
 import { type Reason, REASONS } from './health/reason.ts'
 import { membersOf, type RouteRequest, servesFor } from './route.ts'
@@ -161,4 +162,22 @@ function startingHint(
     `${now} Some engines load their model first. Else ${variable}_RUN names another port or ` +
     `address than ${variable}_URL: see its output by \`gengate status --verbose\`.`
   )
+}
+
+const BECAUSE: Readonly<Record<ChoiceWhy, string>> = {
+  configured: 'it is set for this upstream',
+  only: 'no other that could be meant is listed',
+  engine: 'the engine takes it itself',
+  in_memory: 'it is in memory',
+  proven: 'it was the last to generate',
+  smallest: 'it is the smallest',
+  first: 'it is listed first',
+}
+
+/** Which model a nameless request means, as a sentence for people. Pure. */
+export function choiceText({ model, why, loads }: Choice): string {
+  if (why === null) return 'A request without a model means none of its models.'
+  if (model === null) return 'A request without a model stays so: the engine takes its own.'
+  const load = loads ? ', and such a request loads it' : ''
+  return `A request without a model means ${model}: ${BECAUSE[why]}${load}.`
 }

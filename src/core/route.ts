@@ -1,8 +1,7 @@
-import { type FlightItem, quietSince } from './health/evidence.ts'
+import type { FlightItem } from './health/evidence.ts'
+import { awaitsLoad, quietSince } from './health/facts.ts'
 import { silenceBudgetMs } from './health/policy.ts'
-import type { Work } from './model/listed-model.ts'
-import { awaitsLoad } from './health/facts.ts'
-import { isInMemory, swapsModels } from './model/model-choice.ts'
+import { isInMemory, swapsModels, type Work } from './model/model-choice.ts'
 import {
   isNameless,
   isYetToTell,

@@ -5,7 +5,7 @@ import { judge, type JudgeContext, judgeWorks } from './health/judge.ts'
 import { learn } from './health/learn.ts'
 import { type HealthPolicy, probeDeadlineMs } from './health/policy.ts'
 import { type EvidenceReason, REASONS } from './health/reason.ts'
-import { idsOf } from './model/listed-model.ts'
+import { idsOf } from './model/model-choice.ts'
 import type { UpstreamSpec } from './upstream.ts'
 
 /** How equals are ordered: by the operator's list, or by what is in flight. */

@@ -1,4 +1,4 @@
-import type { ListedModel } from '../core/model/listed-model.ts'
+import type { ListedModel } from '../core/model/model-choice.ts'
 import { namesUnknownModel } from '../api/engine-error.ts'
 import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'

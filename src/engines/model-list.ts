@@ -1,4 +1,4 @@
-import { listedAs, type ListedModel, plainModel } from '../core/model/listed-model.ts'
+import { listedAs, type ListedModel, plainModel } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
 import { isObject } from '../api/read.ts'
 

@@ -1,6 +1,6 @@
 import type { ProbeKind, RouteName } from '../api/index.ts'
 import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
-import type { ListedModel } from '../core/model/listed-model.ts'
+import type { ListedModel } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
 
 /** A GET without side effects that tells which models are in memory. */

@@ -1,5 +1,5 @@
 import { reasonsText, retryAfterMs } from '../core/explain.ts'
-import { listedAs } from '../core/model/listed-model.ts'
+import { listedAs } from '../core/model/model-choice.ts'
 import {
   DEFAULT_MODEL,
   isChosen,

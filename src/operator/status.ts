@@ -1,11 +1,17 @@
 import type { EndSign } from '../core/health/evidence.ts'
-import { endRuleOf, lastDoneAt, lastProofAt } from '../core/health/facts.ts'
+import { endRuleOf, lastDoneAt, lastProofAt, needsStart } from '../core/health/facts.ts'
 import { hintOf } from '../core/explain.ts'
-import { idsOf, type ListedModel, type OtherWork } from '../core/model/listed-model.ts'
-import { choiceOf, type ChoiceWhy, isInMemory } from '../core/model/model-choice.ts'
+import {
+  choiceOf,
+  type ChoiceWhy,
+  idsOf,
+  isInMemory,
+  type ListedModel,
+  type OtherWork,
+} from '../core/model/model-choice.ts'
 import { knownModels } from '../core/model/models.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
-import { needsStart, type ProcessStatus } from '../core/owned/process.ts'
+import type { ProcessStatus } from '../core/owned/process.ts'
 import { decide, isHalfOpen } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/health/schedule.ts'
 import { contextOf, type ModelGroup, type RoutingPolicy, type RoutingTable } from '../core/table.ts'

@@ -1,6 +1,6 @@
 import type { ProbeForm } from '../api/api.ts'
 import { engineError } from '../api/engine-error.ts'
-import { listedAs, type ListedModel } from '../core/model/listed-model.ts'
+import { listedAs, type ListedModel } from '../core/model/model-choice.ts'
 import type { EndRule, ProbeOutcome } from '../core/health/evidence.ts'
 import { formText, nextForm, probeRequest } from '../engines/probe-request.ts'
 import { type ProbeKind, workOf } from '../api/index.ts'

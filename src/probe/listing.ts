@@ -1,10 +1,15 @@
-import { type ListedModel, plainModel, type Work } from '../core/model/listed-model.ts'
+import {
+  type Choice,
+  choiceOf,
+  type ListedModel,
+  plainModel,
+  type Work,
+} from '../core/model/model-choice.ts'
 import { listedModels, withDetails, workOfName } from '../engines/model-list.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { FetchCall, Fetched, fetchJson } from './wire.ts'
 import type { Facts } from '../core/health/facts.ts'
-import { type Choice, choiceOf } from '../core/model/model-choice.ts'
 import type { SwapPolicy } from '../core/upstream.ts'
 
 /** A list older than this is asked for again, ms. */

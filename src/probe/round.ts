@@ -1,4 +1,4 @@
-import type { Proven } from '../core/model/model-choice.ts'
+import { idsOf, type Proven } from '../core/model/model-choice.ts'
 import type { ProbeOutcome } from '../core/health/evidence.ts'
 import type { EngineKind, SwapPolicy } from '../core/upstream.ts'
 import { USUAL_FORM } from '../engines/probe-request.ts'
@@ -19,7 +19,6 @@ import {
 import { sleeps, untilRoom, watchSleep, watchWork } from './room.ts'
 import { ofBreak, ofStatus } from './verdict.ts'
 import { fetchJson, type Target } from './wire.ts'
-import { idsOf } from '../core/model/listed-model.ts'
 import { quirksOf } from '../engines/index.ts'
 
 /** What one round remembers for the next one about the same server. */

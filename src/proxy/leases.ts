@@ -1,6 +1,6 @@
 import { isReportDue } from '../core/exchange/progress.ts'
 import type { Flight, FlightItem } from '../core/health/evidence.ts'
-import type { OtherWork, Work } from '../core/model/listed-model.ts'
+import type { OtherWork, Work } from '../core/model/model-choice.ts'
 
 /** What one exchange holds at one upstream while its attempt runs. Released exactly once. */
 export interface Lease {

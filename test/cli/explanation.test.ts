@@ -1,4 +1,4 @@
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import t from 'tap'
 import { explainDocument, explainLines } from '../../src/cli/commands/explain.ts'
 import { explanationOf, isServed } from '../../src/cli/explanation.ts'

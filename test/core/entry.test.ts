@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { FailReason, FlightItem } from '../../src/core/health/evidence.ts'
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import { decide, mayAbandon } from '../../src/core/route.ts'
 import { servesOf } from '../../src/core/entry.ts'
 import { World } from '../support/world.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import { hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'

@@ -1,4 +1,4 @@
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import t from 'tap'
 import { changesBetween, defaultUpstream } from '../../src/core/changes.ts'
 import { knownModels } from '../../src/core/model/models.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { generates, idsOf, type ListedModel } from '../../src/core/model/listed-model.ts'
+import { generates, idsOf, type ListedModel } from '../../src/core/model/model-choice.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import { listedModels, withDetails, workOfName, workOfWords } from '../../src/engines/model-list.ts'

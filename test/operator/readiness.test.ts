@@ -1,5 +1,5 @@
 import t from 'tap'
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import { readinessOf } from '../../src/operator/readiness.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 

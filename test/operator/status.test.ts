@@ -1,4 +1,4 @@
-import { plainModel } from '../../src/core/model/listed-model.ts'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import t from 'tap'
 import { statusOf } from '../../src/operator/status.ts'
 import { spec, tableConfig, World } from '../support/world.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import type { ListedModel } from '../../src/core/model/listed-model.ts'
+import type { ListedModel } from '../../src/core/model/model-choice.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 import { quirksOf } from '../../src/engines/index.ts'
 import { LIST_MAX_AGE_MS, Listing } from '../../src/probe/listing.ts'

@@ -1,5 +1,6 @@
 import { durationText } from '../../core/duration.ts'
-import { choiceOf, choiceText } from '../../core/model/model-choice.ts'
+import { choiceOf } from '../../core/model/model-choice.ts'
+import { choiceText } from '../../core/explain.ts'
 import { isObject } from '../../api/read.ts'
 import { type EngineEnding, hintFor } from '../../launch/hints.ts'
 import { isRunnable } from '../../launch/start-line.ts'

@@ -1,5 +1,5 @@
 import type { Evidence, LiveFailure } from '../health/evidence.ts'
-import type { Work } from '../model/listed-model.ts'
+import type { Work } from '../model/model-choice.ts'
 import type { RouteDecision } from '../route.ts'
 import { mayRefuseUs } from '../status.ts'
 

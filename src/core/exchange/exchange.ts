@@ -1,6 +1,6 @@
 import type { Ending, GateEvent } from '../event.ts'
 import type { Evidence, FlightItem } from '../health/evidence.ts'
-import type { Work } from '../model/listed-model.ts'
+import type { Work } from '../model/model-choice.ts'
 import type { RouteRequest } from '../route.ts'
 import type { Entry } from '../entry.ts'
 import type { RoutingTable } from '../table.ts'

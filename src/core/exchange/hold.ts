@@ -1,5 +1,5 @@
 import type { Evidence } from '../health/evidence.ts'
-import { needsStart } from '../owned/process.ts'
+import { needsStart } from '../health/facts.ts'
 import type { RouteDecision } from '../route.ts'
 import type { Entry } from '../entry.ts'
 import type { EndCode } from './ending.ts'

@@ -1,6 +1,5 @@
 import { reasonsText } from '../explain.ts'
-import { isUntold } from '../model/model-choice.ts'
-import { sameModel } from '../model/listed-model.ts'
+import { isUntold, sameModel } from '../model/model-choice.ts'
 import { decide, type RouteDecision, type RouteRequest } from '../route.ts'
 import { spend } from './budget.ts'
 import { type Failed, mayFollow, SENT_MAX } from './ending.ts'

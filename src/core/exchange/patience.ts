@@ -1,5 +1,5 @@
-import { type FlightItem, quietSince } from '../health/evidence.ts'
-import { lastProofAt, NO_FACTS } from '../health/facts.ts'
+import type { FlightItem } from '../health/evidence.ts'
+import { lastProofAt, NO_FACTS, quietSince } from '../health/facts.ts'
 import { isLoadOver, silenceBudgetMs } from '../health/policy.ts'
 import type { EvidenceReason } from '../health/reason.ts'
 import { mayAbandon, type RouteRequest } from '../route.ts'

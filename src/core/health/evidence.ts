@@ -1,4 +1,4 @@
-import type { ListedModel, OtherWork } from '../model/listed-model.ts'
+import type { ListedModel, OtherWork } from '../model/model-choice.ts'
 import type { ProcessPhase } from '../owned/process.ts'
 import type { EvidenceReason } from './reason.ts'
 
@@ -17,12 +17,6 @@ export interface FlightItem {
   readonly cold?: boolean | undefined
   /** `max_tokens` of the request where it names one. */
   readonly maxTokens: number | null
-}
-
-/** Since when a request is silent: its last content, else the last word on its prompt, else its
- *  sending. Pure. */
-export function quietSince({ contentAt, workedAt, sentAt }: FlightItem): number {
-  return contentAt ?? workedAt ?? sentAt
 }
 
 /** What the data plane has in flight at one upstream. Only generations say how generation gets on. */

@@ -1,6 +1,5 @@
-import type { OtherWork } from '../model/listed-model.ts'
-import type { ModelFacts } from '../model/model-choice.ts'
-import type { OwnedProcess } from '../owned/process.ts'
+import type { ModelFacts, OtherWork } from '../model/model-choice.ts'
+import type { OwnedProcess, ProcessPhase } from '../owned/process.ts'
 import type { EngineKind, UpstreamSpec } from '../upstream.ts'
 import { type EndRule, type EndSign, type Flight, type FlightItem, NO_FLIGHT } from './evidence.ts'
 import type { EvidenceReason } from './reason.ts'
@@ -140,6 +139,12 @@ export function isUsed({ used }: Facts, nowMs: number): boolean {
   return used !== null && nowMs - used.at < ACTIVE_FOR_MS
 }
 
+/** Since when a request is silent: its last content, else the last word on its prompt, else its
+ *  sending. Pure. */
+export function quietSince({ contentAt, workedAt, sentAt }: FlightItem): number {
+  return contentAt ?? workedAt ?? sentAt
+}
+
 /** Does this request wait for its model to be loaded, as far as we know? */
 export function awaitsLoad({ failure }: Pick<Facts, 'failure'>, item: FlightItem): boolean {
   return item.contentAt === null && (item.cold === true || failure?.reason === 'model_not_loaded')
@@ -211,4 +216,17 @@ export function endRuleOf(
 ): EndRule {
   if (streamEnd !== 'auto') return streamEnd
   return LEARNED.includes(engine) && facts.streamEnd !== 'finish_reason' ? 'learn' : 'finish_reason'
+}
+
+/** Phases in which nothing but a generation of this very process can make it eligible: what an
+ *  older process is still heard of proves nothing. */
+const UNPROVEN: ReadonlySet<ProcessPhase> = new Set(['asleep', 'waking', 'starting'])
+
+export function isUnproven(process: OwnedProcess | null): boolean {
+  return process !== null && UNPROVEN.has(process.phase)
+}
+
+/** Must a request that is to go there wait for a start first? */
+export function needsStart(process: OwnedProcess | null): boolean {
+  return process?.phase === 'asleep' || process?.phase === 'waking'
 }

@@ -1,7 +1,6 @@
-import { type OtherWork } from '../model/listed-model.ts'
-import { isUntold } from '../model/model-choice.ts'
+import { isUntold, type OtherWork } from '../model/model-choice.ts'
 import type { UpstreamSpec } from '../upstream.ts'
-import { type FlightItem, quietSince } from './evidence.ts'
+import type { FlightItem } from './evidence.ts'
 import {
   awaitsLoad,
   type Facts,
@@ -10,6 +9,7 @@ import {
   lastDoneAt,
   lastProofAt,
   onlyEmbeds,
+  quietSince,
 } from './facts.ts'
 import {
   backoffMs,

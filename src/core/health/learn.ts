@@ -1,16 +1,16 @@
-import type { OtherWork } from '../model/listed-model.ts'
-import { provenBy } from '../model/model-choice.ts'
-import { isUnproven, type OwnedProcess, type ProcessPhase } from '../owned/process.ts'
-import type { Evidence, ProbeOutcome } from './evidence.ts'
+import { type OtherWork, provenBy } from '../model/model-choice.ts'
 import {
   afterLoad,
   type Facts,
   isHeldUp,
+  isUnproven,
   isUsed,
   loadAfter,
   type StandingFailure,
   type WorkFacts,
 } from './facts.ts'
+import type { OwnedProcess, ProcessPhase } from '../owned/process.ts'
+import type { Evidence, ProbeOutcome } from './evidence.ts'
 import type { EvidenceReason } from './reason.ts'
 
 /** A gap is forgotten by half within some 140 reports of progress: one fault that ended would else

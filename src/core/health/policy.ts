@@ -1,4 +1,4 @@
-import type { OtherWork, Work } from '../model/listed-model.ts'
+import type { OtherWork, Work } from '../model/model-choice.ts'
 import type { FlightItem } from './evidence.ts'
 import { awaitsLoad, type Facts } from './facts.ts'
 

@@ -1,8 +1,6 @@
 import { INTENTS } from '../upstream.ts'
-import { quietSince } from './evidence.ts'
-import { type Facts, lastProofAt } from './facts.ts'
+import { type Facts, isUnproven, lastProofAt, quietSince } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
-import { isUnproven } from '../owned/process.ts'
 import { type Entry, stateOf } from '../entry.ts'
 import { isActiveAt, type RoutingTable } from '../table.ts'
 

@@ -1,7 +1,13 @@
-import { lastProofAt } from '../health/facts.ts'
-import { idsOf, listedAs, sameModel, type Work } from './listed-model.ts'
-import { choiceOf, type ChoiceWhy, nameless } from './model-choice.ts'
-import { needsStart } from '../owned/process.ts'
+import { lastProofAt, needsStart } from '../health/facts.ts'
+import {
+  choiceOf,
+  type ChoiceWhy,
+  idsOf,
+  listedAs,
+  nameless,
+  sameModel,
+  type Work,
+} from './model-choice.ts'
 import type { Entry } from '../entry.ts'
 import type { RoutingTable } from '../table.ts'
 

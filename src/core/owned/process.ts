@@ -13,19 +13,6 @@ export interface OwnedProcess {
   readonly heard: 'refused' | 'unreachable' | 'loading' | null
 }
 
-/** Phases in which nothing but a generation of this very process can make it eligible: what an
- *  older process is still heard of proves nothing. */
-const UNPROVEN: ReadonlySet<ProcessPhase> = new Set(['asleep', 'waking', 'starting'])
-
-export function isUnproven(process: OwnedProcess | null): boolean {
-  return process !== null && UNPROVEN.has(process.phase)
-}
-
-/** Must a request that is to go there wait for a start first? */
-export function needsStart(process: OwnedProcess | null): boolean {
-  return process?.phase === 'asleep' || process?.phase === 'waking'
-}
-
 /** What an owner does with its process now. A closed set: a metric label and a status field. */
 export const PROCESS_STATES = [
   /** Nothing runs and nothing is wanted. */

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BUDGET_MAX, CRASH_RESERVE, fullBudget } from '../../../src/core/exchange/budget.ts'
 import { WAITING_MAX } from '../../../src/core/exchange/hold.ts'
-import { plainModel } from '../../../src/core/model/listed-model.ts'
+import { plainModel } from '../../../src/core/model/model-choice.ts'
 import { answer, failed, OneRequest, only, text } from '../../support/one-request.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 

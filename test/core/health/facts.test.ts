@@ -12,7 +12,7 @@ import {
   NO_FACTS,
   onlyEmbeds,
 } from '../../../src/core/health/facts.ts'
-import { plainModel } from '../../../src/core/model/listed-model.ts'
+import { plainModel } from '../../../src/core/model/model-choice.ts'
 
 const item: FlightItem = { sentAt: 3, bytes: 9, streamed: true, contentAt: null, maxTokens: null }
 const cold = { ...item, cold: true }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { listedAs, plainModel, sameModel } from '../../../src/core/model/listed-model.ts'
+import { listedAs, plainModel, sameModel } from '../../../src/core/model/model-choice.ts'
 import { ENGINE_KINDS } from '../../../src/engines/index.ts'
 import { holds } from '../../support/property.ts'
 
