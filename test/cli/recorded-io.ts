@@ -27,9 +27,9 @@ export function recordedIo(env: CliIo['env'] = {}): RecordedIo {
   }
 }
 
-/** The result of loading nothing but this environment. */
-export function resultOf(env: CliIo['env'] = {}): ConfigResult {
-  return loadConfig({ env, file: null, flags: { upstreams: [] }, readFile: () => null })
+/** The result of loading nothing but this environment and these flags. */
+export function resultOf(env: CliIo['env'] = {}, upstreams: readonly string[] = []): ConfigResult {
+  return loadConfig({ env, file: null, flags: { upstreams }, readFile: () => null })
 }
 
 /** The same where it must be valid. */

@@ -6,6 +6,7 @@ import { commandLine } from '../../src/config/command-line.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { diffConfig, printConfig } from '../../src/config/print.ts'
 import { readAs } from '../../src/config/types.ts'
+import { resultOf } from '../cli/recorded-io.ts'
 import { holds } from '../support/property.ts'
 
 const split = (text: string): unknown => {
@@ -104,13 +105,7 @@ t.test('commandLine refuses what needs a shell, and never repeats the text', asy
   t.match(split('(set)'), /only stands for a command line/)
 })
 
-const load = (env: Record<string, string>) =>
-  loadConfig({
-    env: { GENGATE_UPSTREAMS: 'llamacpp', ...env },
-    file: null,
-    flags: { upstreams: [] },
-    readFile: () => null,
-  })
+const load = (env: Record<string, string>) => resultOf({ GENGATE_UPSTREAMS: 'llamacpp', ...env })
 const issues = (env: Record<string, string>): string => {
   const loaded = load(env)
   return loaded.ok ? '' : loaded.issues.map(({ name, message }) => `${name} ${message}`).join('\n')

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Reading } from '../../src/config/reading.ts'
-import { loadConfig } from '../../src/config/load.ts'
 import { type ConfigIssue, type Env, gather } from '../../src/config/sources.ts'
 import { readList, readUpstream } from '../../src/config/upstreams.ts'
+import { resultOf } from '../cli/recorded-io.ts'
 
 interface World {
   readonly env?: Env
@@ -281,7 +281,7 @@ t.test(
 )
 
 function issuesOf(env: Env, upstreams: readonly string[] = []): readonly ConfigIssue[] {
-  const loaded = loadConfig({ env, file: null, flags: { upstreams }, readFile: () => null })
+  const loaded = resultOf(env, upstreams)
   return loaded.ok ? [] : loaded.issues
 }
 
