@@ -12,6 +12,7 @@ import {
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
+import { gateOverRaw } from '../support/raw-gate.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Rows of docs/faults.md that are shown here: open-after-done, error-after-done, large-last-event,
@@ -29,21 +30,10 @@ const playing =
   (socket) =>
     void socket.write(bytes)
 
-async function gateOver(
-  t: Test,
-  ...plays: RawUpstream['play'][]
-): Promise<{ gate: TestGate; ups: RawUpstream[] }> {
-  const ups = await Promise.all(plays.map((play) => rawUpstream(t, play)))
-  const names = ups.map((_, i) => String.fromCodePoint(97 + i))
-  const own = names.flatMap((name) => [
-    [`GENGATE_${name.toUpperCase()}_PROBE`, 'off'],
-    [`GENGATE_${name.toUpperCase()}_MODEL`, 'm'],
-    [`GENGATE_${name.toUpperCase()}_STREAM_END`, 'finish_reason'],
-  ])
-  const list = names.map((name, i) => `${name}=${ups[i]?.url}`).join(',')
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: list, ...Object.fromEntries(own) })
-  return { gate, ups }
-}
+const ENDS = Object.fromEntries(
+  ['A', 'B', 'C'].map((name) => [`GENGATE_${name}_STREAM_END`, 'finish_reason']),
+)
+const gateOver = (t: Test, ...plays: RawUpstream['play'][]) => gateOverRaw(t, plays, ENDS)
 const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
   post(`${gate.url}/v1/chat/completions`, chatBody(over), { signal: AbortSignal.timeout(5_000) })
 const stream = (gate: TestGate) => chat(gate, { stream: true })

@@ -1,8 +1,7 @@
-import t, { type Test } from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import t from 'tap'
+import { chat, post, readStream } from '../support/ask.ts'
 import { caseBytes, playing } from '../support/cases.ts'
 import {
-  answerOf,
   chunk,
   event,
   json,
@@ -11,7 +10,8 @@ import {
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
-import { startGate, type TestGate } from '../support/start-gate.ts'
+import { gateOverTwoRaw } from '../support/raw-gate.ts'
+import { startGate } from '../support/start-gate.ts'
 
 // Rows of docs/faults.md that are shown here: client-mistake-in-200, content-refused,
 // key-refused-unprobed, no-models-loaded, stream-without-reason, one-prompt-never-ends,
@@ -23,32 +23,12 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // Most of it is waiting.
 t.jobs = 4
 
-async function pair(t: Test, play: RawUpstream['play'], env: Record<string, string> = {}) {
-  const a = await rawUpstream(t, play)
-  const b = await rawUpstream(t, (socket, request) => {
-    const stream = request.includes('"stream":true')
-    socket.write(stream ? SSE_HEAD + chunk(event('b', 'stop')) + SSE_END : json(answerOf('b')))
-  })
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`,
-    GENGATE_A_PROBE: 'off',
-    GENGATE_B_PROBE: 'off',
-    GENGATE_A_MODEL: 'm',
-    GENGATE_B_MODEL: 'm',
-    ...env,
-  })
-  return { a, b, gate }
-}
-
-const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
-  post(`${gate.url}/v1/chat/completions`, chatBody(over))
-
 for (const [name, words] of [
   ['stream-client-mistake', /^The input \(33000 tokens\) is longer than/],
   ['stream-error-field', /^the request exceeds the available context size$/],
 ] as const) {
   t.test(`${name}: a 400 in the engine's words, and no second upstream`, async (t) => {
-    const { a, b, gate } = await pair(t, playing(name))
+    const { a, b, gate } = await gateOverTwoRaw(t, playing(name))
     for (let i = 0; i < 3; i++) {
       const answer = await chat(gate, { stream: true })
       t.equal(answer.status, 400)
@@ -68,7 +48,7 @@ for (const [name, words] of [
 t.test('a mistake that is told after the commit deadline is a frame of its type', async (t) => {
   const bytes = caseBytes('stream-client-mistake')
   const late: RawUpstream['play'] = (socket) => void setTimeout(() => socket.write(bytes), 400)
-  const { b, gate } = await pair(t, late, { GENGATE_COMMIT_DEADLINE_MS: '100' })
+  const { b, gate } = await gateOverTwoRaw(t, late, { GENGATE_COMMIT_DEADLINE_MS: '100' })
   const answer = await chat(gate, { stream: true })
   t.equal(answer.status, 200)
   const end = await readStream(answer)
@@ -81,7 +61,7 @@ t.test('a mistake that is told after the commit deadline is a frame of its type'
 
 const MISTAKE = '{"error":"context too long","error_type":"validation"}'
 t.test('a mistake in a 200 body is that status, in the shape that clients read', async (t) => {
-  const { b, gate } = await pair(t, (socket) => void socket.write(json(MISTAKE)))
+  const { b, gate } = await gateOverTwoRaw(t, (socket) => void socket.write(json(MISTAKE)))
   for (const stream of [false, true]) {
     const answer = await chat(gate, { stream })
     t.equal(answer.status, 422)
@@ -100,7 +80,7 @@ t.test('a mistake in a 200 body is that status, in the shape that clients read',
 
 t.test('an error in a 200 that is no mistake of the client goes to the other', async (t) => {
   const body = '{"error":{"message":"out of memory","type":"server_error","code":500}}'
-  const { gate } = await pair(t, (socket) => void socket.write(json(body)))
+  const { gate } = await gateOverTwoRaw(t, (socket) => void socket.write(json(body)))
   const answer = await chat(gate)
   t.equal(answer.headers.get('x-gengate-upstream'), 'b')
   t.equal(gate.reason('a'), 'live_failure')
@@ -113,7 +93,7 @@ const refuses: RawUpstream['play'] = (socket, request) =>
 
 t.test('two clients with refused content harm nobody: a probe tells', async (t) => {
   const active = { GENGATE_A_PROBE: 'active', GENGATE_PROBE_INTERVAL_MS: '60000' }
-  const { a, b, gate } = await pair(t, refuses, active)
+  const { a, b, gate } = await gateOverTwoRaw(t, refuses, active)
   await gate.untilReason('a', 'ok')
   for (let i = 0; i < 2; i++) {
     const answer = await chat(gate)
@@ -135,7 +115,7 @@ t.test(
     const refusal = json('{"error":"Unauthorized"}', { status: '401 Unauthorized' })
     const play: RawUpstream['play'] = (socket) => void socket.write(good ? json() : refusal)
     const active = { GENGATE_A_PROBE: 'active', GENGATE_PROBE_INTERVAL_MS: '60000' }
-    const { gate } = await pair(t, play, active)
+    const { gate } = await gateOverTwoRaw(t, play, active)
     await gate.untilReason('a', 'ok')
     good = false
     t.equal((await chat(gate)).status, 401)
@@ -147,7 +127,7 @@ t.test(
 t.test('where nobody probes, three refusals in a row are about our key', async (t) => {
   const refusal = caseBytes('answer-content-refused')
   let good = false
-  const { gate } = await pair(t, (socket) => void socket.write(good ? json() : refusal))
+  const { gate } = await gateOverTwoRaw(t, (socket) => void socket.write(good ? json() : refusal))
   const askThrice = async (): Promise<string[]> => {
     const served: string[] = []
     for (let i = 0; i < 3; i++) {
@@ -167,7 +147,7 @@ t.test('where nobody probes, three refusals in a row are about our key', async (
 
 t.test('an engine with no model in memory leaves the request to another', async (t) => {
   const play = playing('answer-no-models-loaded')
-  const { a, gate } = await pair(t, play, { GENGATE_A_ENGINE: 'lmstudio' })
+  const { a, gate } = await gateOverTwoRaw(t, play, { GENGATE_A_ENGINE: 'lmstudio' })
   t.equal((await chat(gate)).headers.get('x-gengate-upstream'), 'b')
   t.equal(gate.reason('a'), 'model_not_loaded')
   gate.reload({
@@ -200,7 +180,7 @@ t.test('an engine with no model in memory that is alone says so itself', async (
 
 t.test('an engine that gives no reason is judged by [DONE], until a stream has one', async (t) => {
   let bytes = caseBytes('stream-finish-empty')
-  const { gate, b } = await pair(t, (socket) => void socket.write(bytes))
+  const { gate, b } = await gateOverTwoRaw(t, (socket) => void socket.write(bytes))
   const derived = (): unknown => gate.app.store.current.entries[0]?.facts.streamEnd
   for (let i = 0; i < 2; i++) {
     const end = await readStream(await chat(gate, { stream: true }))
@@ -228,7 +208,7 @@ for (const [engine, rule, done] of [
     `no reason at kind ${engine} with STREAM_END ${rule} is ${done ? 'an' : 'no'} end`,
     async (t) => {
       const env = { GENGATE_A_ENGINE: engine, GENGATE_A_STREAM_END: rule }
-      const { gate } = await pair(t, playing('stream-finish-empty'), env)
+      const { gate } = await gateOverTwoRaw(t, playing('stream-finish-empty'), env)
       const end = await readStream(await chat(gate, { stream: true }))
       t.equal(end.done, done)
       t.equal(end.error === null, done)
@@ -237,7 +217,7 @@ for (const [engine, rule, done] of [
 }
 
 t.test('two prompts of which one never ends are no whole answer', async (t) => {
-  const { gate } = await pair(t, playing('stream-two-prompts'))
+  const { gate } = await gateOverTwoRaw(t, playing('stream-two-prompts'))
   const body = JSON.stringify({ model: 'default', prompt: ['a', 'b'], stream: true })
   const end = await readStream(await post(`${gate.url}/v1/completions`, body))
   t.notOk(end.done)
@@ -252,7 +232,7 @@ function choice(delta: object): string {
 
 t.test('images are content, also more than a megabyte of them', async (t) => {
   let bytes = caseBytes('stream-images')
-  const { gate, b } = await pair(t, (socket) => void socket.write(bytes))
+  const { gate, b } = await gateOverTwoRaw(t, (socket) => void socket.write(bytes))
   t.ok((await readStream(await chat(gate, { stream: true }))).done)
   const image = { images: [{ url: 'A'.repeat(300_000) }] }
   const images = Array.from({ length: 5 }, () => choice(image)).join('')

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import { chat, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import {
   answerOf,
@@ -8,11 +8,11 @@ import {
   event,
   json,
   type RawUpstream,
-  rawUpstream,
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
-import { startGate, type TestGate } from '../support/start-gate.ts'
+import { gateOverRaw, gateOverTwoRaw } from '../support/raw-gate.ts'
+import { startGate } from '../support/start-gate.ts'
 
 // Goal: an upstream that answers wrongly, too early, too slowly or too much gives the client one
 // clean error or the other upstream's answer, and leaves nothing behind on any connection.
@@ -21,45 +21,11 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // Most of it is waiting.
 t.jobs = 4
 
-const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
-  post(`${gate.url}/v1/chat/completions`, chatBody(over))
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-async function overRaw(
-  t: Test,
-  play: RawUpstream['play'],
-  env: Record<string, string> = {},
-): Promise<{ up: RawUpstream; gate: TestGate }> {
-  const up = await rawUpstream(t, play)
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${up.url}`,
-    GENGATE_A_PROBE: 'off',
-    GENGATE_A_MODEL: 'm',
-    ...env,
-  })
-  return { up, gate }
-}
-
-/** The same with a second one that is well. */
-async function withSecond(t: Test, play: RawUpstream['play'], env: Record<string, string> = {}) {
-  const b = await rawUpstream(t, (socket, request) => {
-    const stream = request.includes('"stream":true')
-    socket.write(stream ? SSE_HEAD + chunk(event('b')) + SSE_END : json(answerOf('b')))
-  })
-  const { up, gate } = await overRaw(t, play, {
-    ...env,
-    GENGATE_B_PROBE: 'off',
-    GENGATE_B_MODEL: 'm',
-  })
-  gate.reload({
-    ...env,
-    GENGATE_UPSTREAMS: `a=${up.url},b=${b.url}`,
-    GENGATE_A_PROBE: 'off',
-    GENGATE_A_MODEL: 'm',
-    GENGATE_B_PROBE: 'off',
-    GENGATE_B_MODEL: 'm',
-  })
-  return { a: up, b, gate }
+async function overRaw(t: Test, play: RawUpstream['play'], env: Record<string, string> = {}) {
+  const { gate, ups } = await gateOverRaw(t, [play], env)
+  return { gate, up: ups[0] as RawUpstream }
 }
 
 // Fails without: dropping a connection whose request was not all sent (`give` of proxy/upstream/pools.ts).
@@ -102,7 +68,7 @@ for (const [name, bytes] of Object.entries(NO_HTTP)) {
     const lost = await chat(alone.gate)
     t.equal(lost.status, 502)
     t.match(await lost.json(), { error: { code: /^upstream_(protocol_error|truncated)$/ } })
-    const { gate } = await withSecond(t, saying(bytes))
+    const { gate } = await gateOverTwoRaw(t, saying(bytes))
     t.match(await (await chat(gate)).json(), { choices: [{ message: { content: 'b' } }] })
   })
 }
@@ -184,7 +150,7 @@ async function slowly(socket: Socket, pieces: readonly string[], gapMs: number):
 t.test('F42 a trickle of bytes is no progress, a trickle of events is', async (t) => {
   // An event that never becomes whole, a byte at a time.
   const bytes = Array.from({ length: 400 }, () => chunk('x'))
-  const { a, b, gate } = await withSecond(
+  const { a, b, gate } = await gateOverTwoRaw(
     t,
     (socket) => void slowly(socket, [SSE_HEAD, chunk('data: {"a":"'), ...bytes], 50),
     { GENGATE_DETECT_WITHIN_MS: '1000', GENGATE_PROBE_INTERVAL_MS: '500' },
@@ -231,7 +197,7 @@ t.test('a Content-Length that is too long is a cut, before and after the commit'
   const small = answerOf('short')
   const lie: RawUpstream['play'] = (socket) =>
     void socket.end(json(small, { length: small.length + 100 }))
-  const { gate } = await withSecond(t, lie)
+  const { gate } = await gateOverTwoRaw(t, lie)
   t.match(await (await chat(gate)).json(), { choices: [{ message: { content: 'b' } }] })
   const large = answerOf('x'.repeat(3_000_000))
   const late: RawUpstream['play'] = (socket) =>
@@ -247,7 +213,7 @@ t.test('a Content-Length that is too short never gives half an answer', async (t
   const body = answerOf('a text that is longer than its length says')
   const play: RawUpstream['play'] = (socket) =>
     void socket.write(json(body, { length: body.length - 30 }))
-  const { a, gate } = await withSecond(t, play)
+  const { a, gate } = await gateOverTwoRaw(t, play)
   for (let i = 0; i < 3; i++) {
     t.match(await (await chat(gate)).json(), { choices: [{ message: { content: 'b' } }] })
   }

@@ -2,19 +2,17 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import process from 'node:process'
 import t from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import { chat, chatBody, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat as rawChat, GOOD, JSON_LINE, RawClient, request } from '../support/raw.ts'
 import { chunk, event, json, rawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
-import { leapingClock, startGate, type TestGate } from '../support/start-gate.ts'
+import { leapingClock, startGate } from '../support/start-gate.ts'
 
 // Rows of docs/bad-input.md that are shown here: slow-senders-in-the-room, room-of-running-streams.
 
 // Goal: slow, half-closed and greedy clients get what is theirs and take nothing from others; what
 // belongs to one hop stays there.
 
-const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
-  post(`${gate.url}/v1/chat/completions`, chatBody(over))
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const RAW_ENV = { GENGATE_A_PROBE: 'off', GENGATE_A_MODEL: 'm' }
 

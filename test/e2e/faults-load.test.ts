@@ -1,6 +1,6 @@
 import OpenAI from 'openai'
 import t, { type Test } from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import { chat, readStream } from '../support/ask.ts'
 import { type FakeOptions, type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
@@ -12,8 +12,6 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 // Most of it is waiting.
 t.jobs = 4
 
-const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
-  post(`${gate.url}/v1/chat/completions`, chatBody(over))
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const ofClients = (up: FakeUpstream) => up.generations.filter((one) => one.body.includes('"hi"'))
 

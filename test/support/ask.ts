@@ -9,6 +9,15 @@ export function post(url: string, body: string, init: RequestInit = {}): Promise
   return fetch(url, { method: 'POST', ...init, headers, body })
 }
 
+/** Asks a gate for a chat. */
+export function chat(
+  gate: { readonly url: string },
+  over: Record<string, unknown> = {},
+  init: RequestInit = {},
+): Promise<Response> {
+  return post(`${gate.url}/v1/chat/completions`, chatBody(over), init)
+}
+
 export interface StreamEnd {
   /** Data of every event but `[DONE]`. */
   readonly events: string[]
