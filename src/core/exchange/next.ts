@@ -150,7 +150,7 @@ function giveUp(state: ExchangeState, ctx: ExchangeContext): Step {
   const hopeless = last.why !== 'busy' && state.sent >= SENT_MAX
   const headers: Record<string, string> = hopeless ? { 'x-should-retry': 'false' } : {}
   if (last.answer === null) return fail(state, ctx, [last.code, last.detail], { headers })
-  return passOn(state, ctx, last.answer, { headers, ending: 'failed' })
+  return passOn(state, ctx, [last.answer, 'failed'], { headers })
 }
 
 function asked({ tried: turns }: ExchangeState, { wish }: ExchangeContext): RouteRequest {

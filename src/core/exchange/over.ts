@@ -9,24 +9,21 @@ const JITTER_MS = 500
 
 const NOTHING: readonly ExchangeEffect[] = []
 
+/** What is done before it ends, and the headers of the answer beyond its own. */
+interface Extra {
+  readonly effects?: readonly ExchangeEffect[]
+  readonly headers?: Readonly<Record<string, string>>
+}
+
 /** The upstream's own answer, as a frame where a head has gone out already. */
 export function passOn(
   state: ExchangeState,
   ctx: ExchangeContext,
-  answer: HeldAnswer,
-  {
-    effects = NOTHING,
-    headers = {},
-    ending = 'finished',
-  }: {
-    readonly effects?: readonly ExchangeEffect[]
-    readonly headers?: Readonly<Record<string, string>>
-    readonly ending?: Ending
-  },
+  [answer, ending]: readonly [HeldAnswer, Ending],
+  { effects = NOTHING, headers = {} }: Extra,
 ): Step {
   const { upstream } = state
-  const pass: ExchangeEffect = { type: 'pass_on', answer, upstream, headers }
-  return end(state, ctx, { effects: [...effects, pass], ending, answered: state.head === 'open' })
+  return end(state, ctx, [...effects, { type: 'pass_on', answer, upstream, headers }], ending)
 }
 
 /** It ends with an error of the gate's own. */
@@ -34,25 +31,14 @@ export function fail(
   state: ExchangeState,
   ctx: ExchangeContext,
   [code, detail, param = null]: readonly [EndCode, string, (string | null)?],
-  {
-    effects = NOTHING,
-    headers = {},
-  }: {
-    readonly effects?: readonly ExchangeEffect[]
-    readonly headers?: Readonly<Record<string, string>>
-  } = {},
+  { effects = NOTHING, headers = {} }: Extra = {},
 ): Step {
-  const answered = state.head === 'open'
   const afterMs = retryAfterMs(ctx.table, ctx.nowMs) + JITTER_MS * ctx.random()
-  const last: ExchangeEffect = answered
-    ? { type: 'answer', code, detail, param, retryAfterMs: afterMs, headers }
-    : { type: 'cut', code, detail }
-  return end(state, ctx, {
-    effects: [...effects, last, ...abandoned(state)],
-    ending: 'failed',
-    code,
-    answered,
-  })
+  const last: ExchangeEffect =
+    state.head === 'open'
+      ? { type: 'answer', code, detail, param, retryAfterMs: afterMs, headers }
+      : { type: 'cut', code, detail }
+  return end(state, ctx, [...effects, last, ...abandoned(state)], 'failed', code)
 }
 
 /** The client is gone, or is sent away. */
@@ -61,7 +47,7 @@ export function leave(
   ctx: ExchangeContext,
   ending: 'client_gone' | 'client_stalled',
 ): Step {
-  return end(state, ctx, { effects: [{ type: 'hang_up' }, ...abandoned(state)], ending })
+  return end(state, ctx, [{ type: 'hang_up' }, ...abandoned(state)], ending)
 }
 
 /** Lets go of the attempt that runs, if one does. */
@@ -70,25 +56,18 @@ function abandoned({ now }: ExchangeState): readonly ExchangeEffect[] {
   return [{ type: 'abandon', ending: { kind: 'aborted' } }, { type: 'release' }]
 }
 
-/** The one ending and the one event. */
+/** The one ending and the one event, after its last effects. */
 export function end(
   state: ExchangeState,
   { wish, nowMs }: ExchangeContext,
-  {
-    effects,
-    ending,
-    code = null,
-    answered = false,
-  }: {
-    readonly effects: readonly ExchangeEffect[]
-    readonly ending: Ending
-    readonly code?: EndCode | null
-    /** Does the client get a whole answer with these effects? */
-    readonly answered?: boolean
-  },
+  effects: readonly ExchangeEffect[],
+  ending: Ending,
+  code: EndCode | null = null,
 ): Step {
   const { upstream, attempts, ttftMs, head } = state
-  const phase = answered || head === 'committed' ? 'after_commit' : 'before_commit'
+  const whole = effects.some(({ type }) => type === 'answer' || type === 'pass_on')
+  const answered = head === 'committed' || (head === 'open' && whole)
+  const phase = answered ? 'after_commit' : 'before_commit'
   const durationMs = nowMs - wish.arrivedAt
   const summary = { upstream, ending, code, attempts, ttftMs, durationMs, phase } as const
   return {

@@ -97,16 +97,14 @@ function attemptEnded(
       return fail(idle, ctx, ['internal_error', ''], { effects: taught })
     case 'finished': {
       const left = earn(giveBack(ctx.budget, state.spent, ctx.nowMs), ctx.nowMs)
-      const effects: ExchangeEffect[] = [...taught, { type: 'budget', left }, { type: 'end' }]
-      return end(state, ctx, { effects, ending: 'finished' })
+      return end(state, ctx, [...taught, { type: 'budget', left }, { type: 'end' }], 'finished')
     }
     case 'passed':
-      if (ending.answer !== null) return passOn(state, ctx, ending.answer, { effects: taught })
-      return end(state, ctx, { effects: [...taught, { type: 'end' }], ending: 'finished' })
+      if (ending.answer === null) return end(state, ctx, [...taught, { type: 'end' }], 'finished')
+      return passOn(state, ctx, [ending.answer, 'finished'], { effects: taught })
     case 'cut': {
       const { code, detail } = ending
-      const effects: ExchangeEffect[] = [...taught, { type: 'cut', code, detail }]
-      return end(state, ctx, { effects, ending: 'cut', code })
+      return end(state, ctx, [...taught, { type: 'cut', code, detail }], 'cut', code)
     }
     case 'failed': {
       // What the client has begun to get cannot come from another.
