@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
-import type { Clock } from '../runtime/clock.ts'
+import { type Clock, sleep } from '../runtime/clock.ts'
 import { Tail } from './output.ts'
 import { startTimeOf, yieldToOthers } from './proc.ts'
 
@@ -83,28 +83,27 @@ export function startChild(command: Command, options: ChildOptions): Child {
   const { pid = null } = child
   const dismiss = pid === null ? () => undefined : guard(pid)
   if (pid !== null && options.givesWay === true) yieldToOthers(pid, clock)
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const closed = Promise.withResolvers<void>()
+  child.once('close', () => closed.resolve())
+  const flushed = new AbortController()
   const exit = exitOf(child)
   let over = false
   let [cancelGrace, cancelLook]: (() => void)[] = []
-  /** A process that a debugger holds is dead and is not reported: the kernel is asked. */
-  const lookForEnd = async (): Promise<void> => {
-    if (pid === null || over) return
-    if ((await startTimeOf(pid)) === null) exit.resolve(endOf(null, 'SIGKILL'))
-    if (!over) cancelLook = clock.after(HELD_LOOK_MS, () => void lookForEnd())
-  }
   const signal = (name: 'SIGTERM' | 'SIGKILL'): void => {
-    if (over) return
+    if (over || pid === null) return
     signalGroup(pid, name)
-    if (name === 'SIGKILL') void lookForEnd()
+    if (name === 'SIGKILL')
+      cancelLook ??= whenGone(pid, clock, () => exit.resolve(endOf(null, 'SIGKILL')))
   }
   const ended = exit.promise.then(async (end): Promise<ChildEnd> => {
     cancelGrace?.()
     await endGroup(pid, stragglersMs, clock)
     over = true
+    cancelGrace?.()
     cancelLook?.()
     dismiss()
-    await Promise.race([closed, sleepMs(clock, FLUSH_MS)])
+    await Promise.race([closed.promise, sleep(clock, FLUSH_MS, flushed.signal)])
+    flushed.abort()
     // Whoever left the group may hold the other ends. What a slow reader has yet to take stays.
     for (const stream of [child.stdout, child.stderr]) {
       if (stream?.readableLength === 0) stream.destroy()
@@ -116,6 +115,7 @@ export function startChild(command: Command, options: ChildOptions): Child {
     ended,
     signal,
     stop(ask) {
+      if (over) return
       if (ask !== 'hang_up') child.kill(ask)
       else if (child.connected) child.disconnect()
       else return signal('SIGKILL')
@@ -184,6 +184,23 @@ function read(from: Readable, tail: Tail, to?: Writable): void {
   const readOn = (): void => void from.resume()
   to.on('error', readOn)
   from.once('close', () => to.off('error', readOn))
+}
+
+/** Calls `then` when the kernel knows no such process any more: one that a debugger holds is dead and is
+ *  not reported. Call the result to look no more. */
+function whenGone(pid: number, clock: Clock, then: () => void): () => void {
+  const end = new AbortController()
+  const look = async (): Promise<void> => {
+    while (!end.signal.aborted) {
+      // One after the other is what looking again means.
+      // oxlint-disable-next-line no-await-in-loop
+      if ((await startTimeOf(pid)) === null) return then()
+      // oxlint-disable-next-line no-await-in-loop
+      await sleep(clock, HELD_LOOK_MS, end.signal)
+    }
+  }
+  void look()
+  return () => end.abort()
 }
 
 /** Ends what is left of a group: SIGTERM, then SIGKILL. Resolves when nothing of it is left, or at

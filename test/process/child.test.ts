@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { childEnv, startChild } from '../../src/process/child.ts'
-import { systemClock } from '../../src/runtime/clock.ts'
+import { type Clock, systemClock } from '../../src/runtime/clock.ts'
 import { lives } from '../bin/fake-engines.ts'
 import { until } from '../bin/process.ts'
 
@@ -156,6 +156,34 @@ t.test('a reader that has left does not stop the child', async (t) => {
   const output = { stdout: gone, stderr: gone }
   const end = await startChild(command, { env: {}, clock: systemClock, output }).ended
   t.equal(end.code, 4)
+})
+
+t.test('a child that has ended leaves no timer, whatever is asked of it', async (t) => {
+  const pending = new Set<object>()
+  const clock: Clock = {
+    ...systemClock,
+    after(delayMs, task) {
+      const timer = {}
+      pending.add(timer)
+      const cancel = systemClock.after(delayMs, () => {
+        pending.delete(timer)
+        task()
+      })
+      return () => {
+        pending.delete(timer)
+        cancel()
+      }
+    },
+  }
+  const command = { command: '/bin/sh', args: ['-c', 'exec sleep 600'], env: {} }
+  const child = startChild(command, { env: process.env, clock, graceMs: 600_000 })
+  child.stop('SIGTERM')
+  child.signal('SIGKILL')
+  child.signal('SIGKILL')
+  await child.ended
+  child.stop('SIGTERM')
+  child.signal('SIGKILL')
+  t.equal(pending.size, 0)
 })
 
 t.test('the guard of a child ends with it', async (t) => {
