@@ -1,4 +1,5 @@
 import type { Work } from '../core/model/model-choice.ts'
+import type { ErrorWords } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { EngineError } from './engine-error.ts'
 import type { EventFields, JsonObject } from './read.ts'
@@ -74,6 +75,8 @@ export interface ErrorForm {
   readonly frame: (error: JsonObject, sequence: number) => string
   /** A whole body for a mistake of the client's, of an engine's own error object. */
   readonly body: (error: JsonObject, status: number) => JsonObject
+  /** A whole error body of the gate's own; null: as OpenAI's clients read it. */
+  readonly words: ErrorWords | null
   /** Are the events of a stream numbered? */
   readonly numbered: boolean
 }

@@ -70,6 +70,7 @@ export const OPENAI_ERRORS: ErrorForm = {
     const { type, code = null, param = null } = error
     return { error: { ...error, type: type ?? errorTypeOf(status), param, code } }
   },
+  words: null,
   numbered: false,
 }
 

@@ -1,4 +1,5 @@
 import type { Work } from '../core/model/model-choice.ts'
+import type { ErrorWords } from '../errors/body.ts'
 import type { AnswerApi, Api, Probe } from './api.ts'
 import { chat } from './chat.ts'
 import { completions } from './completions.ts'
@@ -135,3 +136,15 @@ const POSTED: ReadonlySet<string> = new Set(
 export function isMethodAllowed(method: string, path: string): boolean {
   return method === 'POST' || allowOf(path).split(', ').includes(method)
 }
+
+/** How the clients of a path, or of what lies below it, read the gate's own errors; undefined: as
+ *  OpenAI's do. Pure. */
+export function errorWordsOf(path: string): ErrorWords | undefined {
+  return WORDED.find(([base]) => path === base || path.startsWith(`${base}/`))?.[1]
+}
+const WORDED: readonly (readonly [path: string, words: ErrorWords])[] = ROUTES.flatMap(
+  ({ api, paths }) => {
+    const words = api.answers?.errors.words ?? null
+    return words === null ? [] : paths.map((path) => [path, words] as const)
+  },
+)

@@ -1,4 +1,5 @@
-import { anthropicTypeOf, anthropicTypeOfStatus, toOpenAiBody } from '../errors/body.ts'
+import { toOpenAiBody } from '../errors/body.ts'
+import { ERRORS } from '../errors/catalogue.ts'
 import {
   abortedAnswer,
   abortedEvent,
@@ -14,18 +15,34 @@ import { eventFrame } from './frame.ts'
 import { isObject, type JsonObject } from './read.ts'
 import { END, typedEvents } from './typed.ts'
 
+/** By status (https://docs.anthropic.com/en/api/errors). */
+const TYPES: Readonly<Record<number, string>> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  421: 'permission_error',
+  503: 'overloaded_error',
+}
+
 const errors: ErrorForm = {
   own: (code, detail) => {
     const { message } = toOpenAiBody(code, detail).error
-    return { type: anthropicTypeOf(code), message, code }
+    return { type: typeOf(ERRORS[code].status), message, code }
   },
-  typeOf: anthropicTypeOfStatus,
+  typeOf,
   frame: (error) =>
     eventFrame({ type: 'error', error: { ...error, type: error['type'] ?? 'api_error' } }),
   body: (error, status) => ({
     type: 'error',
-    error: { ...error, type: anthropicTypeOfStatus(status) },
+    error: { ...error, type: typeOf(status) },
   }),
+  // With our `param` and `code` inside.
+  words: (code, detail, { param, requestId }) => {
+    const { message } = toOpenAiBody(code, detail).error
+    const error = { type: typeOf(ERRORS[code].status), message, param, code }
+    return { type: 'error', error, request_id: requestId }
+  },
   numbered: false,
 }
 
@@ -76,4 +93,9 @@ function judgeMessage(body: JsonObject): JsonVerdict {
   const reason = body['stop_reason']
   if (finishOf(reason) === 'proper') return { ok: true }
   return abortedAnswer(`stop_reason: ${typeof reason === 'string' ? reason : 'none'}`)
+}
+
+/** The type that goes with a status (https://docs.anthropic.com/en/api/errors). */
+function typeOf(status: number): string {
+  return TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error')
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { allowOf, type Lane, laneOf } from '../api/index.ts'
+import { allowOf, errorWordsOf, type Lane, laneOf } from '../api/index.ts'
 import type { GateEvent } from '../core/event.ts'
 import type { Handed } from '../core/handed.ts'
 import { type Answer, type ErrorDetails, errorAnswer } from '../errors/answer.ts'
@@ -222,11 +222,17 @@ export class Door {
     response: ServerResponse,
     handed: Handed,
     code: ErrorCode,
-    details: Omit<ErrorDetails, 'requestId' | 'path'> = {},
+    details: Omit<ErrorDetails, 'requestId' | 'words'> = {},
   ): null {
     const { requestId, path } = handed
     const { detail = '', param = null, headers = {} } = details
-    const answer = errorAnswer(code, { requestId, path, detail, param, headers })
+    const answer = errorAnswer(code, {
+      requestId,
+      words: errorWordsOf(path),
+      detail,
+      param,
+      headers,
+    })
     this.#parts.send(response, handed, answer)
     return null
   }

@@ -1,4 +1,4 @@
-import { isAnthropic, mayRetry, toAnthropicBody, toOpenAiBody } from './body.ts'
+import { type ErrorWords, mayRetry, toOpenAiBody } from './body.ts'
 import { type ErrorCode, ERRORS } from './catalogue.ts'
 
 /** A whole answer of the gate's own, as a value: whoever holds the socket sends it. */
@@ -14,8 +14,8 @@ export interface Answer {
 /** What an error answer says beyond its row in the catalogue. */
 export interface ErrorDetails {
   readonly requestId: string
-  /** What was asked for, as far as it is known: it tells whose client reads the error. */
-  readonly path?: string
+  /** How the client that asked reads errors; absent: as OpenAI's do. */
+  readonly words?: ErrorWords | undefined
   /** Appended to the message. May hold client input: it is clipped and escaped. */
   readonly detail?: string
   /** The field of the request that is at fault. */
@@ -41,15 +41,13 @@ const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 60_000
 
 /**
- * The error object that OpenAI's or Anthropic's clients read, with the headers that steer their retries: the SDKs
+ * The error object that the client reads, with the headers that steer their retries: the SDKs
  * try a 5xx three times unless told when (`retry-after-ms`, then `Retry-After`) or told not to
  * (`x-should-retry: false`). Pure.
  */
 export function errorAnswer(code: ErrorCode, details: ErrorDetails): Answer {
-  const { requestId, path = '', detail = '', param = null } = details
-  const document = isAnthropic(path)
-    ? toAnthropicBody(code, detail, { param, requestId })
-    : toOpenAiBody(code, detail, param)
+  const { requestId, words = openAiWords, detail = '', param = null } = details
+  const document = words(code, detail, { param, requestId })
   const body = `${JSON.stringify(document)}\n`
   return {
     status: ERRORS[code].status,
@@ -66,6 +64,8 @@ export function errorAnswer(code: ErrorCode, details: ErrorDetails): Answer {
     code,
   }
 }
+
+const openAiWords: ErrorWords = (code, detail, { param }) => toOpenAiBody(code, detail, param)
 
 /** An answer that is not an error: `type` with its charset, `body` whole. Pure. */
 export function plainAnswer(

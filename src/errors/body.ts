@@ -31,41 +31,12 @@ export function toOpenAiBody(
   return { error: { message: clip(text, MESSAGE_MAX), type: errorTypeOf(status), param, code } }
 }
 
-/** The error object that Anthropic's clients read, with our `param` and `code` inside. Pure. */
-export function toAnthropicBody(
+/** A whole error body of the gate's own, as the clients of one API read it. */
+export type ErrorWords = (
   code: ErrorCode,
   detail: string,
   about: { readonly param: string | null; readonly requestId: string },
-): object {
-  const { message, param } = toOpenAiBody(code, detail, about.param).error
-  const error = { type: anthropicTypeOf(code), message, param, code }
-  return { type: 'error', error, request_id: about.requestId }
-}
-
-/** Is this a path of Anthropic's API, whose clients read errors in its shape? Pure. */
-export function isAnthropic(path: string): boolean {
-  return path === '/v1/messages' || path.startsWith('/v1/messages/')
-}
-
-/** By status (https://docs.anthropic.com/en/api/errors). */
-const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
-  401: 'authentication_error',
-  403: 'permission_error',
-  404: 'not_found_error',
-  413: 'request_too_large',
-  421: 'permission_error',
-  503: 'overloaded_error',
-}
-
-/** Anthropic's word for an error of ours. Pure. */
-export function anthropicTypeOf(code: ErrorCode): string {
-  return anthropicTypeOfStatus(ERRORS[code].status)
-}
-
-/** The type that goes with a status there. */
-export function anthropicTypeOfStatus(status: number): string {
-  return ANTHROPIC_TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error')
-}
+) => object
 
 /** The OpenAI error type that goes with a status. */
 export function errorTypeOf(status: number): ErrorType {

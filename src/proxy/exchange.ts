@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { type EndCode, removed } from '../core/exchange/ending.ts'
 import type { Summary, Wish } from '../core/exchange/exchange.ts'
 import { endRuleOf } from '../core/health/facts.ts'
-import { workOf } from '../api/index.ts'
+import { errorWordsOf, workOf } from '../api/index.ts'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import { AnswerWriter, ClientFlow } from './answer/answer-writer.ts'
@@ -140,7 +140,8 @@ export class Exchange {
   #answer({ code, detail, param, retryAfterMs, headers: more }: Doing<'answer'>): void {
     const { requestId, path, cors } = this.#asked
     const headers = { ...cors, ...more }
-    const about = { detail, param, retryAfterMs, requestId, path, headers }
+    const words = errorWordsOf(path)
+    const about = { detail, param, retryAfterMs, requestId, words, headers }
     const answer = errorAnswer(code, about)
     this.#writer.answer(answer.status, answer.headers, answer.body)
   }

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { isUnseen } from './request/form.ts'
-import type { Lane } from '../api/index.ts'
+import { errorWordsOf, type Lane } from '../api/index.ts'
 import { responseIdOf } from '../api/responses.ts'
 import type { Handed } from '../core/handed.ts'
 import { readByLane, type Refusal } from './request/lane-body.ts'
@@ -156,7 +156,13 @@ export class Proxy {
     const { requestId, path } = handed
     const { code, detail = '', param = null, close = false } = what
     const headers = { ...what.headers, ...(close ? { connection: 'close' } : {}) }
-    const answer = errorAnswer(code, { requestId, path, detail, param, headers })
+    const answer = errorAnswer(code, {
+      requestId,
+      words: errorWordsOf(path),
+      detail,
+      param,
+      headers,
+    })
     this.#deps.send(response, handed, answer)
   }
 

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import t from 'tap'
+import { errorWordsOf } from '../../src/api/index.ts'
 import { errorAnswer, plainAnswer } from '../../src/errors/answer.ts'
 import { mayRetry } from '../../src/errors/body.ts'
 import { type ErrorCode, ERRORS } from '../../src/errors/catalogue.ts'
@@ -64,7 +65,10 @@ t.test('errorAnswer() appends and escapes the detail, and takes extra headers', 
 t.test("errorAnswer() speaks to Anthropic's clients in their shape", async (t) => {
   const about = { requestId: 'r1', detail: 'why', param: 'model' }
   for (const path of ['/v1/messages', '/v1/messages/count_tokens']) {
-    const { body, headers } = errorAnswer('model_not_found', { ...about, path })
+    const { body, headers } = errorAnswer('model_not_found', {
+      ...about,
+      words: errorWordsOf(path),
+    })
     t.strictSame(JSON.parse(body), {
       type: 'error',
       error: {
@@ -78,10 +82,14 @@ t.test("errorAnswer() speaks to Anthropic's clients in their shape", async (t) =
     t.equal(headers['x-should-retry'], 'false')
   }
   for (const path of ['/v1/messagesx', '/v1/chat/completions', '-']) {
-    t.notOk('type' in JSON.parse(errorAnswer('model_not_found', { ...about, path }).body), path)
+    t.notOk(
+      'type' in
+        JSON.parse(errorAnswer('model_not_found', { ...about, words: errorWordsOf(path) }).body),
+      path,
+    )
   }
   const types = codes.map((code) => {
-    const { body } = errorAnswer(code, { requestId: 'r', path: '/v1/messages' })
+    const { body } = errorAnswer(code, { requestId: 'r', words: errorWordsOf('/v1/messages') })
     return [code, (JSON.parse(body) as { error: { type: string } }).error.type]
   })
   t.match(Object.fromEntries(types), {
