@@ -56,6 +56,18 @@ t.test('nothing cites what is not in this repository', async (t) => {
   }
 })
 
+t.test('every source file that a comment names exists', async (t) => {
+  const sources = files.filter((name) => name.endsWith('.ts'))
+  for (const name of sources) {
+    const comments = readFileSync(`${root}${name}`, 'utf8').match(/^\s*(?:\/?\*|\/\/).*/gm) ?? []
+    const named = comments.flatMap(
+      (line) => line.match(/(?<![\w.*])[\w-]+(?:\/[\w.-]+)*\.ts\b/g) ?? [],
+    )
+    const gone = named.filter((one) => !sources.some((file) => `/${file}`.endsWith(`/${one}`)))
+    t.strictSame(gone, [], name)
+  }
+})
+
 t.test('decisions are numbered without a gap, and each says what it costs', async (t) => {
   for (const [at, name] of decisions.entries()) {
     t.match(name, new RegExp(`^${String(at + 1).padStart(4, '0')}-[a-z-]+\\.md$`))

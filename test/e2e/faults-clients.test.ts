@@ -144,7 +144,7 @@ for (const stream of [true, false]) {
   })
 }
 
-// Fails without: `connectionNames` and the lists of proxy/headers.ts.
+// Fails without: `connectionNames` and the lists of proxy/upstream/headers.ts.
 t.test(
   'hop-by-hop headers stay on their hop, both ways, also those that Connection names',
   async (t) => {

@@ -63,7 +63,7 @@ t.test('F17 a model that is gone: the next upstream serves, and it is said loudl
   t.ok(gate.lines.some((line) => line.includes('model_not_found') && line.includes('"warn"')))
 })
 
-// Fails without: `warmCap` (core/route.ts), or `admittedAt` (core/health/hysteresis.ts).
+// Fails without: `warmCap` (core/route.ts), or `admittedAt` (core/table.ts).
 t.test('F24 one that has come back is loaded gently while another can serve', async (t) => {
   const { a, b, gate } = await twoUpstreams(t, {}, { tokens: 100, gapMs: 20 })
   await a.refuse()
