@@ -5,24 +5,11 @@ import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.t
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import { spec as specOf, tableConfig, World } from '../support/world.ts'
 
-const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec => ({
-  name,
-  engine: 'vllm',
-  url: 'http://127.0.0.1:8001',
-  model: null,
-  intent: 'enabled',
-  probe: 'active',
-  cold: 'on_demand',
-  swaps: 'auto',
-  streamEnd: 'auto',
-  maxConcurrency: null,
-  quietIntervalMs: 0,
-  ...more,
-})
+const spec = (name: string, more: Partial<UpstreamSpec> = {}): UpstreamSpec =>
+  specOf({ name, url: 'http://127.0.0.1:8001', ...more })
 
 const tableOf = (specs: readonly UpstreamSpec[], at = 0): RoutingTable => {
-  const health = { detectWithinMs: 4_000, intervalMs: 2_000, quietIntervalMs: 60_000 }
-  const config = { specs, health, routing: 'priority' as const, models: null }
+  const config = tableConfig({ specs })
   return nextTable(emptyTable(config), { type: 'configured', at, config })
 }
 

@@ -7,29 +7,12 @@ import t from 'tap'
 import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
 import { execForm, lastOf, read, readStages } from './dockerfile.ts'
 
-// Goal: the image keeps what docker/README.md says of it. Method: read the instructions; run the one
-// that can be run without an engine, the health check. docker/build-with-buildah runs the rest.
+// Goal: the image fits the rest of the repository. Method: compare what it names; run what can be run
+// without an engine, the health check. docker/build-with-buildah runs the rest.
 
-const [args = [], ...stages] = readStages()
+const stages = readStages()
 const final = stages.at(-1) ?? []
 const all = stages.flat()
-
-t.test('stages: one builds, another runs and takes only what was built', async (t) => {
-  t.equal(stages.length, 2)
-  t.match(stages[0]?.[0]?.rest, / AS build$/)
-  t.match(lastOf(stages[0] ?? [], 'RUN'), 'npm prune')
-  t.notOk(final[0]?.rest.includes(' AS '), 'the last stage is the image')
-  const copied = final.filter(({ keyword }) => keyword === 'COPY').map(({ rest }) => rest)
-  t.ok(copied.some((rest) => rest.startsWith('--from=build /app/dist')))
-  t.ok(copied.some((rest) => rest.startsWith('--from=build /app/node_modules')))
-  t.notOk(copied.some((rest) => /\bsrc\b/.test(rest)))
-})
-
-t.test('base: one image for both stages, fully named, with a Node that is supported', async (t) => {
-  // Buildah and podman know no default registry; docker/build-with-buildah reads this line.
-  t.match(lastOf(args, 'ARG'), /^NODE_IMAGE=docker\.io\/library\/node:(?:24|2[6-9]|[3-9]\d)-slim$/)
-  for (const stage of stages) t.match(stage[0]?.rest, /^\$\{NODE_IMAGE\}( AS \w+)?$/)
-})
 
 t.test('user: the image ends as a number that is not root', async (t) => {
   const [, uid, gid] = /^(\d+):(\d+)$/.exec(lastOf(final, 'USER') ?? '') ?? []
@@ -43,18 +26,11 @@ t.test('user: the image ends as a number that is not root', async (t) => {
   )
 })
 
-t.test('start: entry point and command are exec forms of the launcher', async (t) => {
-  const entry = execForm(lastOf(final, 'ENTRYPOINT'))
-  t.strictSame(entry, ['node', '--', '/app/bin/gengate.cjs'])
-  t.ok(existsSync(new URL('../../bin/gengate.cjs', import.meta.url)))
+t.test('start: signals reach the launcher, and the port is the default one', async (t) => {
+  const entry = execForm(lastOf(final, 'ENTRYPOINT')) ?? []
+  t.ok(existsSync(new URL(`../..${entry.at(-1)?.replace('/app', '')}`, import.meta.url)))
   t.strictSame(execForm(lastOf(final, 'CMD')), ['serve'])
-  t.equal(lastOf(final, 'STOPSIGNAL'), 'SIGTERM')
   t.equal(lastOf(final, 'EXPOSE'), GLOBAL_SETTINGS.GENGATE_PORT.default)
-})
-
-t.test('settings: the image itself opens nothing and names only a place to write', async (t) => {
-  const set = all.filter(({ keyword }) => keyword === 'ENV').map(({ rest }) => rest)
-  t.strictSame(set, ['NODE_ENV=production HOME=/tmp XDG_CACHE_HOME=/tmp'])
 })
 
 t.test('labels: version and licence are those of package.json', async (t) => {
@@ -62,8 +38,6 @@ t.test('labels: version and licence are those of package.json', async (t) => {
   t.ok(all.some(({ rest }) => rest === `VERSION=${manifest.version}`))
   const labels = lastOf(final, 'LABEL') ?? ''
   t.match(labels, `org.opencontainers.image.licenses="${manifest.license}"`)
-  t.match(labels, 'org.opencontainers.image.version="${VERSION}"')
-  t.match(labels, 'org.opencontainers.image.title="gengate"')
 })
 
 t.test('.dockerignore lets in what is copied, and nothing else', async (t) => {
@@ -85,8 +59,6 @@ t.test('health check: asks /livez, and ends as the answer says', async (t) => {
   )
   const [program, ...argv] = execForm(check?.groups?.['command']) ?? []
   t.equal(program, 'node')
-  t.match(check?.groups?.['options'], /--timeout=\d+s /)
-  t.match(argv.join(' '), "'/livez'")
 
   const asked: (string | undefined)[] = []
   let status = 200

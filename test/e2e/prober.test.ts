@@ -12,7 +12,8 @@ import { systemClock } from '../../src/runtime/clock.ts'
 import { systemRandom } from '../../src/runtime/random.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
-import { config, spec } from '../probe/fake-wire.ts'
+import { config } from '../probe/fake-wire.ts'
+import { spec } from '../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: F06.
 

@@ -8,6 +8,7 @@ import type { FetchCall, Fetched } from '../../src/probe/wire.ts'
 import type { ProbeCall, Wire } from '../../src/probe/generate.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
+import { tableConfig } from '../support/world.ts'
 
 /** What the fake network does with a generation: an outcome after some time, or never one. */
 export type Play = { readonly afterMs: number; readonly outcome: ProbeOutcome } | 'hang'
@@ -81,26 +82,8 @@ export function fail(reason: Extract<ProbeOutcome, { kind: 'fail' }>['reason']):
   return { kind: 'fail', reason, detail: 'x' }
 }
 
-export function spec(over: Partial<UpstreamSpec> = {}): UpstreamSpec {
-  return {
-    name: 'a',
-    engine: 'vllm',
-    url: 'http://127.0.0.1:1',
-    model: null,
-    intent: 'enabled',
-    probe: 'active',
-    cold: 'on_demand',
-    swaps: 'auto',
-    streamEnd: 'auto',
-    maxConcurrency: null,
-    quietIntervalMs: 0,
-    ...over,
-  }
-}
-
 export function config(...specs: UpstreamSpec[]): TableConfig {
-  const health = { detectWithinMs: 4_000, intervalMs: 2_000, quietIntervalMs: 60_000 }
-  return { specs, health, routing: 'priority', models: null }
+  return tableConfig({ specs })
 }
 
 /** A whole control plane under the virtual clock, not started. `end` stops it and finds leaks. */

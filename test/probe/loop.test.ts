@@ -1,6 +1,7 @@
 import t from 'tap'
-import { fail, models, PASS, spec, Stage } from './fake-wire.ts'
+import { fail, models, PASS, Stage } from './fake-wire.ts'
 import { scene } from './scene.ts'
+import { spec } from '../support/world.ts'
 
 scene('ProbeLoop doubts itself after EMFILE, once per episode', [spec()], async (t, it) => {
   it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'EMFILE' } })

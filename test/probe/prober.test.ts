@@ -1,5 +1,6 @@
-import { fail, models, PASS, spec } from './fake-wire.ts'
+import { fail, models, PASS } from './fake-wire.ts'
 import { scene } from './scene.ts'
+import { spec } from '../support/world.ts'
 
 scene('Prober probes at once and admits after one pass', [spec()], async (t, it) => {
   t.equal(it.reason(), 'not_probed_yet')

@@ -2,8 +2,9 @@ import t from 'tap'
 import type { Fetched } from '../../src/probe/wire.ts'
 import { capturedJson } from './captures.ts'
 import { Bench } from './bench.ts'
-import { PASS, spec } from './fake-wire.ts'
+import { PASS } from './fake-wire.ts'
 import { scene } from './scene.ts'
+import { spec } from '../support/world.ts'
 
 /** `/slots` of a llama-server with one slot, as it was captured. */
 const slots = (name: 'idle' | 'busy' | 'busy_later'): Fetched => ({
