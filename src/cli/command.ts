@@ -156,9 +156,9 @@ export type StopSignal = 'SIGINT' | 'SIGTERM'
 
 /** A second signal counts only when it comes this much later, ms: one Ctrl-C arrives twice within
  *  4 ms, from the terminal's process group and from the launcher that forwards it. */
-export const SECOND_SIGNAL_AFTER_MS = 500
+const SECOND_SIGNAL_AFTER_MS = 500
 
-export type StopStep =
+type StopStep =
   | { readonly kind: 'drain' }
   | { readonly kind: 'ignore' }
   /** Exit at once with this code: 128 + the number of the signal. */

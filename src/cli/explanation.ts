@@ -8,7 +8,7 @@ import { type GateStatus, tableOf, type UpstreamStatus } from './gate-status.ts'
 
 /** In which turn an upstream serves (docs/decisions/0014); `suspect` also holds the unproven that
  *  nobody probes. */
-export type Tier = 'eligible' | 'cold' | 'suspect'
+type Tier = 'eligible' | 'cold' | 'suspect'
 
 /** What becomes of the next request. */
 export type Decision =

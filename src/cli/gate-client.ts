@@ -64,7 +64,7 @@ export interface Reply {
   readonly errorCode: string | null
 }
 
-export interface AskOptions {
+interface AskOptions {
   readonly clock: Clock
   /** For the whole exchange, ms. */
   readonly limitMs: number

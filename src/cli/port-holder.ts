@@ -11,7 +11,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { ask, askGate, succeeded } from './gate-client.ts'
 
 /** What answers HTTP on a port. */
-export type HolderKind =
+type HolderKind =
   | { readonly kind: 'gengate'; readonly version: string | null }
   | { readonly kind: 'vllm'; readonly version: string | null; readonly model: string | null }
   /** Lists models the OpenAI way; `owner` is what it says it is, such as `llamacpp`. */
@@ -117,7 +117,7 @@ function attempt<T>(look: () => T): T | null {
 }
 
 /** Who owns a listening socket, as `/proc/net/tcp` tells it to everybody. */
-export interface ListenerRow {
+interface ListenerRow {
   readonly port: number
   /** Identifies the socket among the open files of its process. */
   readonly inode: string
@@ -142,7 +142,7 @@ export function parseProcNetTcp(text: string): ListenerRow[] {
 }
 
 /** A process that holds a port. */
-export interface HolderProcess {
+interface HolderProcess {
   /** Null: it belongs to another user, so its id cannot be seen. */
   readonly pid: number | null
   /** Name of the executable, never its arguments: those may hold a key. */
@@ -158,7 +158,7 @@ export function parseLsof(text: string): HolderProcess | null {
 }
 
 /** A listener that could not be had. */
-export interface TakenPort {
+interface TakenPort {
   readonly host: string
   readonly port: number
 }

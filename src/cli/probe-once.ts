@@ -115,7 +115,7 @@ const NOTHING_GENERATES: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** Reads a refusal; null: the 503 comes from an engine, not from a gate. Pure. */
-export function gateRefusal(status: number, body: unknown): GateRefusal | null {
+function gateRefusal(status: number, body: unknown): GateRefusal | null {
   const error = status === 503 ? engineError(body) : null
   if (error === null || !isOwnCode(error.code)) return null
   return { code: error.code, message: error.message }

@@ -26,7 +26,7 @@ export function tellEnd(engine: Runnable, end: ChildEnd, io: Pick<CliIo, 'err'>)
 }
 
 /** What the pair of gate and engine needs. */
-export interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
+interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
   /** Reads the configuration anew, with this upstream first. */
   readonly load: (first: {
     readonly name: string

@@ -5,10 +5,10 @@ import type { GatePlace } from './gate-client.ts'
 import type { ProbeTarget } from './probe-once.ts'
 
 /** Variables that clients take their base URL from, in order; the gate itself never does. */
-export const CLIENT_PREFIXES = ['SYSTEM2_VLLM', 'OPENCLAW_VLLM'] as const
+const CLIENT_PREFIXES = ['SYSTEM2_VLLM', 'OPENCLAW_VLLM'] as const
 
 /** Where clients send their requests, and what they send with them. */
-export interface ClientTarget {
+interface ClientTarget {
   /** The variable that says so; null: nothing does, so it is the default. */
   readonly source: string | null
   /** Without `/v1` and without a trailing slash. */
@@ -43,7 +43,7 @@ export function withoutV1(url: string): string {
 }
 
 /** Can this be the base URL of an OpenAI-compatible server? Pure. */
-export function isBaseUrl(url: string): boolean {
+function isBaseUrl(url: string): boolean {
   const parsed = URL.parse(url)
   return parsed !== null && (parsed.protocol === 'http:' || parsed.protocol === 'https:')
 }

@@ -35,7 +35,7 @@ export interface WatchOptions {
   readonly json: boolean
 }
 
-export interface WatchDeps {
+interface WatchDeps {
   readonly io: Pick<CliIo, 'out' | 'err' | 'clock'>
   /** Is stdout a terminal on which the cursor moves? */
   readonly redraw: boolean

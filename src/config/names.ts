@@ -4,7 +4,7 @@ import { type FieldName, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { SettingRow } from './types.ts'
 
 /** What the name of a variable means. */
-export type NamedSetting =
+type NamedSetting =
   | { readonly kind: 'global'; readonly name: GlobalName; readonly row: SettingRow }
   | {
       readonly kind: 'field'

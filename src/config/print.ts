@@ -13,7 +13,7 @@ export function printConfig(config: Config): string[] {
 }
 
 /** The same for programs: plain data, no secret. */
-export interface PrintedConfig {
+interface PrintedConfig {
   readonly env_file: string | null
   readonly settings: readonly (Setting & { readonly shadowed: boolean; readonly unused: boolean })[]
   /** In order of preference, as they are in force. */
@@ -76,7 +76,7 @@ function inQuotes(value: string): string {
 }
 
 /** What differs between two configurations, by the names of the settings. */
-export interface ConfigDiff {
+interface ConfigDiff {
   readonly changed: readonly string[]
   /** Those of them that take effect only when the gate starts again: address and port. Everything
    *  else applies to the running gate. */

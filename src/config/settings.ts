@@ -16,7 +16,8 @@ const GIB = KIB * KIB * KIB
 
 /**
  * THE table of settings, all but those of one upstream: parsing, `Config`, `config print`, what a change
- * needs, hints at misspelt names and docs/configuration.md (held by a test) follow from it.
+ * needs, hints at misspelt names and docs/configuration.md (held by a test) follow from it. A name ends in
+ * its unit: `_MS`, `_BYTES`.
  */
 export const GLOBAL_SETTINGS = {
   GENGATE_HOST: {
@@ -25,7 +26,7 @@ export const GLOBAL_SETTINGS = {
     type: host,
     default: '127.0.0.1',
     restart: true,
-    doc: 'Address to listen on. Anything but loopback needs `GENGATE_API_KEYS`. A change needs a restart.',
+    doc: 'Address to listen on. Anything but loopback needs `GENGATE_API_KEYS`.',
   },
   GENGATE_PORT: {
     group: 'Listener',
@@ -33,7 +34,7 @@ export const GLOBAL_SETTINGS = {
     type: wholeNumber(0, 65_535),
     default: '8000',
     restart: true,
-    doc: 'Port to listen on; 0 takes any free one. A change needs a restart.',
+    doc: 'Port to listen on; 0 takes any free one.',
   },
   GENGATE_ENV_FILE: {
     group: 'Listener',
@@ -63,7 +64,7 @@ export const GLOBAL_SETTINGS = {
     group: 'Upstreams',
     type: embedded,
     default: 'auto',
-    doc: 'The engine inside the gate. `auto`: it joins only if neither `GENGATE_UPSTREAMS` nor any `_URL` is set and no default upstream answers, and leaves when one does. `off`: never. The path of a GGUF: it serves that model, after all others. A change needs a restart.',
+    doc: 'The engine inside the gate. `auto`: it joins only if neither `GENGATE_UPSTREAMS` nor any `_URL` is set and no default upstream answers, and leaves when one does. `off`: never. The path of a GGUF: it serves that model, after all others.',
     restart: true,
   },
   // What only `gengate run` reads has the names and defaults of the operators' older world. It is text here

@@ -20,7 +20,8 @@ const NAMED: [string, SettingRow][] = [
 
 function line([name, row]: [string, SettingRow]): string {
   const standard = row.default === undefined ? (row.derived ?? 'unset') : `\`${row.default}\``
-  return `| \`${name}\` | ${standard} | ${row.doc.replaceAll('|', '\\|')} |`
+  const restart = row.restart === true ? ' A change needs a restart.' : ''
+  return `| \`${name}\` | ${standard} | ${row.doc.replaceAll('|', '\\|')}${restart} |`
 }
 
 const ROWS: [string, SettingRow][] = Object.entries({ ...GLOBAL_SETTINGS, ...UPSTREAM_FIELDS })

@@ -3,7 +3,7 @@ import { EXIT } from '../io.ts'
 
 /** Shells that we can complete in. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
-export type Shell = (typeof SHELLS)[number]
+type Shell = (typeof SHELLS)[number]
 
 export const completion: CommandSpec = {
   name: 'completion',
@@ -23,7 +23,7 @@ Install it once, by the line for your shell:
 }
 
 /** One option of a command, as a shell completes it. */
-export interface OptionRow {
+interface OptionRow {
   /** `--json`, `-h`: every spelling. */
   readonly names: readonly string[]
   readonly summary: string

@@ -27,7 +27,7 @@ export const diag: CommandSpec = {
 }
 
 /** What `diag` needs of its surroundings. */
-export interface DiagDeps {
+interface DiagDeps {
   readonly io: CliIo
   readonly probeOnce: ProbeOnce
   /** Where clients send their requests, for when no gate runs. */
@@ -93,7 +93,7 @@ async function modelsAt(
  * it lists models; the reason is then that of the best upstream it has, else that of the first
  * one that the operator wants. Pure.
  */
-export function fromGate(status: GateStatus, models: number | null, config: Askable): Diagnosis {
+function fromGate(status: GateStatus, models: number | null, config: Askable): Diagnosis {
   const enabled = status.upstreams.filter(({ intent }) => intent === 'enabled')
   const proven = enabled.find(({ eligible }) => eligible)
   const servable = models !== null
@@ -161,7 +161,7 @@ function keysOf(config: Askable, name: string): readonly string[] {
 }
 
 /** One upstream as `diag` shows it. */
-export interface DiagUpstream {
+interface DiagUpstream {
   readonly name: string
   readonly enabled: boolean
   readonly eligible: boolean
@@ -172,7 +172,7 @@ export interface DiagUpstream {
 }
 
 /** What `diag` found out. */
-export interface Diagnosis {
+interface Diagnosis {
   /** Does anything answer where clients send their requests? */
   readonly endpointPresent: boolean
   /** How many models it lists; null: the listing failed. */

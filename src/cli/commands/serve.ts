@@ -151,7 +151,7 @@ function stopSignal(deps: GateDeps): { first: Promise<StopSignal>; heard: () => 
 }
 
 /** What `serve` says once it listens: where, to whom it forwards, how to check. Pure. */
-export function bannerLines(version: string, config: Config, port: number): string[] {
+function bannerLines(version: string, config: Config, port: number): string[] {
   const origin = originOf({ host: config.host, port })
   const width = Math.max(0, ...config.upstreams.map(({ spec }) => spec.name.length))
   return [
@@ -172,7 +172,7 @@ function embeddedLine(embedded: Exclude<Config['embedded'], { mode: 'off' }>): s
 }
 
 /** What the gate of `serve` is made from. */
-export interface GateParts {
+interface GateParts {
   readonly io: CliIo
   readonly version: string
   /** Is stderr a terminal? Then log lines are for people. */

@@ -42,13 +42,13 @@ export const wait: CommandSpec = {
   },
 }
 
-export interface WaitOptions {
+interface WaitOptions {
   readonly timeoutMs: number
   /** Wait for this model; null: for anything that is servable. */
   readonly model: string | null
 }
 
-export interface WaitDeps {
+interface WaitDeps {
   readonly io: CliIo
   /** Tell each change on stderr: somebody looks at it. */
   readonly verbose: boolean
