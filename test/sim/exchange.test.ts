@@ -105,9 +105,9 @@ t.test('budget: a storm of errors is not made worse by asking twice', async (t) 
   })
   await here.run(100_000)
   await here.close()
-  const share = sent / here.done.length
-  t.comment(`${sent} attempts for ${here.done.length} requests`)
-  t.ok(share > 1 && share <= 1.1, `${sent} attempts for ${here.done.length} requests`)
+  // A full budget has 30 for failures in words, and 60 seconds give one each.
+  const more = sent - here.done.length
+  t.ok(here.done.length > 3_000 && more > 0 && more <= 95, `${more} of ${sent} were asked twice`)
 })
 
 t.test('given back: failovers that are of use never run out', async (t) => {
