@@ -25,7 +25,7 @@ export interface RouteRequest {
   /** Upstreams that have had their attempt. */
   readonly tried: readonly string[]
   /** Engine kinds that have the route; absent: all. */
-  readonly engines?: ReadonlySet<EngineKind> | undefined
+  readonly able?: ReadonlySet<EngineKind> | undefined
   /** The one upstream that keeps what the request refers to; absent: any. */
   readonly only?: string | undefined
   /** What the model is to do; null: nothing that anything proves; absent: generate. */
@@ -207,17 +207,17 @@ export function mayAbandon(
 
 /** What only refers to something kept, on a route without a row in the lanes, names no model. */
 export function membersOf(table: RoutingTable, request: RouteRequest): Member[] | null {
-  const { model, only, engines, work, exact } = request
+  const { model, only, able, work, exact } = request
   if (exact === true) return membersForExact(table, model)
-  if (only === undefined || engines !== undefined) {
+  if (only === undefined || able !== undefined) {
     return membersFor(table, model, work ?? 'generation')
   }
   return table.entries.map((entry): Member => ({ entry, model: null, means: null }))
 }
 
 /** Has it the route, and is it the one that must be asked? */
-function mayServe({ spec }: Entry, { engines, only }: RouteRequest): boolean {
-  return (engines?.has(spec.engine) ?? true) && (only === undefined || only === spec.name)
+function mayServe({ spec }: Entry, { able, only }: RouteRequest): boolean {
+  return (able?.has(spec.engine) ?? true) && (only === undefined || only === spec.name)
 }
 
 /** How many requests an upstream gets at once while it warms up after an ejection: one more every

@@ -176,7 +176,7 @@ function wishOf({ requestId, path, arrivedAt, lane, scan, body, only, settings }
     wants: {
       model: scan.model?.value ?? null,
       exact: api === null,
-      engines: route === null ? undefined : enginesWith(route),
+      able: route === null ? undefined : enginesWith(route),
       only: only ?? undefined,
       work: workOf(route),
     },

@@ -66,12 +66,8 @@ t.test('decide() asks only the one that keeps what is referred to', async (t) =>
   const w = world({ models: groups }).pass('a').pass('b')
   const kept = { ...ask(), only: 'b' }
   t.equal(to(decide(w.table, kept, idle)), 'b:=', 'whatever models there are')
-  const engines = new Set(['openai', 'vllm'] as const)
-  t.equal(
-    to(decide(w.table, { ...kept, engines }, idle)),
-    'no_route',
-    'it does not serve the model',
-  )
+  const able = new Set(['openai', 'vllm'] as const)
+  t.equal(to(decide(w.table, { ...kept, able }, idle)), 'no_route', 'it does not serve the model')
 })
 
 t.test('decide() moves on when the first is at its cap', async (t) => {

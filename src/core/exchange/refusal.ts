@@ -25,13 +25,12 @@ export function noModel(
 /** What a request is told that `no_route` meets. Pure. */
 export function noRoute(table: RoutingTable, { wants, path }: Wish): Refusal {
   const { only } = wants
-  if (only === undefined) return ['not_found', noRouteText(wants.engines, path), null]
+  if (only === undefined) return ['not_found', noRouteText(wants.able, path), null]
   const names = knownModels(table, ({ spec }) => spec.name === only)
   return ['response_model_mismatch', `${only} keeps it and serves ${names.join(', ')}.`, 'model']
 }
 
 /** What a client is told of a route that no configured upstream has. Pure. */
-export function noRouteText(engines: ReadonlySet<EngineKind> | undefined, path: string): string {
-  const able = [...(engines ?? [])].join(', ')
-  return `No upstream that is configured has ${path}; engines that have it: ${able}.`
+export function noRouteText(able: ReadonlySet<EngineKind> | undefined, path: string): string {
+  return `No upstream that is configured has ${path}; engines that have it: ${[...(able ?? [])].join(', ')}.`
 }

@@ -11,9 +11,9 @@ import { REALTIME_PATH } from '../../api/index.ts'
 import type { Pool } from '../upstream/pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
-const engines = enginesWith('realtime')
-const REQUEST = { model: null, engines, exact: true }
-const NO_ROUTE = noRouteText(engines, REALTIME_PATH)
+const able = enginesWith('realtime')
+const REQUEST = { model: null, able, exact: true }
+const NO_ROUTE = noRouteText(able, REALTIME_PATH)
 
 /** Why a handshake gets no socket. */
 export interface Why {

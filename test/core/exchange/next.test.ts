@@ -232,10 +232,10 @@ t.test('a model that nobody has, and none where none could be meant', async (t) 
 })
 
 t.test('a route that nobody has, and one that keeps what another should serve', async (t) => {
-  const engines = new Set(['sglang'] as const)
+  const able = new Set(['sglang'] as const)
   const one = new OneRequest(both(), {
     path: '/classify',
-    wants: { model: null, work: null, engines },
+    wants: { model: null, work: null, able },
   })
   t.match(only(one.decide(), 'answer'), {
     code: 'not_found',
@@ -243,7 +243,7 @@ t.test('a route that nobody has, and one that keeps what another should serve', 
     detail: 'No upstream that is configured has /classify; engines that have it: sglang.',
   })
   const kept = new OneRequest(both(), {
-    wants: { model: null, work: 'generation', only: 'c', engines: new Set(['vllm'] as const) },
+    wants: { model: null, work: 'generation', only: 'c', able: new Set(['vllm'] as const) },
   })
   t.match(only(kept.decide(), 'answer'), { code: 'response_model_mismatch', param: 'model' })
 })
