@@ -186,7 +186,7 @@ interface Diagnosis {
 }
 
 /** The secret-safe lines that operators' scripts read. Pure. */
-export function diagLines(found: Diagnosis): string[] {
+function diagLines(found: Diagnosis): string[] {
   return [
     `local_vllm_endpoint_present=${found.endpointPresent}`,
     `local_vllm_models_fetch_ok=${found.models !== null}`,

@@ -1,6 +1,5 @@
 import t from 'tap'
 import {
-  diagLines,
   diagnose,
   diagReason,
   generationReason,
@@ -161,38 +160,6 @@ t.test('diagnose() without a gate believes only what clients reach', async (t) =
   t.equal(alive.code, 0)
   t.ok(alive.lines.includes('local_vllm: eligible=yes reason=ok'))
   t.match(alive.lines.at(-1), 'eligible=no reason=refused')
-})
-
-t.test('diagLines() prints exactly the lines that scripts read', async (t) => {
-  const lines = diagLines({
-    endpointPresent: true,
-    models: 2,
-    generationOk: false,
-    generationReason: 'timeout',
-    eligible: false,
-    reason: 'generation_probe_failed',
-    upstreams: [
-      {
-        name: 'vllm_cpu',
-        enabled: true,
-        eligible: false,
-        reason: 'wedged',
-        authEnvKeys: ['GENGATE_VLLM_CPU_API_KEY'],
-      },
-      { name: 'ollama', enabled: false, eligible: false, reason: 'disabled', authEnvKeys: [] },
-    ],
-  })
-  t.same(lines, [
-    'local_vllm_endpoint_present=true',
-    'local_vllm_models_fetch_ok=true',
-    'local_vllm_models_count=2',
-    'local_vllm_generation_probe_ok=false',
-    'local_vllm_generation_probe_reason=timeout',
-    'local_vllm: eligible=no reason=generation_probe_failed',
-    '- vllm_cpu: configured=yes enabled=yes eligible=no reason=generation_probe_failed' +
-      ' auth_env_keys=GENGATE_VLLM_CPU_API_KEY',
-    '- ollama: configured=yes enabled=no eligible=no reason=disabled auth_env_keys=none',
-  ])
 })
 
 t.test('diagReason() has a word for every reason', async (t) => {
