@@ -111,14 +111,29 @@ t.test('budget: a storm of errors is not made worse by asking twice', async (t) 
 })
 
 t.test('given back: failovers that are of use never run out', async (t) => {
-  const here = world(6)
-  here.at(5_000, () => here.become('a', 'live_5xx'))
-  traffic(here, 100, 100_000)
-  await here.run(110_000)
+  // Full for as long as its one answer takes, and eligible all the while.
+  const here = world(6, { a: { ...SLOW, slots: 1, queueMax: 0 } })
+  askAt(here, 3_000, LONG)
+  here.at(5_000, () => traffic(here, 100, 60_000))
+  await here.run(70_000)
   await here.close()
-  const twice = here.done.filter(({ summary }) => summary.attempts > 1).length
-  t.ok(twice > 150, `${twice} failovers`)
-  t.strictSame(endings(here.done), ['finished'])
+  const done = of(here, SHORT)
+  const twice = done.filter(({ summary }) => summary.attempts > 1).length
+  t.ok(twice > 400, `${twice} failovers`)
+  t.strictSame(endings(done), ['finished'])
+})
+
+t.test('progress: an engine that gives each stream two tokens does not look alive', async (t) => {
+  const here = world(16)
+  let lastAt = 0
+  here.onForward = (name) => {
+    if (name === 'a') lastAt = here.clock.nowMs()
+  }
+  here.at(10_000, () => here.become('a', 'two_tokens'))
+  traffic(here, 333, 60_000)
+  await here.run(70_000)
+  await here.close()
+  t.ok(lastAt > 9_000 && lastAt < 14_450, `last request after ${lastAt - 10_000} ms`)
 })
 
 t.test('poison: two engines see a request that fails, and no third', async (t) => {

@@ -17,6 +17,7 @@ interface Job {
 const FREEZES: ReadonlySet<Fault> = new Set([
   'silent',
   'one_token',
+  'two_tokens',
   'slow_wedge',
   'busy_wedge',
   'unreachable',
@@ -139,8 +140,10 @@ export class Engine {
 
   #passesFreeze({ wish, left }: Job): boolean {
     if (this.#fault === 'slow_wedge' && wish.tokens === 1) return true
+    if (!wish.streamed) return false
+    if (this.#fault === 'two_tokens') return left >= wish.tokens - 1
     const first = left === wish.tokens
-    return (this.#fault === 'slow_wedge' || this.#fault === 'one_token') && wish.streamed && first
+    return (this.#fault === 'slow_wedge' || this.#fault === 'one_token') && first
   }
 
   #token(job: Job): void {

@@ -5,7 +5,9 @@ export type Fault =
   | 'silent'
   /** Running streams freeze, each new one gives one token and freezes. */
   | 'one_token'
-  /** The same, but a request for one token still succeeds: probes cannot see it. */
+  /** The same with two tokens: there is a gap between them. */
+  | 'two_tokens'
+  /** One token again, but a request for one token still succeeds: probes cannot see it. */
   | 'slow_wedge'
   /** Frozen, and refuses new requests for load. */
   | 'busy_wedge'
