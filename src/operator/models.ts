@@ -22,30 +22,23 @@ export interface ModelsContext {
   readonly startedWallMs: number
 }
 
-/** As OpenAI has it, and whatever else the engine says of its model. */
-interface ModelObject {
-  readonly id: string
-  readonly object: 'model'
-  readonly created: unknown
-  readonly owned_by: unknown
-  readonly [field: string]: unknown
-}
-
 /**
  * `GET /v1/models`, from the table alone. 503 when nothing is servable: clients exist that take
  * this call for a health check. Pure.
  */
 export function modelsAnswer(table: RoutingTable, context: ModelsContext): Answer {
   if (!isServable(table)) return unservable(table, context)
-  const data = servableModels(table).map((id) => modelObject(table, id, context))
+  const data = knownModels(table, isServing).map((id) => modelObject(table, id, context))
   return json({ object: 'list', data }, context)
 }
 
 /** `GET /v1/models/{id}`; `id` decoded, slashes and all. A name that an engine takes for one of its
  *  models is known, too. Pure. */
 export function modelAnswer(table: RoutingTable, id: string, context: ModelsContext): Answer {
+  const others = table.config.models === null ? table.entries : []
+  const another = others.filter((entry) => isChosen(entry, id) || lists(entry, id))
   const isKnown = (accepts: (entry: Entry) => boolean): boolean =>
-    knownModels(table, accepts).includes(id) || isAnotherName(table, id, accepts)
+    knownModels(table, accepts).includes(id) || another.some(accepts)
   if (isKnown(isServing)) return json(modelObject(table, id, context), context)
   if (isKnown(() => true) || yetToList(table).length > 0) return unservable(table, context)
   return errorAnswer('model_not_found', {
@@ -55,29 +48,15 @@ export function modelAnswer(table: RoutingTable, id: string, context: ModelsCont
   })
 }
 
-function servableModels(table: RoutingTable): string[] {
-  return knownModels(table, isServing)
-}
-
 function isServing(entry: Entry): boolean {
   return servesOf(entry) !== 'no'
 }
 
-function isAnotherName(
-  table: RoutingTable,
-  id: string,
-  accepts: (entry: Entry) => boolean,
-): boolean {
-  const has = (entry: Entry): boolean => isChosen(entry, id) || lists(entry, id)
-  return table.config.models === null && table.entries.some((entry) => accepts(entry) && has(entry))
-}
-
-/** The entry of the engine that a request for this name would go to, under the name itself. */
-function modelObject(table: RoutingTable, id: string, context: ModelsContext): ModelObject {
-  const member = memberOf(table, id)
-  const { entry } = member ?? {}
-  const means = member?.means ?? id
-  const listed = entry && listedAs(entry.spec.engine, entry.facts.models, means)
+/** The entry of the engine that a request for this name would go to, under the name itself: as OpenAI
+ *  has it, and whatever else the engine says of its model. */
+function modelObject(table: RoutingTable, id: string, context: ModelsContext): object {
+  const { entry, means } = memberOf(table, id) ?? {}
+  const listed = entry && listedAs(entry.spec.engine, entry.facts.models, means ?? id)
   const { created, owned_by: owner, ...fields } = listed?.fields ?? {}
   const isOurs = table.config.models !== null || id === DEFAULT_MODEL
   return {
@@ -93,10 +72,10 @@ function modelObject(table: RoutingTable, id: string, context: ModelsContext): M
 /** The servable upstream that a request for this name would go to: one that has the name itself, where
  *  the name is an engine's own. */
 function memberOf(table: RoutingTable, id: string): Member | undefined {
-  const own =
-    (table.config.models === null && id !== DEFAULT_MODEL && membersForExact(table, id)) || []
-  const members = own.length > 0 ? own : (membersFor(table, id) ?? [])
-  return members.find(({ entry }) => isServing(entry))
+  const isOwn = table.config.models === null && id !== DEFAULT_MODEL
+  const own = isOwn ? membersForExact(table, id) : null
+  const members = own === null || own.length === 0 ? membersFor(table, id) : own
+  return members?.find(({ entry }) => isServing(entry))
 }
 
 function unservable(table: RoutingTable, context: ModelsContext): Answer {

@@ -3,6 +3,7 @@ import { hintOf } from '../core/explain.ts'
 import { decide } from '../core/route.ts'
 import { type Entry, servesOf, shownReason } from '../core/entry.ts'
 import type { RoutingTable } from '../core/table.ts'
+import type { StatusContext } from './status.ts'
 
 /** What a platform asks. */
 export interface ReadinessQuery {
@@ -12,11 +13,7 @@ export interface ReadinessQuery {
   readonly verbose: boolean
 }
 
-export interface ReadinessContext {
-  readonly nowMs: number
-  readonly draining: boolean
-  readonly inFlight: (name: string) => number
-}
+type Context = Pick<StatusContext, 'nowMs' | 'draining' | 'inFlight'>
 
 /** Status and plain text. Machines rely on the status alone. */
 export interface Readiness {
@@ -32,7 +29,7 @@ export interface Readiness {
 export function readinessOf(
   table: RoutingTable,
   query: ReadinessQuery,
-  context: ReadinessContext,
+  context: Context,
 ): Readiness {
   const status = statusFor(table, query.model, context)
   const verdict = status === 200 ? 'ok' : status === 404 ? 'unknown model' : 'not ready'
@@ -45,7 +42,7 @@ export function readinessOf(
 function statusFor(
   table: RoutingTable,
   model: string | null,
-  { draining, inFlight }: ReadinessContext,
+  { draining, inFlight }: Context,
 ): Readiness['status'] {
   if (draining) return 503
   if (model === null) return table.entries.some((e) => servesOf(e) !== 'no') ? 200 : 503

@@ -2,7 +2,7 @@ import type { Handed } from '../core/handed.ts'
 import type { RoutingTable } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 import { modelAnswer, modelsAnswer, type ModelsContext } from './models.ts'
-import { type Readiness, type ReadinessQuery, readinessOf } from './readiness.ts'
+import { type Readiness, readinessOf } from './readiness.ts'
 import { type StatusContext, statusOf } from './status.ts'
 
 /** What the gate's own routes tell of. */
@@ -24,7 +24,11 @@ const MODEL_PREFIX = '/v1/models/'
 /** THE routes of the gate's own, by canonical path; `*` stands for the rest. All are GET and HEAD. */
 export function operatorRoutes(parts: OperatorParts): Record<string, Route> {
   const { metrics, table, now } = parts
-  const readiness = (query: string): Readiness => readinessOf(table(), readinessQuery(query), now())
+  const readiness = (query: string): Readiness => {
+    const params = new URLSearchParams(query)
+    const verbose = !['0', 'false', null].includes(params.get('verbose'))
+    return readinessOf(table(), { model: params.get('model'), verbose }, now())
+  }
   const models = (requestId: string): ModelsContext => {
     return { requestId, nowMs: now().nowMs, startedWallMs: parts.startedWallMs }
   }
@@ -55,15 +59,6 @@ export function operatorRoutes(parts: OperatorParts): Record<string, Route> {
       const body = `gengate ${now().version}: an OpenAI-compatible gate. The base URL for clients is this address with /v1. See /gate/status and /readyz?verbose.\n`
       return plainAnswer(200, { type: TEXT, body }, requestId)
     },
-  }
-}
-
-function readinessQuery(query: string): ReadinessQuery {
-  const params = new URLSearchParams(query)
-  const verbose = params.get('verbose')
-  return {
-    model: params.get('model'),
-    verbose: verbose !== null && verbose !== '0' && verbose !== 'false',
   }
 }
 
