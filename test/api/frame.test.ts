@@ -70,31 +70,28 @@ t.test('errorFrame: chat, as openai-node raises it', async (t) => {
   ])
 })
 
-t.test(
-  'errorFrame: responses, as openai-node raises it, with what openai-python needs',
-  async (t) => {
-    const frame = errorFrame(ANSWERS.responses, 'upstream_stalled', 'silent', 7)
-    const { error, items } = await thrownBy(t, delta + frame, responses)
-    t.equal(items, 1)
-    t.ok(error instanceof APIError)
-    t.match(error, { code: 'upstream_stalled', type: 'server_error', message: /silent/ })
-    t.match(readFrame(frame), {
-      name: 'error',
-      data: {
-        type: 'error',
-        code: 'upstream_stalled',
-        message: /silent/,
-        param: null,
-        sequence_number: 7,
-        // openai-python raises on this and not on the name.
-        error: { code: 'upstream_stalled', message: /silent/, param: null, type: 'server_error' },
-      },
-    })
-    t.match(readFrame(errorFrame(ANSWERS.responses, 'upstream_error', '')), {
-      data: { sequence_number: 0 },
-    })
-  },
-)
+t.test('errorFrame: responses, as openai-node and openai-python raise it', async (t) => {
+  const frame = errorFrame(ANSWERS.responses, 'upstream_stalled', 'silent', 7)
+  const { error, items } = await thrownBy(t, delta + frame, responses)
+  t.equal(items, 1)
+  t.ok(error instanceof APIError)
+  t.match(error, { code: 'upstream_stalled', type: 'server_error', message: /silent/ })
+  t.match(readFrame(frame), {
+    name: 'error',
+    data: {
+      type: 'error',
+      code: 'upstream_stalled',
+      message: /silent/,
+      param: null,
+      sequence_number: 7,
+      // openai-python raises on this and not on the name.
+      error: { code: 'upstream_stalled', message: /silent/, param: null, type: 'server_error' },
+    },
+  })
+  t.match(readFrame(errorFrame(ANSWERS.responses, 'upstream_error', '')), {
+    data: { sequence_number: 0 },
+  })
+})
 
 t.test('errorFrame: messages, in the words of that API', async (t) => {
   t.strictSame(
@@ -115,22 +112,15 @@ t.test('errorFrame: messages, in the words of that API', async (t) => {
   }
 })
 
-t.test(
-  'errorFrame: one event in every API, which the gate itself takes for an error',
-  async (t) => {
-    for (const api of APIS) {
-      const frame = errorFrame(ANSWERS[api], 'upstream_truncated', 'x\r\n\r\ndata: {}\n\n\u2028')
-      t.equal(frame.split(/\r\n|\r|\n/).filter((line) => line === '').length, 2, 'one blank line')
-      t.match(classifyEvent(ANSWERS[api], Buffer.from(frame)), { kind: 'error', why: 'error' }, api)
-      const more = errorFrameOf(ANSWERS[api], '{\n"error":\n"a\\nb"}') ?? ''
-      t.match(
-        classifyEvent(ANSWERS[api], Buffer.from(more)),
-        { kind: 'error', message: 'a\nb' },
-        api,
-      )
-    }
-  },
-)
+t.test('errorFrame: one event in every API, an error to the gate itself', async (t) => {
+  for (const api of APIS) {
+    const frame = errorFrame(ANSWERS[api], 'upstream_truncated', 'x\r\n\r\ndata: {}\n\n\u2028')
+    t.equal(frame.split(/\r\n|\r|\n/).filter((line) => line === '').length, 2, 'one blank line')
+    t.match(classifyEvent(ANSWERS[api], Buffer.from(frame)), { kind: 'error', why: 'error' }, api)
+    const more = errorFrameOf(ANSWERS[api], '{\n"error":\n"a\\nb"}') ?? ''
+    t.match(classifyEvent(ANSWERS[api], Buffer.from(more)), { kind: 'error', message: 'a\nb' }, api)
+  }
+})
 
 t.test("errorFrameOf: an upstream's own error object, whole", async (t) => {
   const error = { message: 'boom', type: 'BadRequestError', param: 'x', code: 400 }

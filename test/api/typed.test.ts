@@ -129,20 +129,17 @@ t.test('responses: ends, proper and not, whatever name the end goes by', async (
   t.equal(shape('responses', [Buffer.from('data: [DONE]\n\n')]), 'd')
 })
 
-t.test(
-  'typed events: the type in the data counts, the name only where there is none',
-  async (t) => {
-    const delta = 'response.output_text.delta'
-    t.equal(shape('responses', [nameless({ type: delta, delta: 'x' })]), 'c')
-    t.equal(shape('responses', [both(delta, { delta: 'x' })]), 'c')
-    t.equal(shape('responses', [both('response.completed', { type: delta, delta: 'x' })]), 'c')
-    t.equal(shape('responses', [both(delta, { type: 'response.completed' })]), 'e')
-    t.equal(screenEvent(ANSWERS.responses, both(delta, { type: 'response.completed' })), null)
-    t.equal(shape('responses', [both('error', { type: delta, delta: 'x' })]), 'x', 'clients raise')
-    t.equal(shape('messages', [both('message_stop', {})]), 'd')
-    t.equal(screenEvent(ANSWERS.messages, both('message_stop', {})), null)
-  },
-)
+t.test('typed events: the type in the data counts, else the name', async (t) => {
+  const delta = 'response.output_text.delta'
+  t.equal(shape('responses', [nameless({ type: delta, delta: 'x' })]), 'c')
+  t.equal(shape('responses', [both(delta, { delta: 'x' })]), 'c')
+  t.equal(shape('responses', [both('response.completed', { type: delta, delta: 'x' })]), 'c')
+  t.equal(shape('responses', [both(delta, { type: 'response.completed' })]), 'e')
+  t.equal(screenEvent(ANSWERS.responses, both(delta, { type: 'response.completed' })), null)
+  t.equal(shape('responses', [both('error', { type: delta, delta: 'x' })]), 'x', 'clients raise')
+  t.equal(shape('messages', [both('message_stop', {})]), 'd')
+  t.equal(screenEvent(ANSWERS.messages, both('message_stop', {})), null)
+})
 
 /** As vLLM's and llama.cpp's converters write a message with a thought, a text and a call. */
 const MESSAGE = [

@@ -65,26 +65,23 @@ t.test('loadConfig() puts every setting of the gate where it belongs', async (t)
   })
 })
 
-t.test(
-  'loadConfig() knows the source of each value and what the environment shadows',
-  async (t) => {
-    const config = configOf(
-      { GENGATE_PORT: '8010', GENGATE_HOLD_MS: '' },
-      'GENGATE_PORT=8020\nGENGATE_HOLD_MS=1\n',
-      ['x=http://box:1'],
-    )
-    const sourceOf = (name: string) => config.settings.find((one) => one.name === name)?.source
-    t.equal(config.port, 8010)
-    t.equal(config.holdMs, 1)
-    t.same(
-      ['GENGATE_PORT', 'GENGATE_HOLD_MS', 'GENGATE_UPSTREAMS', 'GENGATE_X_URL', 'GENGATE_HOST'].map(
-        sourceOf,
-      ),
-      ['env', 'file', 'flag', 'flag', 'default'],
-    )
-    t.same(config.shadowed, ['GENGATE_PORT'])
-  },
-)
+t.test('loadConfig() knows the source of each value and what is shadowed', async (t) => {
+  const config = configOf(
+    { GENGATE_PORT: '8010', GENGATE_HOLD_MS: '' },
+    'GENGATE_PORT=8020\nGENGATE_HOLD_MS=1\n',
+    ['x=http://box:1'],
+  )
+  const sourceOf = (name: string) => config.settings.find((one) => one.name === name)?.source
+  t.equal(config.port, 8010)
+  t.equal(config.holdMs, 1)
+  t.same(
+    ['GENGATE_PORT', 'GENGATE_HOLD_MS', 'GENGATE_UPSTREAMS', 'GENGATE_X_URL', 'GENGATE_HOST'].map(
+      sourceOf,
+    ),
+    ['env', 'file', 'flag', 'flag', 'default'],
+  )
+  t.same(config.shadowed, ['GENGATE_PORT'])
+})
 
 t.test('loadConfig() collects issues of every kind in one go', async (t) => {
   const issues = issuesOf(
@@ -148,17 +145,14 @@ t.test('GENGATE_EMBEDDED=auto may join only where nothing was chosen', async (t)
   t.match(issuesOf(taken), [{ name: 'GENGATE_EMBEDDED', message: /rename/ }])
 })
 
-t.test(
-  'settings of an upstream that is not listed are legal, checked, and without effect',
-  async (t) => {
-    const config = configOf({
-      GENGATE_SPARE_URL: 'http://box:1',
-      GENGATE_SPARE_API_KEY_FILE: '/gone',
-    })
-    t.same(config.unused, ['GENGATE_SPARE_API_KEY_FILE', 'GENGATE_SPARE_URL'])
-    t.match(issuesOf({ GENGATE_SPARE_URL: 'http://u:p@box:1' }), [{ name: 'GENGATE_SPARE_URL' }])
-  },
-)
+t.test('settings of an upstream that is not listed are checked, without effect', async (t) => {
+  const config = configOf({
+    GENGATE_SPARE_URL: 'http://box:1',
+    GENGATE_SPARE_API_KEY_FILE: '/gone',
+  })
+  t.same(config.unused, ['GENGATE_SPARE_API_KEY_FILE', 'GENGATE_SPARE_URL'])
+  t.match(issuesOf({ GENGATE_SPARE_URL: 'http://u:p@box:1' }), [{ name: 'GENGATE_SPARE_URL' }])
+})
 
 t.test('the configuration is frozen through and through', async (t) => {
   const config = configOf({ GENGATE_MODELS: 'a=ollama:m' })

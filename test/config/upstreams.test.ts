@@ -238,47 +238,44 @@ t.test('a key comes from its variable or its file, and is never repeated', async
   }
 })
 
-t.test(
-  'readList() puts the upstream that is started first, and adds it where it lacks',
-  async (t) => {
-    const lines: [first: World['first'], env: Env, urls: Record<string, string>][] = [
-      [
-        { name: 'ollama', url: null },
-        {},
-        {
-          ollama: 'http://127.0.0.1:11434',
-          vllm_metal: 'http://127.0.0.1:8002',
-          vllm_cpu: 'http://127.0.0.1:8001',
-        },
-      ],
-      [
-        { name: 'llamacpp', url: null },
-        { GENGATE_UPSTREAMS: 'ollama' },
-        { llamacpp: 'http://127.0.0.1:8080', ollama: 'http://127.0.0.1:11434' },
-      ],
-      [
-        { name: 'x', url: null },
-        { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
-        { x: 'http://box:1', ollama: 'http://127.0.0.1:11434' },
-      ],
-      [
-        { name: 'x', url: 'http://127.0.0.1:7' },
-        { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
-        { x: 'http://127.0.0.1:7', ollama: 'http://127.0.0.1:11434' },
-      ],
-      [
-        { name: 'vllm_cpu', url: 'http://127.0.0.1:7' },
-        { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: 'http://box:1' },
-        { vllm_cpu: 'http://127.0.0.1:7' },
-      ],
-    ]
-    for (const [first, env, urls] of lines) {
-      const found = read({ env, ...(first === undefined ? {} : { first }) })
-      t.same(Object.entries(found.urls), Object.entries(urls), JSON.stringify(env))
-      t.same(found.issues, [])
-    }
-  },
-)
+t.test('readList() puts the upstream that is started first, or adds it', async (t) => {
+  const lines: [first: World['first'], env: Env, urls: Record<string, string>][] = [
+    [
+      { name: 'ollama', url: null },
+      {},
+      {
+        ollama: 'http://127.0.0.1:11434',
+        vllm_metal: 'http://127.0.0.1:8002',
+        vllm_cpu: 'http://127.0.0.1:8001',
+      },
+    ],
+    [
+      { name: 'llamacpp', url: null },
+      { GENGATE_UPSTREAMS: 'ollama' },
+      { llamacpp: 'http://127.0.0.1:8080', ollama: 'http://127.0.0.1:11434' },
+    ],
+    [
+      { name: 'x', url: null },
+      { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
+      { x: 'http://box:1', ollama: 'http://127.0.0.1:11434' },
+    ],
+    [
+      { name: 'x', url: 'http://127.0.0.1:7' },
+      { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
+      { x: 'http://127.0.0.1:7', ollama: 'http://127.0.0.1:11434' },
+    ],
+    [
+      { name: 'vllm_cpu', url: 'http://127.0.0.1:7' },
+      { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: 'http://box:1' },
+      { vllm_cpu: 'http://127.0.0.1:7' },
+    ],
+  ]
+  for (const [first, env, urls] of lines) {
+    const found = read({ env, ...(first === undefined ? {} : { first }) })
+    t.same(Object.entries(found.urls), Object.entries(urls), JSON.stringify(env))
+    t.same(found.issues, [])
+  }
+})
 
 function issuesOf(env: Env, upstreams: readonly string[] = []): readonly ConfigIssue[] {
   const loaded = resultOf(env, upstreams)

@@ -178,26 +178,23 @@ t.test('quotation marks around a key are no part of it', async (t) => {
   }
 })
 
-t.test(
-  'a key file that is not UTF-8 is told as such, and a byte-order mark is no key',
-  async (t) => {
-    t.same(readAs(apiKeyFile, '\uFEFFkey\r\n'), { ok: true, value: 'key' })
-    t.same(readAs(apiKeysFile, '\uFEFFone\ntwo'), { ok: true, value: ['one', 'two'] })
-    const latin = Buffer.from('s3cr\xe9t\n', 'latin1').toString()
-    const wide = Buffer.from('\uFEFFs3cret\n', 'utf16le').toString()
-    for (const [text, words] of [
-      [latin, /file that is not UTF-8/],
-      [wide, /file that is UTF-16/],
-      ['s3cret\0', /file that holds a NUL/],
-    ] as const) {
-      for (const type of [apiKeyFile, apiKeysFile]) {
-        const parsed = readAs<unknown>(type, text)
-        t.match(parsed, { ok: false, messages: [words] })
-        t.notMatch(JSON.stringify(parsed), /s3/)
-      }
+t.test('a key file that is not UTF-8 is told so; a byte-order mark is no key', async (t) => {
+  t.same(readAs(apiKeyFile, '\uFEFFkey\r\n'), { ok: true, value: 'key' })
+  t.same(readAs(apiKeysFile, '\uFEFFone\ntwo'), { ok: true, value: ['one', 'two'] })
+  const latin = Buffer.from('s3cr\xe9t\n', 'latin1').toString()
+  const wide = Buffer.from('\uFEFFs3cret\n', 'utf16le').toString()
+  for (const [text, words] of [
+    [latin, /file that is not UTF-8/],
+    [wide, /file that is UTF-16/],
+    ['s3cret\0', /file that holds a NUL/],
+  ] as const) {
+    for (const type of [apiKeyFile, apiKeysFile]) {
+      const parsed = readAs<unknown>(type, text)
+      t.match(parsed, { ok: false, messages: [words] })
+      t.notMatch(JSON.stringify(parsed), /s3/)
     }
-  },
-)
+  }
+})
 
 t.test('upstreamUrl takes /v1 and trailing slashes off and keeps a deeper path', async (t) => {
   const cases: [string, string][] = [

@@ -73,40 +73,34 @@ t.test('startEmbedded() serves the toy, and again on the same port after a crash
   t.ok((await chatAt(url, { max_tokens: 5 })).content.length > 0)
 })
 
-t.test(
-  'a signal that hits the whole group leaves the engine running until the gate ends',
-  async (t) => {
-    await using run = start(t)
-    await until(() => run.urls.length === 1)
-    const pid = run.embedded.pid ?? 0
-    process.kill(pid, 'SIGINT')
-    process.kill(pid, 'SIGTERM')
-    t.ok((await chatAt(run.urls[0] ?? '', { max_tokens: 5 })).content.length > 0)
-    await run.embedded.stop()
-    t.notOk(isAlive(pid))
-    t.equal(run.embedded.pid, null)
-    t.equal(run.messages.length, 1, 'a stop is no crash')
-  },
-)
+t.test('a signal to the whole group leaves the engine until the gate ends', async (t) => {
+  await using run = start(t)
+  await until(() => run.urls.length === 1)
+  const pid = run.embedded.pid ?? 0
+  process.kill(pid, 'SIGINT')
+  process.kill(pid, 'SIGTERM')
+  t.ok((await chatAt(run.urls[0] ?? '', { max_tokens: 5 })).content.length > 0)
+  await run.embedded.stop()
+  t.notOk(isAlive(pid))
+  t.equal(run.embedded.pid, null)
+  t.equal(run.messages.length, 1, 'a stop is no crash')
+})
 
-t.test(
-  'stop() ends a start that has not come to serve, and a wait for the next start',
-  async (t) => {
-    const early = start(t)
-    const pid = early.embedded.pid ?? 0
-    await early.embedded.stop()
-    t.notOk(isAlive(pid))
-    t.strictSame([early.messages, early.urls], [[], []])
+t.test('stop() ends a start that does not serve yet, and a wait for the next', async (t) => {
+  const early = start(t)
+  const pid = early.embedded.pid ?? 0
+  await early.embedded.stop()
+  t.notOk(isAlive(pid))
+  t.strictSame([early.messages, early.urls], [[], []])
 
-    const waiting = start(t)
-    process.kill(waiting.embedded.pid ?? 0, 'SIGKILL')
-    await until(() => waiting.messages.length === 1)
-    await waiting.embedded.stop()
-    await wait(700)
-    t.equal(waiting.embedded.pid, null)
-    t.strictSame(waiting.urls, [])
-  },
-)
+  const waiting = start(t)
+  process.kill(waiting.embedded.pid ?? 0, 'SIGKILL')
+  await until(() => waiting.messages.length === 1)
+  await waiting.embedded.stop()
+  await wait(700)
+  t.equal(waiting.embedded.pid, null)
+  t.strictSame(waiting.urls, [])
+})
 
 t.test('a port that is taken is replaced by another', async (t) => {
   const blocker = createServer().listen(0, '127.0.0.1')

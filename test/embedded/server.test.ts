@@ -80,41 +80,35 @@ t.test('stop strings end the answer and are not part of it, also within a word',
   }
 })
 
-t.test(
-  'a chat stream is role, pieces, reason, usage, [DONE], and says what unary says',
-  async (t) => {
-    const body = { messages, seed: 5, stream: true, stream_options: { include_usage: true } }
-    const response = await post(chatUrl, body)
-    t.match(response.headers.get('content-type'), 'text/event-stream')
-    const { events: all, done } = await eventsOf(response)
-    t.ok(done)
-    t.ok(all.every((event) => event.object === 'chat.completion.chunk'))
-    t.strictSame(all[0]?.choices?.[0]?.delta, { role: 'assistant', content: '' })
-    const unary = await chat({ seed: 5 })
-    const pieces = all.map((event) => event.choices?.[0]?.delta?.content ?? '')
-    t.equal(pieces.join(''), unary.content)
-    t.ok(pieces.filter((piece) => piece !== '').length > 3, 'it comes in pieces')
-    t.equal(all.at(-2)?.choices?.[0]?.finish_reason, unary.finish)
-    t.strictSame(all.at(-1)?.usage, unary.usage)
-    t.strictSame(all.at(-1)?.choices, [])
-  },
-)
+t.test('a chat stream is role, pieces, reason, usage, [DONE], as unary says', async (t) => {
+  const body = { messages, seed: 5, stream: true, stream_options: { include_usage: true } }
+  const response = await post(chatUrl, body)
+  t.match(response.headers.get('content-type'), 'text/event-stream')
+  const { events: all, done } = await eventsOf(response)
+  t.ok(done)
+  t.ok(all.every((event) => event.object === 'chat.completion.chunk'))
+  t.strictSame(all[0]?.choices?.[0]?.delta, { role: 'assistant', content: '' })
+  const unary = await chat({ seed: 5 })
+  const pieces = all.map((event) => event.choices?.[0]?.delta?.content ?? '')
+  t.equal(pieces.join(''), unary.content)
+  t.ok(pieces.filter((piece) => piece !== '').length > 3, 'it comes in pieces')
+  t.equal(all.at(-2)?.choices?.[0]?.finish_reason, unary.finish)
+  t.strictSame(all.at(-1)?.usage, unary.usage)
+  t.strictSame(all.at(-1)?.choices, [])
+})
 
-t.test(
-  'completions continue the prompt, unary and streamed, without usage unless asked',
-  async (t) => {
-    const body = { prompt: 'The gate', max_tokens: 6, seed: 2, ignore_eos: true }
-    const unary = (await (await post(`${url}/v1/completions`, body)).json()) as Event
-    t.match(unary.choices?.[0]?.text, /^[ ,.]\s*\w+/)
-    const { events: all, done } = await eventsOf(
-      await post(`${url}/v1/completions`, { ...body, stream: true }),
-    )
-    t.ok(done)
-    t.equal(all.map((event) => event.choices?.[0]?.text ?? '').join(''), unary.choices?.[0]?.text)
-    t.ok(all.every((event) => event.object === 'text_completion' && event.usage === undefined))
-    t.equal(all.at(-1)?.choices?.[0]?.finish_reason, 'length')
-  },
-)
+t.test('completions continue the prompt, and have usage only if asked', async (t) => {
+  const body = { prompt: 'The gate', max_tokens: 6, seed: 2, ignore_eos: true }
+  const unary = (await (await post(`${url}/v1/completions`, body)).json()) as Event
+  t.match(unary.choices?.[0]?.text, /^[ ,.]\s*\w+/)
+  const { events: all, done } = await eventsOf(
+    await post(`${url}/v1/completions`, { ...body, stream: true }),
+  )
+  t.ok(done)
+  t.equal(all.map((event) => event.choices?.[0]?.text ?? '').join(''), unary.choices?.[0]?.text)
+  t.ok(all.every((event) => event.object === 'text_completion' && event.usage === undefined))
+  t.equal(all.at(-1)?.choices?.[0]?.finish_reason, 'length')
+})
 
 t.test('six requests at once share four sequences, and each gets its own answer', async (t) => {
   const alone = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => chat({ seed, max_tokens: 40 })))

@@ -46,32 +46,29 @@ t.test('the weights are those that the installer saw running', async (t) => {
   t.equal(ggufOf(env), join(folder, 'llama', 'gemma-f16.gguf'))
 })
 
-t.test(
-  'a store of Ollama gets each model once, and other weights under the same name',
-  async (t) => {
-    const folder = t.testdir({ 'a.gguf': 'weights of a', 'b.gguf': 'weights of b' })
-    const store = join(folder, 'store')
-    const model: Omit<OllamaModel, 'gguf'> = {
-      name: 'small:latest',
-      family: 'bert',
-      parameters: '1M',
-      quantization: 'F16',
+t.test('a store of Ollama gets each model once, and other weights by its name', async (t) => {
+  const folder = t.testdir({ 'a.gguf': 'weights of a', 'b.gguf': 'weights of b' })
+  const store = join(folder, 'store')
+  const model: Omit<OllamaModel, 'gguf'> = {
+    name: 'small:latest',
+    family: 'bert',
+    parameters: '1M',
+    quantization: 'F16',
+  }
+  const weightsOf = (name: string, tag: string): string => {
+    const manifest = join(store, 'manifests', 'registry.ollama.ai', 'library', name, tag)
+    const { layers } = JSON.parse(readFileSync(manifest, 'utf8')) as {
+      layers: { digest: string }[]
     }
-    const weightsOf = (name: string, tag: string): string => {
-      const manifest = join(store, 'manifests', 'registry.ollama.ai', 'library', name, tag)
-      const { layers } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-        layers: { digest: string }[]
-      }
-      return readFileSync(join(store, 'blobs', layers[0]?.digest.replace(':', '-') ?? ''), 'utf8')
-    }
-    writeOllamaStore(store, [
-      { ...model, gguf: join(folder, 'a.gguf') },
-      { ...model, name: 'small:other', gguf: join(folder, 'b.gguf') },
-    ])
-    t.equal(weightsOf('small', 'latest'), 'weights of a')
-    t.equal(weightsOf('small', 'other'), 'weights of b')
-    t.equal(readdirSync(join(store, 'blobs')).length, 4, 'weights and a description of each')
-    writeOllamaStore(store, [{ ...model, gguf: join(folder, 'b.gguf') }])
-    t.equal(weightsOf('small', 'latest'), 'weights of b')
-  },
-)
+    return readFileSync(join(store, 'blobs', layers[0]?.digest.replace(':', '-') ?? ''), 'utf8')
+  }
+  writeOllamaStore(store, [
+    { ...model, gguf: join(folder, 'a.gguf') },
+    { ...model, name: 'small:other', gguf: join(folder, 'b.gguf') },
+  ])
+  t.equal(weightsOf('small', 'latest'), 'weights of a')
+  t.equal(weightsOf('small', 'other'), 'weights of b')
+  t.equal(readdirSync(join(store, 'blobs')).length, 4, 'weights and a description of each')
+  writeOllamaStore(store, [{ ...model, gguf: join(folder, 'b.gguf') }])
+  t.equal(weightsOf('small', 'latest'), 'weights of b')
+})

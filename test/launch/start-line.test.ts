@@ -71,18 +71,15 @@ t.test('the printed line sets what a start sets', async (t) => {
   t.equal(execFileSync('sh', ['-c', line], { env }).toString(), "4|none|/v/bin|x 'y'\n")
 })
 
-t.test(
-  'commandOf() sets what is the engine’s, and takes away what means another thing to it',
-  async (t) => {
-    const env = { PATH: '/bin', HF_TOKEN: 'h', VLLM_PORT: '1' }
-    const bare = { ...LINE, unset: [], pathFirst: null, env: {} }
-    t.strictSame(commandOf({ ...bare, unset: ['VLLM_PORT'], env: { A: 'b' } }, env).env, {
-      VLLM_PORT: undefined,
-      A: 'b',
-    })
-    t.strictSame(commandOf({ ...bare, pathFirst: '/v/bin' }, env).env, { PATH: '/v/bin:/bin' })
-  },
-)
+t.test('commandOf() sets what is the engine’s, and takes away what misleads it', async (t) => {
+  const env = { PATH: '/bin', HF_TOKEN: 'h', VLLM_PORT: '1' }
+  const bare = { ...LINE, unset: [], pathFirst: null, env: {} }
+  t.strictSame(commandOf({ ...bare, unset: ['VLLM_PORT'], env: { A: 'b' } }, env).env, {
+    VLLM_PORT: undefined,
+    A: 'b',
+  })
+  t.strictSame(commandOf({ ...bare, pathFirst: '/v/bin' }, env).env, { PATH: '/v/bin:/bin' })
+})
 
 t.test('valueOf() finds the last value, in any spelling', async (t) => {
   t.equal(valueOf(['--port', '1', '--port=2'], ['--port']), '2')

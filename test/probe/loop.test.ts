@@ -11,17 +11,13 @@ scene('ProbeLoop doubts itself after EMFILE, once per episode', [spec()], async 
   t.equal(it.store.current.doubtAt, 1, 'a lasting fault must not excuse everybody for ever')
 })
 
-scene(
-  'ProbeLoop: a name that never resolves is unreachable in the end',
-  [spec()],
-  async (t, it) => {
-    it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'ENOTFOUND' } })
-    await it.clock.advance(10)
-    t.equal(it.reason(), 'not_probed_yet')
-    await it.clock.advance(5_000)
-    t.equal(it.reason(), 'unreachable')
-  },
-)
+scene('ProbeLoop: a name that never resolves ends up unreachable', [spec()], async (t, it) => {
+  it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'ENOTFOUND' } })
+  await it.clock.advance(10)
+  t.equal(it.reason(), 'not_probed_yet')
+  await it.clock.advance(5_000)
+  t.equal(it.reason(), 'unreachable')
+})
 
 scene('ProbeLoop survives a bug in its own wire', [spec()], async (t, it) => {
   it.wire.play = () => {
@@ -35,19 +31,15 @@ scene('ProbeLoop survives a bug in its own wire', [spec()], async (t, it) => {
   t.equal(it.reason(), 'ok')
 })
 
-scene(
-  'ProbeLoop: a prober that takes over closes the probe that the last one left open',
-  [spec()],
-  async (t, it) => {
-    it.wire.play = () => 'hang'
-    await it.clock.advance(100)
-    await it.prober.stop()
-    it.wire.play = () => ({ afterMs: 20, outcome: PASS })
-    it.prober.start()
-    await it.clock.advance(2_000)
-    t.equal(it.reason(), 'ok')
-  },
-)
+scene('ProbeLoop: a new prober closes the probe that was left open', [spec()], async (t, it) => {
+  it.wire.play = () => 'hang'
+  await it.clock.advance(100)
+  await it.prober.stop()
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.prober.start()
+  await it.clock.advance(2_000)
+  t.equal(it.reason(), 'ok')
+})
 
 scene('ProbeLoop: after a failure the model list is not trusted', [spec()], async (t, it) => {
   it.wire.answer = () => models('old')
@@ -63,28 +55,24 @@ scene('ProbeLoop: after a failure the model list is not trusted', [spec()], asyn
   t.strictSame([...new Set(asked)], [null, 'new'])
 })
 
-scene(
-  'ProbeLoop: a probe is given up when nobody listens there any more',
-  [spec()],
-  async (t, it) => {
-    await it.clock.advance(1_000)
-    it.active()
-    it.wire.play = () => 'hang'
-    await it.clock.advance(3_000)
-    t.equal(it.wire.inFlight, 1, 'a probe waits')
-    const tell = (failure: 'refused' | 'reset'): void => {
-      const evidence = { type: 'live_failure', at: it.clock.nowMs(), failure } as const
-      it.store.apply({ type: 'evidence', name: 'a', epoch: it.entry()?.epoch ?? 0, evidence })
-    }
-    tell('reset')
-    await it.clock.advance(10)
-    t.equal(it.wire.inFlight, 1, 'a reset says nothing about the connection of the probe')
-    tell('refused')
-    await it.clock.advance(10)
-    t.equal(it.wire.inFlight, 0, 'an engine that ends may wait for this connection')
-    t.equal(it.reason(), 'refused')
-  },
-)
+scene('ProbeLoop gives a probe up when nobody listens any more', [spec()], async (t, it) => {
+  await it.clock.advance(1_000)
+  it.active()
+  it.wire.play = () => 'hang'
+  await it.clock.advance(3_000)
+  t.equal(it.wire.inFlight, 1, 'a probe waits')
+  const tell = (failure: 'refused' | 'reset'): void => {
+    const evidence = { type: 'live_failure', at: it.clock.nowMs(), failure } as const
+    it.store.apply({ type: 'evidence', name: 'a', epoch: it.entry()?.epoch ?? 0, evidence })
+  }
+  tell('reset')
+  await it.clock.advance(10)
+  t.equal(it.wire.inFlight, 1, 'a reset says nothing about the connection of the probe')
+  tell('refused')
+  await it.clock.advance(10)
+  t.equal(it.wire.inFlight, 0, 'an engine that ends may wait for this connection')
+  t.equal(it.reason(), 'refused')
+})
 
 t.test('ProbeLoop.stop(): what goes out or comes back later is void', async (t) => {
   const it = new Stage(spec())

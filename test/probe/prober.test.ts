@@ -28,46 +28,38 @@ scene('Prober has one probe in flight per upstream, whatever happens', [spec()],
   t.strictSame([...new Set(it.outcomes())], ['timeout'])
 })
 
-scene(
-  'Prober: a wedge is suspect after one deadline and ejected later, by one request',
-  [spec()],
-  async (t, it) => {
-    await it.clock.advance(20)
-    it.active()
-    it.wire.play = () => 'hang'
-    await it.clock.advance(2_000)
-    const asked = it.wire.probes.length
-    t.equal(asked, 2, 'the hanging one was sent')
-    t.equal(it.reason(), 'ok')
-    await it.clock.advance(1_000)
-    t.equal(it.reason(), 'probe_missed')
-    await it.clock.advance(8_000)
-    t.equal(it.reason(), 'wedged')
-    t.equal(it.wire.probes.length, asked, 'nothing piles up in its queue')
-  },
-)
+scene('Prober: one request makes a wedge suspect, then ejected', [spec()], async (t, it) => {
+  await it.clock.advance(20)
+  it.active()
+  it.wire.play = () => 'hang'
+  await it.clock.advance(2_000)
+  const asked = it.wire.probes.length
+  t.equal(asked, 2, 'the hanging one was sent')
+  t.equal(it.reason(), 'ok')
+  await it.clock.advance(1_000)
+  t.equal(it.reason(), 'probe_missed')
+  await it.clock.advance(8_000)
+  t.equal(it.reason(), 'wedged')
+  t.equal(it.wire.probes.length, asked, 'nothing piles up in its queue')
+})
 
-scene(
-  'Prober: verdicts change in time even when nobody reads the table',
-  [spec()],
-  async (t, it) => {
-    await it.clock.advance(20)
-    it.active()
-    it.wire.play = () => 'hang'
-    const turns: [string, number][] = []
-    it.store.subscribe((now, before) => {
-      const [is, was] = [now.entries[0]?.reason, before.entries[0]?.reason]
-      if (is !== undefined && is !== was) turns.push([is, it.clock.nowMs()])
-    })
-    await it.clock.advance(15_000)
-    t.strictSame(
-      turns.map(([reason]) => reason),
-      ['probe_missed', 'wedged'],
-    )
-    const [, missedAt] = turns[0] ?? ['', 0]
-    t.ok(missedAt <= 4_020, `no new traffic after ${missedAt} ms`)
-  },
-)
+scene('Prober: verdicts change in time though nobody reads them', [spec()], async (t, it) => {
+  await it.clock.advance(20)
+  it.active()
+  it.wire.play = () => 'hang'
+  const turns: [string, number][] = []
+  it.store.subscribe((now, before) => {
+    const [is, was] = [now.entries[0]?.reason, before.entries[0]?.reason]
+    if (is !== undefined && is !== was) turns.push([is, it.clock.nowMs()])
+  })
+  await it.clock.advance(15_000)
+  t.strictSame(
+    turns.map(([reason]) => reason),
+    ['probe_missed', 'wedged'],
+  )
+  const [, missedAt] = turns[0] ?? ['', 0]
+  t.ok(missedAt <= 4_020, `no new traffic after ${missedAt} ms`)
+})
 
 scene('Prober sees recovery when the outstanding probe answers', [spec()], async (t, it) => {
   await it.clock.advance(20)
@@ -81,22 +73,18 @@ scene('Prober sees recovery when the outstanding probe answers', [spec()], async
   t.equal(it.reason(), 'ok', 'two passes: the outstanding one and its confirmation')
 })
 
-scene(
-  'Prober: a stopped or reconfigured loop applies nothing any more',
-  [spec()],
-  async (t, it) => {
-    it.wire.play = () => 'hang'
-    await it.clock.advance(100)
-    const [first] = it.wire.probes
-    it.wire.play = () => ({ afterMs: 20, outcome: PASS })
-    it.configure(spec({ url: 'http://127.0.0.1:2' }))
-    t.equal(first?.signal.aborted, true, 'the probe of the old epoch is cut')
-    await it.clock.advance(100)
-    t.equal(it.wire.probes.at(-1)?.target.url, 'http://127.0.0.1:2')
-    t.equal(it.reason(), 'ok')
-    t.strictSame(it.outcomes(), ['pass'], 'the old one was neither applied nor counted')
-  },
-)
+scene('Prober: a loop that was reconfigured applies nothing more', [spec()], async (t, it) => {
+  it.wire.play = () => 'hang'
+  await it.clock.advance(100)
+  const [first] = it.wire.probes
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.configure(spec({ url: 'http://127.0.0.1:2' }))
+  t.equal(first?.signal.aborted, true, 'the probe of the old epoch is cut')
+  await it.clock.advance(100)
+  t.equal(it.wire.probes.at(-1)?.target.url, 'http://127.0.0.1:2')
+  t.equal(it.reason(), 'ok')
+  t.strictSame(it.outcomes(), ['pass'], 'the old one was neither applied nor counted')
+})
 
 scene('Prober.sync() leaves loops alone whose epoch did not change', [spec()], async (t, it) => {
   it.wire.play = () => 'hang'
@@ -122,19 +110,15 @@ scene('Prober sends no probe while progress is seen', [spec()], async (t, it) =>
   t.equal(it.wire.probes.length, 2, 'and asks again once it ends')
 })
 
-scene(
-  'Prober is quick while clients are active and quiet when they are not',
-  [spec()],
-  async (t, it) => {
-    await it.clock.advance(59_000)
-    t.equal(it.wire.probes.length, 1)
-    it.active()
-    await it.clock.advance(0)
-    t.equal(it.wire.probes.length, 2, 'a client that comes back wakes it')
-    await it.clock.advance(10_100)
-    t.equal(it.wire.probes.length, 7)
-  },
-)
+scene('Prober is quick while clients are active, else quiet', [spec()], async (t, it) => {
+  await it.clock.advance(59_000)
+  t.equal(it.wire.probes.length, 1)
+  it.active()
+  await it.clock.advance(0)
+  t.equal(it.wire.probes.length, 2, 'a client that comes back wakes it')
+  await it.clock.advance(10_100)
+  t.equal(it.wire.probes.length, 7)
+})
 
 scene('Prober asks at once after a live failure', [spec()], async (t, it) => {
   await it.clock.advance(5_000)
@@ -155,7 +139,7 @@ scene(
 )
 
 scene(
-  'Prober: passive and off are never probed, but their models are listed',
+  'Prober: passive and off are listed, and never probed',
   [spec({ probe: 'passive' }), spec({ name: 'b', probe: 'off' })],
   async (t, it) => {
     await it.clock.advance(0)
@@ -174,20 +158,16 @@ scene(
   },
 )
 
-scene(
-  'Prober: refused is ejected at once and admitted after it came back',
-  [spec()],
-  async (t, it) => {
-    await it.clock.advance(20)
-    it.active()
-    it.wire.play = () => ({ afterMs: 1, outcome: fail('refused') })
-    await it.clock.advance(2_100)
-    t.equal(it.reason(), 'refused')
-    it.wire.play = () => ({ afterMs: 20, outcome: PASS })
-    await it.clock.advance(3_000)
-    t.equal(it.reason(), 'ok')
-  },
-)
+scene('Prober: refused is ejected at once, and admitted later', [spec()], async (t, it) => {
+  await it.clock.advance(20)
+  it.active()
+  it.wire.play = () => ({ afterMs: 1, outcome: fail('refused') })
+  await it.clock.advance(2_100)
+  t.equal(it.reason(), 'refused')
+  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  await it.clock.advance(3_000)
+  t.equal(it.reason(), 'ok')
+})
 
 scene(
   'Prober judges by what the operator said ends the streams there',

@@ -46,15 +46,12 @@ t.test('untilRoom(): no probe is put into a queue; it waits for the slot', async
   t.ok(looks(it.paths) < 7, 'llama.cpp must not be asked more than once a second')
 })
 
-t.test(
-  'untilRoom(): a slot that does nothing for the limit is a probe that timed out',
-  async (t) => {
-    const it = new Bench('llamacpp')
-    it.wire.answer = (path) => (path === '/slots' ? slots('busy') : NO_LIST)
-    t.strictSame(await it.round(), { kind: 'timeout', limitMs: 30_000 })
-    t.equal(it.wire.probes.length, 0)
-  },
-)
+t.test('untilRoom(): a slot idle for the limit is a probe that timed out', async (t) => {
+  const it = new Bench('llamacpp')
+  it.wire.answer = (path) => (path === '/slots' ? slots('busy') : NO_LIST)
+  t.strictSame(await it.round(), { kind: 'timeout', limitMs: 30_000 })
+  t.equal(it.wire.probes.length, 0)
+})
 
 t.test('untilRoom(): one probe that was given up is enough for a silent engine', async (t) => {
   const it = new Bench('llamacpp')

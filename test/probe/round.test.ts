@@ -4,17 +4,14 @@ import { fail, loaded, models, PASS } from './fake-wire.ts'
 
 // Rows of docs/faults.md that are shown here: F53, F55, engine-sleeps.
 
-t.test(
-  'runRound(): an Ollama without a loaded model is cold, and nothing is generated',
-  async (t) => {
-    const it = new Bench('ollama')
-    it.wire.answer = (path) => (path === '/api/ps' ? loaded() : models('gemma:latest'))
-    t.strictSame(await it.round(), { kind: 'cold' })
-    t.equal(it.wire.probes.length, 0)
-    t.equal(it.sent, 0)
-    t.strictSame(it.told, [['gemma:latest']], 'its models are known all the same')
-  },
-)
+t.test('runRound(): an Ollama without a loaded model is cold', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = (path) => (path === '/api/ps' ? loaded() : models('gemma:latest'))
+  t.strictSame(await it.round(), { kind: 'cold' })
+  t.equal(it.wire.probes.length, 0)
+  t.equal(it.sent, 0)
+  t.strictSame(it.told, [['gemma:latest']], 'its models are known all the same')
+})
 
 t.test('runRound(): an Ollama is asked for what is loaded', async (t) => {
   const it = new Bench('ollama')
@@ -105,18 +102,15 @@ t.test('runRound(): the name comes first where the engine needs one', async (t) 
   t.strictSame(it.asked, ['local'])
 })
 
-t.test(
-  'runRound(): a hanging list delays a generation by its own short limit at most',
-  async (t) => {
-    const it = new Bench('vllm_metal')
-    it.wire.answer = () => 'hang'
-    t.equal((await it.round(1_020)).kind, 'pass')
-    const free = new Bench('vllm')
-    free.wire.answer = () => 'hang'
-    t.equal((await free.round(20)).kind, 'pass', 'not at all where the name is optional')
-    await free.clock.advance(1_000)
-  },
-)
+t.test('runRound(): a hanging list delays a generation by its limit at most', async (t) => {
+  const it = new Bench('vllm_metal')
+  it.wire.answer = () => 'hang'
+  t.equal((await it.round(1_020)).kind, 'pass')
+  const free = new Bench('vllm')
+  free.wire.answer = () => 'hang'
+  t.equal((await free.round(20)).kind, 'pass', 'not at all where the name is optional')
+  await free.clock.advance(1_000)
+})
 
 t.test('runRound(): the list is asked for again after a minute', async (t) => {
   const it = new Bench('vllm')
@@ -144,56 +138,50 @@ t.test('runRound(): garbage as a model list does no harm', async (t) => {
   }
 })
 
-t.test(
-  'runRound() tries the next kind when one is refused, and remembers what passed',
-  async (t) => {
-    const it = new Bench('vllm')
-    it.wire.play = ({ kind }) =>
-      kind === 'embeddings'
-        ? { afterMs: 5, outcome: PASS }
-        : { afterMs: 5, outcome: fail(kind === 'chat' ? 'bad_request' : 'wrong_kind') }
-    t.equal((await it.round()).kind, 'pass')
-    t.strictSame(it.kinds, ['chat', 'completions', 'embeddings'])
-    t.equal(it.sent, 1, 'one probe was sent, as far as the table knows')
-    await it.round()
-    t.strictSame(it.kinds.slice(3), ['embeddings'])
-    it.wire.play = () => ({ afterMs: 5, outcome: fail('wrong_kind') })
-    t.match(await it.round(), { reason: 'wrong_kind' })
-    t.strictSame(it.kinds.slice(4), ['embeddings', 'chat', 'completions'])
-  },
-)
+t.test('runRound() tries the next kind after a refusal, and keeps what passed', async (t) => {
+  const it = new Bench('vllm')
+  it.wire.play = ({ kind }) =>
+    kind === 'embeddings'
+      ? { afterMs: 5, outcome: PASS }
+      : { afterMs: 5, outcome: fail(kind === 'chat' ? 'bad_request' : 'wrong_kind') }
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.kinds, ['chat', 'completions', 'embeddings'])
+  t.equal(it.sent, 1, 'one probe was sent, as far as the table knows')
+  await it.round()
+  t.strictSame(it.kinds.slice(3), ['embeddings'])
+  it.wire.play = () => ({ afterMs: 5, outcome: fail('wrong_kind') })
+  t.match(await it.round(), { reason: 'wrong_kind' })
+  t.strictSame(it.kinds.slice(4), ['embeddings', 'chat', 'completions'])
+})
 
-t.test(
-  'runRound() never asks a model that generates to embed, nor one that embeds to chat',
-  async (t) => {
-    const data = [{ id: 'chat' }, { id: 'text-embedding-x' }]
-    for (const [model, kinds] of [
-      ['chat', ['chat', 'completions']],
-      ['text-embedding-x', ['embeddings']],
-    ] as const) {
-      const it = new Bench('lmstudio', model)
-      it.wire.answer = (path) => {
-        if (path === '/v1/models') return { kind: 'answer', status: 200, body: { data } }
-        const own = data.map(({ id }) => ({
-          id,
-          key: id,
-          type: id === 'chat' ? 'llm' : 'embeddings',
-        }))
-        const loaded = own.map((one) => ({
-          ...one,
-          state: 'loaded',
-          loaded_instances: [{ id: one.id }],
-        }))
-        return { kind: 'answer', status: 200, body: { data: loaded, models: loaded } }
-      }
-      it.wire.play = () => ({ afterMs: 5, outcome: fail('bad_request') })
-      await it.round()
-      it.wire.probes.length = 0
-      await it.round()
-      t.strictSame(it.kinds, kinds)
+t.test('runRound() asks no chat model to embed, nor an embedding one to chat', async (t) => {
+  const data = [{ id: 'chat' }, { id: 'text-embedding-x' }]
+  for (const [model, kinds] of [
+    ['chat', ['chat', 'completions']],
+    ['text-embedding-x', ['embeddings']],
+  ] as const) {
+    const it = new Bench('lmstudio', model)
+    it.wire.answer = (path) => {
+      if (path === '/v1/models') return { kind: 'answer', status: 200, body: { data } }
+      const own = data.map(({ id }) => ({
+        id,
+        key: id,
+        type: id === 'chat' ? 'llm' : 'embeddings',
+      }))
+      const loaded = own.map((one) => ({
+        ...one,
+        state: 'loaded',
+        loaded_instances: [{ id: one.id }],
+      }))
+      return { kind: 'answer', status: 200, body: { data: loaded, models: loaded } }
     }
-  },
-)
+    it.wire.play = () => ({ afterMs: 5, outcome: fail('bad_request') })
+    await it.round()
+    it.wire.probes.length = 0
+    await it.round()
+    t.strictSame(it.kinds, kinds)
+  }
+})
 
 t.test('runRound() asks what only embedded to chat again after it failed', async (t) => {
   const it = new Bench('vllm')
@@ -229,22 +217,19 @@ t.test('runRound(): other failures end the round', async (t) => {
   }
 })
 
-t.test(
-  'runRound(): a server that was started with another model is asked for that one',
-  async (t) => {
-    const it = new Bench('vllm')
-    it.wire.answer = () => models('old')
-    await it.round(100)
-    it.wire.answer = () => models('new')
-    it.wire.play = (call) => ({
-      afterMs: 5,
-      outcome: call.model === 'new' ? PASS : fail('model_not_found'),
-    })
-    t.equal((await it.round(100)).kind, 'pass')
-    t.strictSame(it.asked, [null, 'old', 'new'])
-    t.strictSame(it.told, [['old'], ['new']])
-  },
-)
+t.test('runRound(): a server that has another model now is asked for it', async (t) => {
+  const it = new Bench('vllm')
+  it.wire.answer = () => models('old')
+  await it.round(100)
+  it.wire.answer = () => models('new')
+  it.wire.play = (call) => ({
+    afterMs: 5,
+    outcome: call.model === 'new' ? PASS : fail('model_not_found'),
+  })
+  t.equal((await it.round(100)).kind, 'pass')
+  t.strictSame(it.asked, [null, 'old', 'new'])
+  t.strictSame(it.told, [['old'], ['new']])
+})
 
 t.test('runRound(): a vLLM that sleeps is asked so, and not to generate again', async (t) => {
   const it = new Bench('vllm', 'm')
@@ -272,33 +257,23 @@ t.test('runRound(): a vLLM that cannot tell whether it sleeps is wedged as ever'
   t.equal((await it.round()).kind, 'timeout')
 })
 
-t.test(
-  'runRound(): an embedding model in memory is not asked in place of a chat model',
-  async (t) => {
-    const it = new Bench('ollama')
-    it.wire.answer = (path) =>
-      path === '/api/ps' ? loaded('nomic-embed-text', 'chat') : models('nomic-embed-text', 'chat')
-    t.equal((await it.round()).kind, 'pass')
-    t.strictSame(it.asked, ['chat'], 'what routing would ask for')
-    t.strictSame(
-      it.loaded,
-      [['nomic-embed-text', 'chat']],
-      'and the table learns what is in memory',
-    )
-  },
-)
+t.test('runRound(): an embedding model never stands for a chat model', async (t) => {
+  const it = new Bench('ollama')
+  it.wire.answer = (path) =>
+    path === '/api/ps' ? loaded('nomic-embed-text', 'chat') : models('nomic-embed-text', 'chat')
+  t.equal((await it.round()).kind, 'pass')
+  t.strictSame(it.asked, ['chat'], 'what routing would ask for')
+  t.strictSame(it.loaded, [['nomic-embed-text', 'chat']], 'and the table learns what is in memory')
+})
 
-t.test(
-  'runRound(): a server of several models that is gone is noticed without a generation',
-  async (t) => {
-    const it = new Bench('openai')
-    it.wire.answer = () => models('a', 'b')
-    t.strictSame(await it.round(), { kind: 'cold' })
-    it.wire.answer = () => ({ kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' })
-    t.match(await it.round(), { kind: 'fail', reason: 'refused' })
-    t.equal(it.wire.probes.length, 0)
-  },
-)
+t.test('runRound(): a lost server of several models is noticed by its list', async (t) => {
+  const it = new Bench('openai')
+  it.wire.answer = () => models('a', 'b')
+  t.strictSame(await it.round(), { kind: 'cold' })
+  it.wire.answer = () => ({ kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' })
+  t.match(await it.round(), { kind: 'fail', reason: 'refused' })
+  t.equal(it.wire.probes.length, 0)
+})
 
 t.test('runRound(): a silent list makes no embedding model stand for a chat model', async (t) => {
   const it = new Bench('ollama')
@@ -307,14 +282,11 @@ t.test('runRound(): a silent list makes no embedding model stand for a chat mode
   t.strictSame(it.asked, ['chat'])
 })
 
-t.test(
-  'runRound(): an engine that repeats our key is quoted without it, not even half',
-  async (t) => {
-    const it = new Bench('ollama')
-    const body = { error: { message: `${'x'.repeat(195)} ${it.apiKey} is wrong` } }
-    it.wire.answer = () => ({ kind: 'answer', status: 401, body })
-    const outcome = await it.round()
-    t.match(outcome, { kind: 'fail', reason: 'unauthorized' })
-    t.notMatch(JSON.stringify(outcome), it.apiKey.slice(0, 3))
-  },
-)
+t.test('runRound(): an engine that repeats our key is quoted without it', async (t) => {
+  const it = new Bench('ollama')
+  const body = { error: { message: `${'x'.repeat(195)} ${it.apiKey} is wrong` } }
+  it.wire.answer = () => ({ kind: 'answer', status: 401, body })
+  const outcome = await it.round()
+  t.match(outcome, { kind: 'fail', reason: 'unauthorized' })
+  t.notMatch(JSON.stringify(outcome), it.apiKey.slice(0, 3))
+})

@@ -72,22 +72,19 @@ t.test('stop() passes the signal on, and its own code is what counts', async (t)
   t.match(await child.ended, { code: 9, signal: null })
 })
 
-t.test(
-  'processes that outlive the first one end with it, also those that ignore SIGTERM',
-  async (t) => {
-    const { child, out } = start(
-      `sleep 600 & echo pid $!
+t.test('processes that outlive the first one end with it, deaf ones, too', async (t) => {
+  const { child, out } = start(
+    `sleep 600 & echo pid $!
      sh -c 'trap "" TERM; echo pid $$; echo ready; while :; do sleep 1; done' &
      wait`,
-    )
-    const pids = await pidsOf(out)
-    t.equal(pids.length, 2)
-    t.ok(pids.every(lives), 'they run')
-    child.stop('SIGTERM')
-    await child.ended
-    t.notOk(pids.some(lives), 'and are gone')
-  },
-)
+  )
+  const pids = await pidsOf(out)
+  t.equal(pids.length, 2)
+  t.ok(pids.every(lives), 'they run')
+  child.stop('SIGTERM')
+  await child.ended
+  t.notOk(pids.some(lives), 'and are gone')
+})
 
 t.test('processes of a child that crashes end, too', async (t) => {
   const { child, out } = start('sleep 600 & echo pid $!; echo ready; sleep 0.1; kill -KILL $$')

@@ -56,44 +56,38 @@ const at = (over: Seen): string => word(decide(situation({ verdict: wedged(over)
 const ending = (since: number, killed: boolean): string =>
   word(decide(situation({ owned: { kind: 'ending', since, cause: 'wedged', killed } })))
 
-t.test(
-  'decide() waits anew after a doubt about ourselves, and longer while all are silent',
-  async (t) => {
-    t.equal(at({}), 'terminate wedged')
-    t.equal(at({ doubtAt: 995_000 }), 'none', 'a doubt five seconds ago')
-    t.equal(at({ doubtAt: 990_000 }), 'terminate wedged', 'one ten seconds ago')
-    t.equal(at({ allSilent: true, since: 950_000 }), 'none', 'all silent for fifty seconds')
-    t.equal(at({ allSilent: true, since: 940_000 }), 'terminate wedged', 'for sixty')
-    t.equal(
-      word(decide(situation({ verdict: wedged({}), owned: { kind: 'up', startedAt: 995_000 } }))),
-      'none',
-      'a verdict on the process before this one',
-    )
-  },
-)
+t.test('decide() waits anew after a doubt, and longer while all are silent', async (t) => {
+  t.equal(at({}), 'terminate wedged')
+  t.equal(at({ doubtAt: 995_000 }), 'none', 'a doubt five seconds ago')
+  t.equal(at({ doubtAt: 990_000 }), 'terminate wedged', 'one ten seconds ago')
+  t.equal(at({ allSilent: true, since: 950_000 }), 'none', 'all silent for fifty seconds')
+  t.equal(at({ allSilent: true, since: 940_000 }), 'terminate wedged', 'for sixty')
+  t.equal(
+    word(decide(situation({ verdict: wedged({}), owned: { kind: 'up', startedAt: 995_000 } }))),
+    'none',
+    'a verdict on the process before this one',
+  )
+})
 
-t.test(
-  'decide() never cuts a stream that moves, and drains what may yet be answered',
-  async (t) => {
-    const moving = { movedAt: 1_000_000 - MOVING_MS + 1 }
-    const still = { movedAt: 1_000_000 - MOVING_MS }
-    for (const reason of ['wedged', 'http_5xx', 'truncated', 'refused'] as const) {
-      const busy = { verdict: verdict({ reason, ...moving }), inFlight: 1 }
-      t.equal(word(decide(situation(busy))), 'none', `${reason}, but it moves`)
-    }
-    const failing = situation({ verdict: verdict({ reason: 'http_5xx', ...still }), inFlight: 2 })
-    t.equal(word(decide(failing)), 'drain http_5xx')
-    const frozen = situation({ verdict: verdict({ reason: 'wedged', ...still }), inFlight: 2 })
-    t.equal(word(decide(frozen)), 'terminate wedged', 'a wedged one has nothing to finish')
-    const draining = (since: number, over: Partial<Situation>): string =>
-      word(decide(situation({ owned: { kind: 'draining', since, cause: 'changed' }, ...over })))
-    t.equal(draining(999_000, { inFlight: 0 }), 'terminate changed', 'all is finished')
-    t.equal(draining(999_000, { inFlight: 1 }), 'none', 'within its time')
-    t.equal(draining(970_000, { inFlight: 1 }), 'terminate changed', 'the bound')
-    const late = { inFlight: 1, verdict: verdict(moving) }
-    t.equal(draining(0, late), 'none', 'beyond the bound, but it moves')
-  },
-)
+t.test('decide() never cuts a stream that moves, and drains what may end well', async (t) => {
+  const moving = { movedAt: 1_000_000 - MOVING_MS + 1 }
+  const still = { movedAt: 1_000_000 - MOVING_MS }
+  for (const reason of ['wedged', 'http_5xx', 'truncated', 'refused'] as const) {
+    const busy = { verdict: verdict({ reason, ...moving }), inFlight: 1 }
+    t.equal(word(decide(situation(busy))), 'none', `${reason}, but it moves`)
+  }
+  const failing = situation({ verdict: verdict({ reason: 'http_5xx', ...still }), inFlight: 2 })
+  t.equal(word(decide(failing)), 'drain http_5xx')
+  const frozen = situation({ verdict: verdict({ reason: 'wedged', ...still }), inFlight: 2 })
+  t.equal(word(decide(frozen)), 'terminate wedged', 'a wedged one has nothing to finish')
+  const draining = (since: number, over: Partial<Situation>): string =>
+    word(decide(situation({ owned: { kind: 'draining', since, cause: 'changed' }, ...over })))
+  t.equal(draining(999_000, { inFlight: 0 }), 'terminate changed', 'all is finished')
+  t.equal(draining(999_000, { inFlight: 1 }), 'none', 'within its time')
+  t.equal(draining(970_000, { inFlight: 1 }), 'terminate changed', 'the bound')
+  const late = { inFlight: 1, verdict: verdict(moving) }
+  t.equal(draining(0, late), 'none', 'beyond the bound, but it moves')
+})
 
 t.test('decide() goes from SIGTERM over the grace to SIGKILL, once', async (t) => {
   t.equal(ending(1_000_000 - GRACE_MS + 1, false), 'wait')
@@ -147,19 +141,16 @@ t.test('decide() follows the configuration', async (t) => {
   t.equal(word(decide(situation({ verdict: null }))), 'none')
 })
 
-t.test(
-  'decide() stops an idle engine on demand, never one in use or one that still starts',
-  async (t) => {
-    const idle = (over: Partial<Situation>): string =>
-      word(decide(situation({ want: 'on_demand', idleStopMs: 60_000, ...over })))
-    t.equal(idle({ trafficAt: 940_000 }), 'terminate idle')
-    t.equal(idle({ trafficAt: 940_001 }), 'wait')
-    t.equal(idle({ trafficAt: 0, inFlight: 1 }), 'none')
-    t.equal(idle({ verdict: verdict({ phaseAt: 990_000 }) }), 'wait', 'it has just become ready')
-    t.equal(idle({ verdict: verdict({ phase: 'waking' }) }), 'none')
-    t.equal(word(decide(situation({ trafficAt: 0 }))), 'none', 'one that runs all the time')
-  },
-)
+t.test('decide() stops an idle engine on demand, never one in use or starting', async (t) => {
+  const idle = (over: Partial<Situation>): string =>
+    word(decide(situation({ want: 'on_demand', idleStopMs: 60_000, ...over })))
+  t.equal(idle({ trafficAt: 940_000 }), 'terminate idle')
+  t.equal(idle({ trafficAt: 940_001 }), 'wait')
+  t.equal(idle({ trafficAt: 0, inFlight: 1 }), 'none')
+  t.equal(idle({ verdict: verdict({ phaseAt: 990_000 }) }), 'wait', 'it has just become ready')
+  t.equal(idle({ verdict: verdict({ phase: 'waking' }) }), 'none')
+  t.equal(word(decide(situation({ trafficAt: 0 }))), 'none', 'one that runs all the time')
+})
 
 t.test('decide() ends a process only for a cause that it was given', async (t) => {
   const reasons = Object.keys(REASONS) as Reason[]
@@ -194,35 +185,32 @@ t.test('nextLookMs() looks at what is up, and leaves alone what is down', async 
   t.equal(nextLookMs('checking', { kind: 'none' }, 0), null)
 })
 
-t.test(
-  'stateOf() has a word for every situation, and phaseAfter() one for the table',
-  async (t) => {
-    const seen = new Set<string>()
-    const state = (over: Partial<Situation>): string => {
-      const word = stateOf(situation(over))
-      seen.add(word)
-      return word
-    }
-    const down = { owned: { kind: 'down' } } as const
-    t.equal(state({}), 'running')
-    t.equal(state({ verdict: verdict({ phase: 'starting' }) }), 'starting')
-    t.equal(state({ ...down, want: 'stop' }), 'stopped')
-    t.equal(state({ ...down, want: 'on_demand' }), 'asleep')
-    t.equal(state(down), 'starting')
-    t.equal(state({ owned: { kind: 'checking' } }), 'starting')
-    t.equal(state({ ...down, history: { ...NO_HISTORY, notBefore: Infinity } }), 'backing_off')
-    t.equal(state({ ...down, history: { ...NO_HISTORY, gaveUpAt: 1 } }), 'gave_up')
-    t.equal(state({ owned: { kind: 'blocked', until: 1 } }), 'blocked')
-    t.equal(state({ owned: { kind: 'draining', since: 1, cause: 'changed' } }), 'draining')
-    t.equal(state({ owned: { kind: 'ending', since: 1, cause: 'idle', killed: false } }), 'ending')
-    t.same([...seen].toSorted(), [...PROCESS_STATES].toSorted())
-    const none = { kind: 'none' } as const
-    t.equal(phaseAfter(situation(), none), undefined)
-    t.equal(phaseAfter(situation({ ...down, want: 'stop' }), none), null)
-    t.equal(phaseAfter(situation({ ...down, want: 'on_demand' }), none), 'asleep')
-    t.equal(
-      phaseAfter(situation({ ...down, want: 'on_demand' }), { kind: 'wait', until: 9 }),
-      undefined,
-    )
-  },
-)
+t.test('stateOf() has a word for all situations, phaseAfter() one for the table', async (t) => {
+  const seen = new Set<string>()
+  const state = (over: Partial<Situation>): string => {
+    const word = stateOf(situation(over))
+    seen.add(word)
+    return word
+  }
+  const down = { owned: { kind: 'down' } } as const
+  t.equal(state({}), 'running')
+  t.equal(state({ verdict: verdict({ phase: 'starting' }) }), 'starting')
+  t.equal(state({ ...down, want: 'stop' }), 'stopped')
+  t.equal(state({ ...down, want: 'on_demand' }), 'asleep')
+  t.equal(state(down), 'starting')
+  t.equal(state({ owned: { kind: 'checking' } }), 'starting')
+  t.equal(state({ ...down, history: { ...NO_HISTORY, notBefore: Infinity } }), 'backing_off')
+  t.equal(state({ ...down, history: { ...NO_HISTORY, gaveUpAt: 1 } }), 'gave_up')
+  t.equal(state({ owned: { kind: 'blocked', until: 1 } }), 'blocked')
+  t.equal(state({ owned: { kind: 'draining', since: 1, cause: 'changed' } }), 'draining')
+  t.equal(state({ owned: { kind: 'ending', since: 1, cause: 'idle', killed: false } }), 'ending')
+  t.same([...seen].toSorted(), [...PROCESS_STATES].toSorted())
+  const none = { kind: 'none' } as const
+  t.equal(phaseAfter(situation(), none), undefined)
+  t.equal(phaseAfter(situation({ ...down, want: 'stop' }), none), null)
+  t.equal(phaseAfter(situation({ ...down, want: 'on_demand' }), none), 'asleep')
+  t.equal(
+    phaseAfter(situation({ ...down, want: 'on_demand' }), { kind: 'wait', until: 9 }),
+    undefined,
+  )
+})

@@ -79,119 +79,107 @@ class Bench {
   }
 }
 
-t.test(
-  'a crash loop is put off longer each time, then the engine stays down until a reload',
-  async (t) => {
-    const bench = new Bench()
-    bench.supervisor.configure([plan()])
-    const waits: number[] = []
-    for (let i = 0; i < RESTARTS_MAX; i++) {
-      await bench.clock.advance(0)
-      const endedAt = bench.clock.nowMs()
-      bench.machine.last.die()
-      await bench.clock.advance(400_000)
-      waits.push(Math.round((bench.machine.last.startedAt - endedAt) / 1_000))
-      t.equal(bench.machine.starts.length, i + 2, 'one start each')
-      // The loop is faster than the hour: what the clock was moved beyond is idle time.
-      if (i < RESTARTS_MAX - 1) t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
-    }
-    t.same(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
-    await bench.close(t)
-  },
-)
-
-t.test(
-  'an engine that ends too often within an hour stays down, and says how to resume',
-  async (t) => {
-    const bench = new Bench()
-    bench.supervisor.configure([plan()])
-    for (let i = 0; i <= RESTARTS_MAX; i++) {
-      await bench.clock.advance(301_000)
-      if (bench.machine.running > 0) bench.machine.last.die('exit code 3', 'CUDA out of memory')
-    }
-    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1)
-    await bench.clock.advance(10 * 3_600_000)
-    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1, 'nothing more, for hours')
-    t.equal(bench.clock.pending, 0, 'and nothing ticks')
-    const status = bench.supervisor.statusOf('a')
-    t.match(status, {
-      state: 'gave_up',
-      pid: null,
-      note: /SIGHUP/,
-      lastEnd: { cause: 'exited', how: 'exit code 3' },
-      log: '/state/a.log',
-    })
-    t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
-    t.match(bench.events.at(-2), {
-      step: 'died',
-      text: 'exit code 3; its last line: CUDA out of memory',
-    })
-    bench.supervisor.configure([plan()])
+t.test('a crash loop is put off longer each time', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  const waits: number[] = []
+  for (let i = 0; i < RESTARTS_MAX; i++) {
     await bench.clock.advance(0)
-    t.equal(bench.machine.starts.length, RESTARTS_MAX + 2, 'a reload starts it again')
-    t.ok(bench.steps.includes('resumed'))
-    await bench.close(t)
-  },
-)
+    const endedAt = bench.clock.nowMs()
+    bench.machine.last.die()
+    await bench.clock.advance(400_000)
+    waits.push(Math.round((bench.machine.last.startedAt - endedAt) / 1_000))
+    t.equal(bench.machine.starts.length, i + 2, 'one start each')
+    // The loop is faster than the hour: what the clock was moved beyond is idle time.
+    if (i < RESTARTS_MAX - 1) t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+  }
+  t.same(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
+  await bench.close(t)
+})
 
-t.test(
-  'SIGTERM, then after the grace SIGKILL, to the group; the first generation ends the start',
-  async (t) => {
-    const bench = new Bench()
-    bench.machine.termMs = null
-    bench.supervisor.configure([plan()])
-    await bench.clock.advance(1_000)
-    t.equal(bench.entry.reason, 'loading')
-    t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
-    bench.pass()
-    await bench.clock.advance(1_000)
-    t.equal(bench.supervisor.statusOf('a')?.state, 'running')
-    bench.fail('http_5xx')
-    await bench.clock.advance(60_000)
-    t.same(bench.machine.signals, ['SIGTERM'])
-    await bench.clock.advance(GRACE_MS - 1_000)
-    t.same(bench.machine.signals, ['SIGTERM'])
-    await bench.clock.advance(1_500)
-    t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
-    await bench.clock.advance(2_000)
-    t.equal(bench.machine.starts.length, 2)
-    t.equal(bench.entry.reason, 'loading', 'not eligible yet')
-    bench.pass()
-    t.equal(bench.entry.reason, 'ok')
-    await bench.clock.advance(500)
-    t.same(bench.steps, [
-      'started',
-      'generated',
-      'terminated http_5xx',
-      'killed http_5xx',
-      'ended http_5xx',
-      'started http_5xx',
-      'generated',
-    ])
-    await bench.close(t)
-  },
-)
+t.test('an engine that ends too often in an hour stays down until a reload', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  for (let i = 0; i <= RESTARTS_MAX; i++) {
+    await bench.clock.advance(301_000)
+    if (bench.machine.running > 0) bench.machine.last.die('exit code 3', 'CUDA out of memory')
+  }
+  t.equal(bench.machine.starts.length, RESTARTS_MAX + 1)
+  await bench.clock.advance(10 * 3_600_000)
+  t.equal(bench.machine.starts.length, RESTARTS_MAX + 1, 'nothing more, for hours')
+  t.equal(bench.clock.pending, 0, 'and nothing ticks')
+  const status = bench.supervisor.statusOf('a')
+  t.match(status, {
+    state: 'gave_up',
+    pid: null,
+    note: /SIGHUP/,
+    lastEnd: { cause: 'exited', how: 'exit code 3' },
+    log: '/state/a.log',
+  })
+  t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
+  t.match(bench.events.at(-2), {
+    step: 'died',
+    text: 'exit code 3; its last line: CUDA out of memory',
+  })
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(0)
+  t.equal(bench.machine.starts.length, RESTARTS_MAX + 2, 'a reload starts it again')
+  t.ok(bench.steps.includes('resumed'))
+  await bench.close(t)
+})
 
-t.test(
-  'after a stall of our own, what came meanwhile is heard before anything is decided',
-  async (t) => {
-    const bench = new Bench()
-    bench.supervisor.configure([plan()])
-    await bench.clock.advance(0)
-    bench.fail('http_5xx')
-    await bench.clock.advance(50_000)
-    bench.clock.lateMs = 30_000
-    await bench.clock.advance(600)
-    bench.clock.lateMs = 0
-    // The look that was planned for 51 s comes at 81 s.
-    await bench.clock.advance(30_600)
-    t.same(bench.machine.signals, [], 'the verdict is old enough, but nobody listened')
-    bench.pass()
-    await bench.clock.advance(60_000)
-    t.same(bench.machine.signals, [])
-    await bench.close(t)
-  },
-)
+t.test('SIGTERM, after the grace SIGKILL; the first generation ends a start', async (t) => {
+  const bench = new Bench()
+  bench.machine.termMs = null
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(1_000)
+  t.equal(bench.entry.reason, 'loading')
+  t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+  bench.pass()
+  await bench.clock.advance(1_000)
+  t.equal(bench.supervisor.statusOf('a')?.state, 'running')
+  bench.fail('http_5xx')
+  await bench.clock.advance(60_000)
+  t.same(bench.machine.signals, ['SIGTERM'])
+  await bench.clock.advance(GRACE_MS - 1_000)
+  t.same(bench.machine.signals, ['SIGTERM'])
+  await bench.clock.advance(1_500)
+  t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
+  await bench.clock.advance(2_000)
+  t.equal(bench.machine.starts.length, 2)
+  t.equal(bench.entry.reason, 'loading', 'not eligible yet')
+  bench.pass()
+  t.equal(bench.entry.reason, 'ok')
+  await bench.clock.advance(500)
+  t.same(bench.steps, [
+    'started',
+    'generated',
+    'terminated http_5xx',
+    'killed http_5xx',
+    'ended http_5xx',
+    'started http_5xx',
+    'generated',
+  ])
+  await bench.close(t)
+})
+
+t.test('after our own stall what came meanwhile is heard first', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(0)
+  bench.fail('http_5xx')
+  await bench.clock.advance(50_000)
+  bench.clock.lateMs = 30_000
+  await bench.clock.advance(600)
+  bench.clock.lateMs = 0
+  // The look that was planned for 51 s comes at 81 s.
+  await bench.clock.advance(30_600)
+  t.same(bench.machine.signals, [], 'the verdict is old enough, but nobody listened')
+  bench.pass()
+  await bench.clock.advance(60_000)
+  t.same(bench.machine.signals, [])
+  await bench.close(t)
+})
 
 t.test('a misconfigured engine is left alone for hours', async (t) => {
   const bench = new Bench()
@@ -261,26 +249,23 @@ t.test('an upstream that the operator drains is neither started nor ended', asyn
   await bench.close(t)
 })
 
-t.test(
-  'while a lock is held it waits; what somebody else runs on the port is left alone',
-  async (t) => {
-    const bench = new Bench()
-    bench.machine.block = { kind: 'lock', text: 'pid 7 has not ended yet' }
-    bench.supervisor.configure([plan()])
-    await bench.clock.advance(10_000)
-    t.equal(bench.machine.starts.length, 0)
-    t.match(bench.supervisor.statusOf('a'), { state: 'blocked', note: 'pid 7 has not ended yet' })
-    t.same(bench.steps, ['blocked'], 'told once')
-    bench.machine.block = { kind: 'port', text: 'something answers' }
-    await bench.clock.advance(10_000)
-    bench.pass()
-    t.equal(bench.entry.reason, 'ok', 'it is judged like any other')
-    bench.machine.block = null
-    await bench.clock.advance(6_000)
-    t.equal(bench.machine.starts.length, 1)
-    await bench.close(t)
-  },
-)
+t.test('it waits for a lock, and leaves alone what others run on the port', async (t) => {
+  const bench = new Bench()
+  bench.machine.block = { kind: 'lock', text: 'pid 7 has not ended yet' }
+  bench.supervisor.configure([plan()])
+  await bench.clock.advance(10_000)
+  t.equal(bench.machine.starts.length, 0)
+  t.match(bench.supervisor.statusOf('a'), { state: 'blocked', note: 'pid 7 has not ended yet' })
+  t.same(bench.steps, ['blocked'], 'told once')
+  bench.machine.block = { kind: 'port', text: 'something answers' }
+  await bench.clock.advance(10_000)
+  bench.pass()
+  t.equal(bench.entry.reason, 'ok', 'it is judged like any other')
+  bench.machine.block = null
+  await bench.clock.advance(6_000)
+  t.equal(bench.machine.starts.length, 1)
+  await bench.close(t)
+})
 
 t.test('on demand: one start for many requests, none without, and a stop when idle', async (t) => {
   const bench = new Bench()
@@ -345,17 +330,14 @@ t.test('on demand: a start that fails is not repeated until somebody asks again'
   await bench.close(t)
 })
 
-t.test(
-  'another address is another server: what was told of the old one is told again',
-  async (t) => {
-    const bench = new Bench()
-    bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
-    const config = tableConfig({ specs: [spec({ url: 'http://127.0.0.1:99' })] })
-    bench.store.apply({ type: 'configured', at: bench.clock.nowMs(), config })
-    t.equal(bench.entry.reason, 'model_not_loaded')
-    await bench.close(t)
-  },
-)
+t.test('another address is another server: all is told again', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+  const config = tableConfig({ specs: [spec({ url: 'http://127.0.0.1:99' })] })
+  bench.store.apply({ type: 'configured', at: bench.clock.nowMs(), config })
+  t.equal(bench.entry.reason, 'model_not_loaded')
+  await bench.close(t)
+})
 
 t.test('stop() ends what runs and starts nothing more', async (t) => {
   const bench = new Bench()
@@ -379,26 +361,23 @@ t.test('status() shows no part of the command line but the program', async (t) =
   await bench.close(t)
 })
 
-t.test(
-  'an engine that dies twice in the same way before it generates is told as such',
-  async (t) => {
-    const bench = new Bench()
-    bench.supervisor.configure([plan()])
-    const die = async (how: string, lastLine: string): Promise<string> => {
-      await bench.clock.advance(60_000)
-      bench.machine.last.die(how, lastLine)
-      return bench.supervisor.statusOf('a')?.note ?? ''
-    }
-    t.equal(await die('exit code 1', 'pid 41: no --bogus'), '')
-    const note = await die('exit code 1', 'pid 42: no --bogus')
-    t.match(note, /^it ended 2 times in a row in the same way, .*gengate status --verbose/)
-    t.notMatch(note, /bogus/, 'its words may hold secrets')
-    t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off', 'it is tried again, later')
-    t.match(await die('exit code 1', 'pid 43: no --bogus'), 'it ended 3 times')
-    t.equal(await die('exit code 2', 'pid 44: no --bogus'), '', 'another way')
+t.test('an engine that dies twice in the same way before it generates is told', async (t) => {
+  const bench = new Bench()
+  bench.supervisor.configure([plan()])
+  const die = async (how: string, lastLine: string): Promise<string> => {
     await bench.clock.advance(60_000)
-    bench.pass()
-    t.equal(await die('exit code 2', 'pid 45: no --bogus'), '', 'it has generated')
-    await bench.close(t)
-  },
-)
+    bench.machine.last.die(how, lastLine)
+    return bench.supervisor.statusOf('a')?.note ?? ''
+  }
+  t.equal(await die('exit code 1', 'pid 41: no --bogus'), '')
+  const note = await die('exit code 1', 'pid 42: no --bogus')
+  t.match(note, /^it ended 2 times in a row in the same way, .*gengate status --verbose/)
+  t.notMatch(note, /bogus/, 'its words may hold secrets')
+  t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off', 'it is tried again, later')
+  t.match(await die('exit code 1', 'pid 43: no --bogus'), 'it ended 3 times')
+  t.equal(await die('exit code 2', 'pid 44: no --bogus'), '', 'another way')
+  await bench.clock.advance(60_000)
+  bench.pass()
+  t.equal(await die('exit code 2', 'pid 45: no --bogus'), '', 'it has generated')
+  await bench.close(t)
+})
