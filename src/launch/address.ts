@@ -1,6 +1,6 @@
 import { defaultPortOf } from '../engines/index.ts'
 import { bare, isAny, isLoopback, originOf, portOf, reaches } from '../runtime/address.ts'
-import { refused, type Runnable, type StartInput, type StartIssue, valueOf } from './start-line.ts'
+import { Refused, type Runnable, type StartInput, valueOf } from './start-line.ts'
 
 /** Where an engine will listen. */
 export interface Place {
@@ -9,47 +9,45 @@ export interface Place {
   readonly notes: readonly string[]
 }
 
-type Placed =
-  | { readonly ok: true; readonly place: Place }
-  | { readonly ok: false; readonly issue: StartIssue }
-
-/** What an engine has to say about its address besides the URL of its upstream. */
-export interface Wish {
-  readonly host: string | null
-  readonly port: string | null
-  /** Who says so, for messages. */
-  readonly portName: string
-}
+/** What the operator's variables say about the address of a vLLM; those of others say nothing. */
+type Wish = Pick<StartInput['settings'], 'host' | 'port'>
 
 /**
  * Where this engine is to listen: the operator's own flags, then its variables, then the URL where
- * the gate looks for it if that is on this machine, then its default. Never the gate's port. Pure.
+ * the gate looks for it if that is on this machine, then its default. Never the gate's port. Pure but
+ * for what it throws.
  */
-export function placeOf(engine: Runnable, input: StartInput, wish: Wish): Placed {
+export function placeOf(
+  engine: Runnable,
+  input: StartInput,
+  wish: Wish = { host: null, port: null },
+): Place {
   const url = new URL(input.upstream.url)
   const here = isLoopback(url.hostname)
   const flagged = valueOf(input.flags, ['--port'])
-  const named = flagged === null ? wish.portName : '--port'
+  const variable = wish.port === null ? urlName(engine) : 'VLLM_PORT'
+  const named = flagged === null ? variable : '--port'
   const text = flagged ?? wish.port ?? String(here ? portOf(url) : ownPort(engine))
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
   if (port < 1 || port > 65_535) {
-    return refused(
+    throw new Refused(
       `${named} must be a port from 1 to 65535, not "${text}".`,
       `Correct it, or unset it to have ${engine} on ${ownPort(engine)}.`,
     )
   }
-  const urlHost = here ? hostOf(url) : '127.0.0.1'
+  // `localhost` may be ::1 for the engine and 127.0.0.1 for the gate: be exact.
+  const urlHost = here && url.hostname !== 'localhost' ? bare(url.hostname) : '127.0.0.1'
   const host = valueOf(input.flags, ['--host']) ?? wish.host ?? urlHost
   if (port === input.gatePort) {
     const own = ownPort(engine) === port ? port + 10 : ownPort(engine)
     const cure =
       wish.port === null && flagged === null ? `Set ${urlName(engine)}` : `Change ${named}`
-    return refused(
+    throw new Refused(
       `port ${port} is the gate's own, so ${engine} cannot listen there.`,
       `${cure} to have ${engine} on ${own}, or move the gate: GENGATE_PORT=${port + 10}.`,
     )
   }
-  return { ok: true, place: { host, port, notes: notesOn(engine, input, { host, port }) } }
+  return { host, port, notes: notesOn(engine, input.upstream.url, { host, port }) }
 }
 
 /** The setting that says where the gate looks for this engine. */
@@ -64,18 +62,12 @@ function ownPort(engine: Runnable): number {
   return port
 }
 
-function notesOn(
-  engine: Runnable,
-  { upstream }: StartInput,
-  place: { readonly host: string; readonly port: number },
-): string[] {
+function notesOn(engine: Runnable, url: string, place: Omit<Place, 'notes'>): string[] {
   const notes: string[] = []
-  const origin = originOf(place)
   // Below a base path the gate would ask for routes that the engine does not have.
-  if (!reaches(upstream.url, place) || new URL(upstream.url).pathname !== '/') {
-    notes.push(
-      `The gate looks for ${engine} at ${upstream.url}. Set ${urlName(engine)}=${origin} for the gate.`,
-    )
+  if (!reaches(url, place) || new URL(url).pathname !== '/') {
+    const cure = `Set ${urlName(engine)}=${originOf(place)} for the gate.`
+    notes.push(`The gate looks for ${engine} at ${url}. ${cure}`)
   }
   if (isAny(place.host)) {
     notes.push(
@@ -83,9 +75,4 @@ function notesOn(
     )
   }
   return notes
-}
-
-/** `localhost` may be ::1 for the engine and 127.0.0.1 for the gate: be exact. */
-function hostOf(url: URL): string {
-  return url.hostname === 'localhost' ? '127.0.0.1' : bare(url.hostname)
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
-import { type Machine, refused, type StartIssue } from './start-line.ts'
+import type { Machine, StartIssue } from './start-line.ts'
 import { METAL_INSTALL } from './vllm-line.ts'
 
 /** This machine, as far as a start line needs it. */
@@ -67,5 +67,5 @@ export async function metalIssue(
     why === undefined
       ? `${python} cannot import vllm and vllm_metal${name === 'timeout' ? ' in time' : ''}.`
       : `${name} cannot be imported by ${python} (${why}).`
-  return refused(what, `Install vllm-metal again: ${METAL_INSTALL}`).issue
+  return { what, hint: `Install vllm-metal again: ${METAL_INSTALL}` }
 }

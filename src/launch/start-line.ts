@@ -1,4 +1,4 @@
-import { delimiter } from 'node:path'
+import { delimiter, join } from 'node:path'
 import type { StartSettings } from '../core/owned/process.ts'
 import type { Command } from '../process/child.ts'
 
@@ -65,9 +65,18 @@ export type Started =
   | { readonly ok: true; readonly line: StartLine }
   | { readonly ok: false; readonly issue: StartIssue }
 
-/** An issue as a result. */
-export function refused(what: string, hint: string): { ok: false; issue: StartIssue } {
-  return { ok: false, issue: { what, hint } }
+/** Thrown where no start line can be made; caught by `startLine` only. */
+export class Refused extends Error {
+  readonly issue: StartIssue
+  constructor(what: string, hint: string) {
+    super(what)
+    this.issue = { what, hint }
+  }
+}
+
+/** A path as a shell would have it: it expands `~`, an env file does not. */
+export function expand(path: string, { home }: Machine): string {
+  return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path
 }
 
 /** What to run for a start line, in a process whose environment is `env`. Pure. */

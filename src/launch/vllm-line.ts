@@ -2,11 +2,11 @@ import { dirname, join } from 'node:path'
 import type { StartSettings } from '../core/owned/process.ts'
 import { placeOf } from './address.ts'
 import {
+  expand,
   type Machine,
-  refused,
+  Refused,
   type StartInput,
-  type Started,
-  type StartIssue,
+  type StartLine,
   unlessSet,
   valueOf,
 } from './start-line.ts'
@@ -30,26 +30,19 @@ const NAME_FLAG = ['--served-model-name']
 type VllmName = 'vllm_cpu' | 'vllm_metal'
 
 /** The start line of a vLLM, for CPU or with the Metal plugin. Flags: `vllm serve --help=all` of
- *  0.32.0. Pure. */
-export function vllmLine(engine: VllmName, input: StartInput): Started {
+ *  0.32.0. Throws what it refuses. */
+export function vllmLine(engine: VllmName, input: StartInput): StartLine {
   const { settings, upstream, flags, machine } = input
-  const wrong = wrongValue(settings)
-  if (wrong !== null) return { ok: false, issue: wrong }
-  const placed = placeOf(engine, input, {
-    host: settings.host,
-    port: settings.port,
-    portName: 'VLLM_PORT',
-  })
-  if (!placed.ok) return placed
-  const program = engine === 'vllm_metal' ? metalProgram(input) : cpuProgram(settings, machine)
-  if (!program.ok) return program
-  const { host, port, notes } = placed.place
+  refuseWrong(settings)
+  const place = placeOf(engine, input, settings)
+  const { command, before, venv } =
+    engine === 'vllm_metal' ? metalProgram(input) : cpuProgram(settings, machine)
   const own = upstream.model === settings.model ? null : upstream.model
   const model = settings.model ?? own ?? DEFAULT_MODEL
   const args = unlessSet(
     [
-      [['--host'], host],
-      [['--port'], String(port)],
+      [['--host'], place.host],
+      [['--port'], String(place.port)],
       [['--max-model-len'], settings.maxModelLen],
       [['--dtype'], settings.dtype ?? (engine === 'vllm_metal' ? 'float16' : null)],
     ],
@@ -58,39 +51,30 @@ export function vllmLine(engine: VllmName, input: StartInput): Started {
   const named = valueOf(flags, NAME_FLAG)
   // The gate asks for the name that the upstream's own setting says: vLLM must know it, too.
   const alias = own === null || own === model || named !== null ? [] : [...NAME_FLAG, own, model]
-  const cpu = engine === 'vllm_cpu' ? { VLLM_CPU_KVCACHE_SPACE: settings.kvCacheSpace } : {}
-  const { command, before, venv } = program
   return {
-    ok: true,
-    line: {
-      engine,
-      command,
-      args: [...before, 'serve', model, ...args, ...alias, ...flags],
-      env: {
-        ...cpu,
-        OMP_NUM_THREADS: settings.ompThreads,
-        // Its output goes through a pipe, and would come in blocks of 8 KiB.
-        PYTHONUNBUFFERED: '1',
-        ...(venv === null ? {} : { VIRTUAL_ENV: venv }),
-      },
-      unset: UNSET,
-      pathFirst: venv === null ? null : join(venv, 'bin'),
-      host,
-      port,
-      notes: [...notes, ...nameNote(engine, named, upstream.model)],
+    engine,
+    command,
+    args: [...before, 'serve', model, ...args, ...alias, ...flags],
+    env: {
+      ...(engine === 'vllm_cpu' ? { VLLM_CPU_KVCACHE_SPACE: settings.kvCacheSpace } : {}),
+      OMP_NUM_THREADS: settings.ompThreads,
+      // Its output goes through a pipe, and would come in blocks of 8 KiB.
+      PYTHONUNBUFFERED: '1',
+      ...(venv === null ? {} : { VIRTUAL_ENV: venv }),
     },
+    unset: UNSET,
+    pathFirst: venv === null ? null : join(venv, 'bin'),
+    ...place,
+    notes: [...place.notes, ...nameNote(engine, named, upstream.model)],
   }
 }
 
-type Program =
-  | {
-      readonly ok: true
-      readonly command: string
-      /** Arguments before `serve`. */
-      readonly before: readonly string[]
-      readonly venv: string | null
-    }
-  | { readonly ok: false; readonly issue: StartIssue }
+interface Program {
+  readonly command: string
+  /** Arguments before `serve`. */
+  readonly before: readonly string[]
+  readonly venv: string | null
+}
 
 /** As a module: `bin/vllm` names its Python by an absolute path, wrong once the folder moved. */
 const AS_MODULE = ['-m', 'vllm.entrypoints.cli.main']
@@ -99,8 +83,8 @@ const AS_MODULE = ['-m', 'vllm.entrypoints.cli.main']
 function metalProgram({ settings, machine }: StartInput): Program {
   const venv = venvOf('vllm_metal', settings, machine)
   const command = machine.program(join(venv, 'bin', 'python3'))
-  if (command !== null) return { ok: true, command, before: AS_MODULE, venv }
-  return refused(
+  if (command !== null) return { command, before: AS_MODULE, venv }
+  throw new Refused(
     `vllm-metal is not installed at ${venv}: bin/python3 is missing there.`,
     `Install it (${METAL_INSTALL}), or set VLLM_VENV to its environment.`,
   )
@@ -110,7 +94,7 @@ function cpuProgram(settings: StartSettings, machine: Machine): Program {
   const wanted = venvOf('vllm_cpu', settings, machine)
   const venv = machine.program(join(wanted, 'bin', 'python3')) === null ? null : wanted
   if (venv === null && settings.venv !== null) {
-    return refused(
+    throw new Refused(
       `VLLM_VENV=${wanted} is not a virtual environment: bin/python3 is missing there.`,
       `Create one there and install vLLM into it: ${CPU_INSTALL}`,
     )
@@ -119,8 +103,8 @@ function cpuProgram(settings: StartSettings, machine: Machine): Program {
   if (python !== null) return byPython(expand(python, machine), venv, machine)
   if (venv !== null) return byPython('python3', venv, machine)
   const vllm = machine.program('vllm')
-  if (vllm !== null) return { ok: true, command: vllm, before: [], venv: null }
-  return refused(
+  if (vllm !== null) return { command: vllm, before: [], venv: null }
+  throw new Refused(
     `vLLM is not installed: neither ${wanted} nor a vllm on PATH exists.`,
     `Install it for this CPU (${CPU_INSTALL}), or set VLLM_VENV to its virtual environment.`,
   )
@@ -132,24 +116,19 @@ function byPython(python: string, venv: string | null, machine: Machine): Progra
   const inVenv = isName && venv !== null ? machine.program(join(venv, 'bin', python)) : null
   const command = inVenv ?? machine.program(python)
   if (command === null) {
-    return refused(
+    throw new Refused(
       `VLLM_PYTHON=${python} is not a program.`,
       'Unset it, or name a Python that has vLLM.',
     )
   }
   const own = inVenv === null && !isName ? dirname(dirname(command)) : venv
   const isVenv = own !== null && machine.isFile(join(own, 'pyvenv.cfg'))
-  return { ok: true, command, before: AS_MODULE, venv: isVenv ? own : null }
+  return { command, before: AS_MODULE, venv: isVenv ? own : null }
 }
 
 function venvOf(engine: VllmName, settings: StartSettings, machine: Machine): string {
   const standard = engine === 'vllm_metal' ? '~/.venv-vllm-metal' : '~/.venv-vllm-cpu'
   return expand(settings.venv ?? standard, machine).replace(/(.)\/+$/, '$1')
-}
-
-/** A shell expands `~`, an env file does not. */
-function expand(path: string, { home }: Machine): string {
-  return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path
 }
 
 /** A gate that asks for another name than the engine knows gets a 404 for each request. */
@@ -161,24 +140,18 @@ function nameNote(engine: VllmName, named: string | null, asked: string | null):
   ]
 }
 
-/** The first setting that vLLM would refuse after a minute of imports. */
-function wrongValue({ maxModelLen, kvCacheSpace, ompThreads }: StartSettings): StartIssue | null {
+/** Throws at the first setting that vLLM would refuse after a minute of imports. */
+function refuseWrong({ maxModelLen, kvCacheSpace, ompThreads }: StartSettings): void {
+  const length = /^([1-9]\d*|[1-9]\d*(\.\d+)?[kKmMgG]|-1|auto)$/
+  const tokens = 'a number of tokens (1024, 8k), or auto'
   const rules: [name: string, value: string, right: RegExp, must: string, standard: string][] = [
-    [
-      'VLLM_MAX_MODEL_LEN',
-      maxModelLen,
-      /^([1-9]\d*|[1-9]\d*(\.\d+)?[kKmMgG]|-1|auto)$/,
-      'a number of tokens (1024, 8k), or auto',
-      '1024',
-    ],
+    ['VLLM_MAX_MODEL_LEN', maxModelLen, length, tokens, '1024'],
     ['VLLM_CPU_KVCACHE_SPACE', kvCacheSpace, /^\d+$/, 'a whole number of GiB', '1'],
     ['OMP_NUM_THREADS', ompThreads, /^[1-9]\d*(,[1-9]\d*)*$/, 'a number of threads', '4'],
   ]
-  const wrong = rules.find(([, value, right]) => !right.test(value))
-  if (wrong === undefined) return null
-  const [name, value, , must, standard] = wrong
-  return {
-    what: `${name} must be ${must}, not "${value}".`,
-    hint: `Correct it, or unset it to have ${standard}.`,
+  for (const [name, value, right, must, standard] of rules) {
+    if (right.test(value)) continue
+    const hint = `Correct it, or unset it to have ${standard}.`
+    throw new Refused(`${name} must be ${must}, not "${value}".`, hint)
   }
 }
