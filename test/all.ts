@@ -18,8 +18,9 @@ const LIMIT_MS = isSoak ? 3_600_000 : 60_000
 const isLong = (name: string): boolean =>
   /\/(?:soak|property)\.ts'/.test(readFileSync(name, 'utf8'))
 const files = globSync('test/**/*.test.ts').filter((name) => !isSoak || isLong(name))
-// What waits for longest begins first, so that nothing is left to wait for at the end.
-const rank = (name: string): number => (/^test\/(e2e|bin|embedded)\//.test(name) ? 0 : 1)
+// What takes longest begins first, so that nothing is left to wait for at the end.
+const rank = (name: string): number =>
+  /^test\/(?:bin|e2e|embedded|props|sim)\//.test(name) ? 0 : 1
 files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 
 t.setTimeout(files.length * LIMIT_MS)
