@@ -26,6 +26,14 @@ export function wholeNumber(min: number, max: number): SettingType<number> {
     .pipe(z.number().min(min, { error }).max(max, { error }))
 }
 
+/** The same of a unit, in which the name of the setting ends; the docs write it behind the default. */
+export function milliseconds(min: number, max: number): SettingType<number> {
+  return wholeNumber(min, max).meta({ unit: 'ms' })
+}
+export function bytes(min: number, max: number): SettingType<number> {
+  return wholeNumber(min, max).meta({ unit: 'bytes' })
+}
+
 /** One of a closed set of words. */
 export function oneOf<const Word extends string>(words: readonly Word[]): SettingType<Word> {
   const list = words.join(', ')
@@ -103,22 +111,8 @@ export function encodingProblem(text: string): string | null {
     : `is not UTF-8 (line ${line}): save it as UTF-8.`
 }
 
-/** The tables of docs/configuration.md, in their order. */
-export const GROUPS = [
-  'Listener',
-  'Upstreams',
-  'One upstream',
-  'Engines that gengate run starts',
-  'Model names',
-  'Health',
-  'Time and size',
-  'Access',
-  'Logs',
-] as const
-
 /** One row of a table of settings. */
 export interface SettingRow {
-  readonly group: (typeof GROUPS)[number]
   readonly type: SettingType<unknown>
   /** Its name in `Config`, or in what is known of one upstream; absent: the value goes into another one. */
   readonly key?: string

@@ -10,6 +10,7 @@ import { ENGINE_KINDS } from '../engines/index.ts'
 import { commandLine } from './command-line.ts'
 import {
   anyText,
+  milliseconds,
   oneOf,
   type RowValue,
   type SettingRow,
@@ -24,83 +25,70 @@ const DAY = 86_400 * SECOND
 /** The settings of one upstream, `GENGATE_<NAME>_<FIELD>`. */
 export const UPSTREAM_FIELDS = {
   URL: {
-    group: 'One upstream',
     type: upstreamUrl,
     derived: 'by name and engine, see below',
     doc: 'Base URL, with or without `/v1`. The port must be written for `http`.',
   },
   ENGINE: {
-    group: 'One upstream',
     type: oneOf(ENGINE_KINDS),
     derived: 'from the name, else `openai`',
     doc: `What runs there: ${ENGINE_KINDS.map((kind) => `\`${kind}\``).join(', ')}.`,
   },
   MODEL: {
-    group: 'One upstream',
     type: anyText,
     derived: 'discovered',
     doc: 'The model that a request without one means there, by the name that the upstream knows. Unset: the only one that generates, what the engine itself takes, the one in memory, the last that generated, the smallest, the first.',
   },
   API_KEY: {
-    group: 'One upstream',
     type: apiKey,
     secret: true,
     doc: 'Key that is sent to this upstream only.',
   },
   API_KEY_FILE: {
-    group: 'One upstream',
     type: anyText,
     doc: 'File that holds that key.',
   },
   ADMIN: {
-    group: 'One upstream',
     key: 'intent',
     type: oneOf(INTENT_NAMES),
     default: 'enabled',
     doc: `${INTENT_NAMES.map((name) => INTENTS[name].doc).join('; ')}.`,
   },
   PROBE: {
-    group: 'One upstream',
     key: 'probe',
     type: oneOf(PROBE_MODES),
     default: 'active',
     doc: '`active`: it is probed. `passive`: no probes; until it has proved itself it serves last. `off`: no probes; it counts as eligible until requests fail there.',
   },
   COLD: {
-    group: 'One upstream',
     key: 'cold',
     type: oneOf(COLD_POLICIES),
     default: 'on_demand',
     doc: 'May the request of a client load a model that is not in memory? `on_demand`: if no other upstream is eligible. `never`: no.',
   },
   SWAPS: {
-    group: 'One upstream',
     key: 'swaps',
     type: oneOf(SWAP_POLICIES),
     default: 'auto',
     doc: 'May a server of kind `openai` load or swap the models that it lists? `auto`: if it lists several and `_MODEL` is unset. `yes`, `no`: it does, it does not.',
   },
   STREAM_END: {
-    group: 'One upstream',
     key: 'streamEnd',
     type: oneOf(STREAM_ENDS),
     default: 'auto',
     doc: 'What ends its streams: `finish_reason`, a reason for every choice; `done`, `[DONE]` alone; `auto`, for `openai` and `llamaswap`: `[DONE]` until one of its streams has carried a reason, for all other engines a reason.',
   },
   MAX_CONCURRENCY: {
-    group: 'One upstream',
     key: 'maxConcurrency',
     type: wholeNumber(1, 100_000),
     doc: 'Requests in flight there at most. Above it a request goes to the next upstream or waits. Unset: no cap.',
   },
   GGUF: {
-    group: 'One upstream',
     key: 'gguf',
     type: anyText,
     doc: 'Path of the model file that `gengate run llamacpp` serves.',
   },
   RUN: {
-    group: 'One upstream',
     key: 'run',
     type: commandLine,
     // Engines take keys as arguments.
@@ -108,9 +96,8 @@ export const UPSTREAM_FIELDS = {
     doc: 'Command line of its engine: the gate starts it and restarts it when it is dead or wedged (`docs/supervisor.md`). Words as in a shell, `NAME=value` in front sets variables, but no shell runs. Unset: the engine is not the business of the gate.',
   },
   IDLE_STOP_MS: {
-    group: 'One upstream',
     key: 'idleStopMs',
-    type: wholeNumber(SECOND, 7 * DAY),
+    type: milliseconds(SECOND, 7 * DAY),
     doc: 'Start that engine at the first request that needs it, and stop it after so long without one. Needs `_RUN`. Unset: it runs all the time.',
   },
 } as const satisfies Record<string, SettingRow>

@@ -4,24 +4,29 @@ import { defaultUrl } from '../../src/config/known.ts'
 import { engineOf } from '../../src/engines/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { meaningOf } from '../../src/config/names.ts'
-import { GLOBAL_SETTINGS } from '../../src/config/settings.ts'
-import { GROUPS, readAs, type SettingRow } from '../../src/config/types.ts'
+import { GLOBAL_SETTINGS, SETTING_GROUPS } from '../../src/config/settings.ts'
+import { readAs, type SettingRow } from '../../src/config/types.ts'
 import { UPSTREAM_FIELDS } from '../../src/config/upstream-settings.ts'
 
 const DOCS = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8')
 
-const NAMED: [string, SettingRow][] = [
-  ...Object.entries(GLOBAL_SETTINGS),
-  ...Object.entries(UPSTREAM_FIELDS).map(([field, row]): [string, SettingRow] => [
-    `GENGATE_<NAME>_${field}`,
-    row,
-  ]),
-]
+/** The tables of docs/configuration.md. */
+const GROUPS: Record<string, Record<string, SettingRow>> = {
+  ...SETTING_GROUPS,
+  'One upstream': Object.fromEntries(
+    Object.entries(UPSTREAM_FIELDS).map(([field, row]) => [`GENGATE_<NAME>_${field}`, row]),
+  ),
+}
+
+function unitOf({ type }: SettingRow): unknown {
+  return type.meta()?.['unit']
+}
 
 function line([name, row]: [string, SettingRow]): string {
   const standard = row.default === undefined ? (row.derived ?? 'unset') : `\`${row.default}\``
+  const unit = row.default === undefined ? '' : ` ${String(unitOf(row) ?? '')}`
   const restart = row.restart === true ? ' A change needs a restart.' : ''
-  return `| \`${name}\` | ${standard} | ${row.doc.replaceAll('|', '\\|')}${restart} |`
+  return `| \`${name}\` | ${(standard + unit).trimEnd()} | ${row.doc.replaceAll('|', '\\|')}${restart} |`
 }
 
 const ROWS: [string, SettingRow][] = Object.entries({ ...GLOBAL_SETTINGS, ...UPSTREAM_FIELDS })
@@ -32,10 +37,17 @@ t.test('every default is a value that its own type accepts', async (t) => {
   }
 })
 
-t.test('every row has one line of documentation and its place', async (t) => {
+t.test('every row has one line of documentation', async (t) => {
+  for (const [name, row] of ROWS) t.match(row.doc, /^[`A-Z][^\n]*\.$/, name)
+})
+
+t.test('a name ends in its unit, and a unit is in its name', async (t) => {
+  const units = new Map([
+    ['MS', 'ms'],
+    ['BYTES', 'bytes'],
+  ])
   for (const [name, row] of ROWS) {
-    t.match(row.doc, /^[`A-Z][^\n]*\.$/, name)
-    t.ok(GROUPS.includes(row.group), name)
+    t.equal(unitOf(row), units.get(name.split('_').at(-1) ?? ''), name)
   }
 })
 
@@ -51,12 +63,12 @@ t.test('only what cannot change while the gate runs needs a restart', async (t) 
 })
 
 t.test('each group of settings is one table of docs/configuration.md, row by row', async (t) => {
-  for (const group of GROUPS) {
+  for (const [group, rows] of Object.entries(GROUPS)) {
     const [, section = ''] = DOCS.split(`\n### ${group}\n`)
     const table = (section.split(/\n##/)[0] ?? '')
       .split('\n')
       .filter((row) => row.startsWith('| `'))
-    t.same(table, NAMED.filter(([, row]) => row.group === group).map(line), group)
+    t.same(table, Object.entries(rows).map(line), group)
   }
 })
 
