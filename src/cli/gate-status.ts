@@ -4,7 +4,13 @@ import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
 import { type EvidenceReason, isEvidence, type Reason, REASONS } from '../core/health/reason.ts'
 import { type ListedModel, type OtherWork, plainModel } from '../core/model/model-choice.ts'
 import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
-import { COLD_POLICIES, INTENT_NAMES, PROBE_MODES, SWAP_POLICIES } from '../core/upstream.ts'
+import {
+  COLD_POLICIES,
+  INTENT_NAMES,
+  PLAIN_SPEC,
+  PROBE_MODES,
+  SWAP_POLICIES,
+} from '../core/upstream.ts'
 import { ENGINE_KINDS } from '../engines/index.ts'
 import { parseIso } from '../runtime/clock.ts'
 
@@ -140,10 +146,10 @@ export function parseGateStatus(document: unknown): GateStatus | null {
  */
 export function tableOf({ upstreams, policy, groups }: GateStatus): RoutingTable {
   const config: TableConfig = {
-    specs: upstreams.map(({ name, engine: kind, url, model: chosen, max_concurrency, ...row }) => {
-      const { intent, probe, cold, swaps } = row
+    specs: upstreams.map(({ max_concurrency: maxConcurrency, ...row }) => {
+      const { name, engine: kind, url, model: chosen, intent, probe, cold, swaps } = row
       const spec = { name, engine: kind, url, model: chosen, intent, probe, cold, swaps }
-      return { ...spec, maxConcurrency: max_concurrency, streamEnd: 'auto', quietIntervalMs: 0 }
+      return { ...PLAIN_SPEC, ...spec, maxConcurrency }
     }),
     // Routing reads none of it: it is what the reasons were found by.
     health: { detectWithinMs: 0, intervalMs: 0, quietIntervalMs: 0 },

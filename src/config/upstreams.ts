@@ -90,8 +90,9 @@ export function readUpstream(
   const key = readKey(reading, name, readFile)
   if (url === null) return null
   const quietMs = reading.global('GENGATE_PROBE_QUIET_INTERVAL_MS')
-  const { intent, probe, cold, swaps, streamEnd, maxConcurrency, ...own } = reading.fields(name)
-  const routed = { intent, probe, cold, swaps, streamEnd, maxConcurrency }
+  // What is not of its engine alone is for routing: `UpstreamSpec` has it.
+  const { gguf, run, idleStopMs, ...routed } = reading.fields(name)
+  const own = { gguf, run, idleStopMs }
   const quietIntervalMs = Math.max(quietMs, quirksOf(engine).quietIntervalMs)
   const spec = { name, engine, url, model: readModel(reading, name), ...routed, quietIntervalMs }
   refuseHalfOwned(reading, spec, own)

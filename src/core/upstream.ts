@@ -79,3 +79,15 @@ export interface UpstreamSpec {
    *  whose model a probe would pin in memory needs more than its keep-alive). */
   readonly quietIntervalMs: number
 }
+
+/** One for which nothing is set. */
+export const PLAIN_SPEC = {
+  model: null,
+  intent: 'enabled',
+  probe: 'active',
+  cold: 'on_demand',
+  swaps: 'auto',
+  streamEnd: 'auto',
+  maxConcurrency: null,
+  quietIntervalMs: 0,
+} as const satisfies Omit<UpstreamSpec, 'name' | 'engine' | 'url'>

@@ -1,4 +1,4 @@
-import type { UpstreamSpec } from '../core/upstream.ts'
+import { PLAIN_SPEC, type UpstreamSpec } from '../core/upstream.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Embedded, type EmbeddedOptions, startEmbedded } from './child.ts'
 import { acceptsAt } from '../process/port.ts'
@@ -86,19 +86,7 @@ export class EmbeddedHost {
 }
 
 function specOf(url: string, model: string): UpstreamSpec {
-  return {
-    name: EMBEDDED_NAME,
-    engine: 'embedded',
-    url,
-    model,
-    intent: 'enabled',
-    probe: 'active',
-    cold: 'on_demand',
-    maxConcurrency: null,
-    swaps: 'auto',
-    streamEnd: 'auto',
-    quietIntervalMs: 0,
-  }
+  return { ...PLAIN_SPEC, name: EMBEDDED_NAME, engine: 'embedded', url, model }
 }
 
 /** Does anything accept a TCP connection at one of these addresses? */

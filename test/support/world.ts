@@ -2,24 +2,11 @@ import type { Evidence } from '../../src/core/health/evidence.ts'
 import type { EvidenceReason } from '../../src/core/health/reason.ts'
 import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../../src/core/table.ts'
 import type { Entry } from '../../src/core/entry.ts'
-import type { UpstreamSpec } from '../../src/core/upstream.ts'
+import { PLAIN_SPEC, type UpstreamSpec } from '../../src/core/upstream.ts'
 
 /** An upstream as a test wants it; everything not named is ordinary. */
 export function spec(over: Partial<UpstreamSpec> = {}): UpstreamSpec {
-  return {
-    name: 'a',
-    engine: 'vllm',
-    url: 'http://127.0.0.1:9',
-    model: null,
-    intent: 'enabled',
-    probe: 'active',
-    cold: 'on_demand',
-    swaps: 'auto',
-    streamEnd: 'auto',
-    maxConcurrency: null,
-    quietIntervalMs: 0,
-    ...over,
-  }
+  return { ...PLAIN_SPEC, name: 'a', engine: 'vllm', url: 'http://127.0.0.1:9', ...over }
 }
 
 export function tableConfig(over: Partial<TableConfig> = {}): TableConfig {
