@@ -18,13 +18,14 @@ const GROUPS: Record<string, Record<string, SettingRow>> = {
   ),
 }
 
-function unitOf({ type }: SettingRow): unknown {
-  return type.meta()?.['unit']
+function unitOf({ type }: SettingRow): string | undefined {
+  const unit = type.meta()?.['unit']
+  return typeof unit === 'string' ? unit : undefined
 }
 
 function line([name, row]: [string, SettingRow]): string {
   const standard = row.default === undefined ? (row.derived ?? 'unset') : `\`${row.default}\``
-  const unit = row.default === undefined ? '' : ` ${String(unitOf(row) ?? '')}`
+  const unit = row.default === undefined ? '' : ` ${unitOf(row) ?? ''}`
   const restart = row.restart === true ? ' A change needs a restart.' : ''
   return `| \`${name}\` | ${(standard + unit).trimEnd()} | ${row.doc.replaceAll('|', '\\|')}${restart} |`
 }
