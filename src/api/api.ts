@@ -1,8 +1,6 @@
 import type { Work } from '../core/model/model-choice.ts'
 import type { ErrorWords } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import type { EngineError } from './engine-error.ts'
-import type { EventFields, JsonObject } from './read.ts'
 
 /** One API, or a family of them that differ in nothing but their routes. */
 export interface Api {
@@ -13,10 +11,10 @@ export interface Api {
   readonly body: 'buffered' | 'by_type' | 'upgraded'
   /** May the request be sent to a second upstream? */
   readonly replay: boolean
-  /** How its answers read; null: nobody judges them. */
-  readonly answers: AnswerApi | null
-  /** How it is probed; null: it is not. */
-  readonly probe: Probe | null
+  /** How its answers read; absent: nobody judges them. */
+  readonly answers?: AnswerApi
+  /** How it is probed; absent: it is not. */
+  readonly probe?: Probe
 }
 
 /** Paths that mean the same, and that an engine has or lacks together. */
@@ -34,30 +32,39 @@ export interface Route {
 export interface AnswerApi {
   /** What an event is that is neither an error by its shape nor `[DONE]`. Pure. */
   readonly ofEvent: (event: ReadEvent) => EventVerdict
-  /** What a whole answer comes to whose shape is not that of an error. Pure. */
-  readonly ofWhole: (body: JsonObject) => JsonVerdict
+  /** What is wrong with a whole answer whose shape is not that of an error; null: nothing. Pure. */
+  readonly ofWhole: (body: JsonObject) => Fault | null
   /** May a whole answer be a bare list? */
-  readonly listed: boolean
+  readonly listed?: true
   /** What the cheap look at an event goes by; null: nothing is plain there. */
   readonly screen: Screen | null
   /** Of an event too large to be held: containers inside of which something is kept. */
   readonly depthMax: number
   readonly streamEnd: StreamForm
   readonly errors: ErrorForm
-  /** Makes a whole answer the events that a client asked for; null if it cannot be; null instead of a
-   *  function: nobody knows how they would look. `usage`: did the client ask for it? Pure. */
-  readonly asEvents: ((body: Uint8Array, usage: boolean) => Buffer | null) | null
+  /** Makes a whole answer the events that a client asked for; null if it cannot be. Absent: nobody
+   *  knows how they would look. `usage`: did the client ask for it? Pure. */
+  readonly asEvents?: ((body: Uint8Array, usage: boolean) => Buffer | null) | undefined
   /** The id of an answer that later requests refer to: the keys that lead to it in a whole answer and in
-   *  an event; null: none is worth remembering. */
-  readonly id: { readonly whole: 'id'; readonly event: 'response.id' } | null
+   *  an event; absent: none is worth remembering. */
+  readonly id?: { readonly whole: 'id'; readonly event: 'response.id' }
   /** May an answer be bytes, in which there is nothing to judge? */
-  readonly bytes: boolean
+  readonly bytes?: true
 }
 
 /** How a stream ends. `by_upstream`: as the upstream's streams do (`EndRule`), then by `[DONE]`.
  *  `by_name`: its events name an end, and one that says `[DONE]` or its like follows. `at_end`: nothing
  *  follows the end. */
 export type StreamForm = 'by_upstream' | 'by_name' | 'at_end'
+
+/** A parsed JSON object of which nothing is known yet. */
+export type JsonObject = Record<string, unknown>
+
+/** What one event says. */
+export interface EventFields {
+  readonly name: string
+  readonly data: string
+}
 
 /** An event, read. */
 export interface ReadEvent extends EventFields {
@@ -75,10 +82,10 @@ export interface ErrorForm {
   readonly frame: (error: JsonObject, sequence: number) => string
   /** A whole body for a mistake of the client's, of an engine's own error object. */
   readonly body: (error: JsonObject, status: number) => JsonObject
-  /** A whole error body of the gate's own; null: as OpenAI's clients read it. */
-  readonly words: ErrorWords | null
+  /** A whole error body of the gate's own; absent: as OpenAI's clients read it. */
+  readonly words?: ErrorWords
   /** Are the events of a stream numbered? */
-  readonly numbered: boolean
+  readonly numbered?: true
 }
 
 /**
@@ -171,28 +178,31 @@ export type EventVerdict =
       readonly open: readonly number[]
     }
   /** The upstream gave up: an error frame, or a finish reason that does not end an answer properly. */
-  | {
-      readonly kind: 'error'
-      readonly why: 'error' | 'abort'
-      readonly content: boolean
-      /** For people; the engine's own sentence where it said one, clipped. */
-      readonly message: string
-      /** All that the engine said; null: only that it stopped. */
-      readonly said: EngineError | null
-    }
+  | Fault
   /** The last event of the stream: `[DONE]`, `message_stop`. Proves no success: engines send it
    *  after errors too (vLLM: a dying core). */
   | { readonly kind: 'done' }
 
-/** What a unary 2xx answer came to. */
-export type JsonVerdict =
-  | { readonly ok: true }
-  | {
-      readonly ok: false
-      /** `no_choices`: what every answer of this API has is not there. */
-      readonly why: 'empty' | 'not_json' | 'error' | 'abort' | 'no_choices'
-      /** For people; what the upstream said where it said something, clipped. */
-      readonly message: string
-      /** All that the engine said; null: nothing, or only that it stopped. */
-      readonly said: EngineError | null
-    }
+/** Why a 2xx answer, or an event of one, is none. */
+export interface Fault {
+  readonly kind: 'error'
+  /** `no_choices`: what every answer of this API has is not there. */
+  readonly why: 'empty' | 'not_json' | 'error' | 'abort' | 'no_choices'
+  /** For people; the engine's own sentence where it said one, clipped. */
+  readonly message: string
+  /** All that the engine said; null: nothing, or only that it stopped. */
+  readonly said: EngineError | null
+}
+
+/** What an engine says went wrong, whatever shape it says it in. Absent texts are empty. */
+export interface EngineError {
+  /** Its own sentence. */
+  readonly message: string
+  readonly type: string
+  readonly code: string
+  /** The mistake of the client's that it names: a status from 400 to 499, by number, by a code or by
+   *  a type; null: it names none. */
+  readonly status: number | null
+  /** All that its error object says: OpenAI clients read it under `error`. */
+  readonly object: JsonObject
+}

@@ -1,7 +1,7 @@
 import { ABOUT_ITSELF } from './answer.ts'
-import type { Api } from './api.ts'
+import type { Api, JsonObject } from './api.ts'
 import { choiceAnswers, type ChoiceEvents, provesChoice } from './choices.ts'
-import { isObject, type JsonObject } from './read.ts'
+import { isObject } from './read.ts'
 
 const members = { except: ABOUT_ITSELF }
 

@@ -1,16 +1,7 @@
-import {
-  abortedAnswer,
-  abortedEvent,
-  answerWithout,
-  failedAnswer,
-  failedEvent,
-  finishOf,
-  isContent,
-} from './answer.ts'
-import type { AnswerApi, EventVerdict, JsonVerdict, Members } from './api.ts'
-import { engineError } from './engine-error.ts'
+import { aborted, answerWithout, engineError, failed, finishOf, isContent } from './answer.ts'
+import type { AnswerApi, EventVerdict, Fault, JsonObject, Members } from './api.ts'
 import { OPENAI_ERRORS } from './frame.ts'
-import { isObject, type JsonObject, listOf, objectOf } from './read.ts'
+import { isObject, listOf, objectOf } from './read.ts'
 import { screenOf } from './screen.ts'
 
 /** What an answer of one API with choices looks like, as data. */
@@ -20,8 +11,8 @@ export interface ChoiceTable {
   readonly members: Members
   /** The member of a whole answer that must be a list with something in it. */
   readonly part: 'choices' | 'data'
-  /** How a whole answer becomes events; null: nobody knows. */
-  readonly events: ChoiceEvents | null
+  /** How a whole answer becomes events; absent: nobody knows. */
+  readonly events?: ChoiceEvents
 }
 
 /** How the choices of a whole answer are written into events. */
@@ -39,7 +30,6 @@ interface Parts {
 }
 
 const NEUTRAL: EventVerdict = { kind: 'neutral' }
-const OK: JsonVerdict = { ok: true }
 
 /** The answers of an API with choices. */
 export function choiceAnswers(table: ChoiceTable): AnswerApi {
@@ -47,7 +37,6 @@ export function choiceAnswers(table: ChoiceTable): AnswerApi {
   return {
     ofEvent: ({ body }) => (body === null ? NEUTRAL : eventOf(table, body)),
     ofWhole: (body) => judgeParts(body, part),
-    listed: false,
     screen: screenOf({
       rows: [
         ['finish_reason', 'null'],
@@ -59,9 +48,7 @@ export function choiceAnswers(table: ChoiceTable): AnswerApi {
     depthMax: 4,
     streamEnd: 'by_upstream',
     errors: OPENAI_ERRORS,
-    asEvents: events === null ? null : (body, usage) => wrapAsEvents(events, body, usage),
-    id: null,
-    bytes: false,
+    asEvents: events && ((body, usage) => wrapAsEvents(events, body, usage)),
   }
 }
 
@@ -75,13 +62,13 @@ function eventOf({ delta, members }: ChoiceTable, body: JsonObject): EventVerdic
     if (isObject(news) && isContent(members, news)) content = true
     // A router's way to say what became of this choice (OpenRouter).
     const error = isObject(choice['error']) ? engineError(choice) : null
-    if (error !== null) return failedEvent(error)
+    if (error !== null) return failed(error)
     const finish = finishOf(choice['finish_reason'])
     if (finish === null) open.push(indexOf(choice))
     else if (finish === 'proper') finished.push(indexOf(choice))
     else improper = String(choice['finish_reason'])
   }
-  if (improper !== null) return abortedEvent(`finish_reason: ${improper}`, content)
+  if (improper !== null) return aborted(`finish_reason: ${improper}`)
   if (finished.length > 0) return { kind: 'end', content, finished, open }
   if (content) return { kind: 'content', open }
   return open.length > 0 ? { kind: 'neutral', open } : NEUTRAL
@@ -93,14 +80,13 @@ function indexOf(choice: JsonObject): number {
   return typeof index === 'number' ? index : 0
 }
 
-function judgeParts(body: JsonObject, member: string): JsonVerdict {
+function judgeParts(body: JsonObject, member: string): Fault | null {
   const parts = listOf(body[member])
   if (parts.length === 0) return answerWithout(member)
   const error = parts.find((part) => isObject(part['error']))
-  if (error !== undefined) return failedAnswer(engineError(error))
+  if (error !== undefined) return failed(engineError(error))
   const improper = parts.find((part) => finishOf(part['finish_reason']) === 'improper')
-  if (improper === undefined) return OK
-  return abortedAnswer(`finish_reason: ${String(improper['finish_reason'])}`)
+  return improper ? aborted(`finish_reason: ${String(improper['finish_reason'])}`) : null
 }
 
 /** Does a whole answer show that something was generated? `message`: where a choice holds it; null: in

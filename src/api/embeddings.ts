@@ -7,7 +7,7 @@ export const embeddings = {
   body: 'buffered',
   replay: true,
   answers: {
-    ...choiceAnswers({ delta: null, members: { only: [] }, part: 'data', events: null }),
+    ...choiceAnswers({ delta: null, members: { only: [] }, part: 'data' }),
     streamEnd: 'by_name',
     bytes: true,
   },

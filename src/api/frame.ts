@@ -1,8 +1,8 @@
 import { errorTypeOf, toOpenAiBody } from '../errors/body.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
-import type { AnswerApi, ErrorForm } from './api.ts'
-import { type EngineError, engineError, wordsOf } from './engine-error.ts'
-import { EventSplitter, fieldsOf, type JsonObject, objectOf, valueOf } from './read.ts'
+import type { AnswerApi, EngineError, ErrorForm, JsonObject } from './api.ts'
+import { engineError, wordsOf } from './answer.ts'
+import { EventSplitter, fieldsOf, objectOf, valueOf } from './read.ts'
 
 /**
  * The last bytes of an event stream that cannot be completed, as the clients of this API read
@@ -70,8 +70,6 @@ export const OPENAI_ERRORS: ErrorForm = {
     const { type, code = null, param = null } = error
     return { error: { ...error, type: type ?? errorTypeOf(status), param, code } }
   },
-  words: null,
-  numbered: false,
 }
 
 /** An error as an event of that name. */
@@ -82,8 +80,8 @@ export function eventFrame(data: JsonObject): string {
 const SEQUENCE = Buffer.from('"sequence_number"')
 
 /** May an event in these bytes have a number? Pure. */
-export function mayBeNumbered({ errors }: AnswerApi, events: Buffer): boolean {
-  return errors.numbered && events.includes(SEQUENCE)
+export function mayBeNumbered(events: Buffer): boolean {
+  return events.includes(SEQUENCE)
 }
 
 /** The number after the last one in these whole events; 0: they have none, as those of llama.cpp and

@@ -1,6 +1,6 @@
 import type { Work } from '../core/model/model-choice.ts'
 import type { ErrorWords } from '../errors/body.ts'
-import type { AnswerApi, Api, Probe } from './api.ts'
+import type { AnswerApi, Api, Probe, Route } from './api.ts'
 import { chat } from './chat.ts'
 import { completions } from './completions.ts'
 import { embeddings } from './embeddings.ts'
@@ -21,15 +21,13 @@ export type RouteName = Known['routes'][number]['name']
 /** Routes that a probe can ask for. */
 export type ProbeKind = Extract<Known, { readonly probe: Probe }>['routes'][number]['name']
 
-interface RouteEntry {
+interface RouteEntry extends Route {
   readonly api: Api
   readonly name: RouteName
-  readonly paths: readonly string[]
-  readonly work: Work | null
 }
 
 const ROUTES: readonly RouteEntry[] = APIS.flatMap((api: Known) =>
-  api.routes.map(({ name, paths, work }) => ({ api, name, paths, work })),
+  api.routes.map((route) => ({ ...route, api })),
 )
 const BY_NAME: ReadonlyMap<string, RouteEntry> = new Map(ROUTES.map((route) => [route.name, route]))
 
@@ -49,9 +47,9 @@ export function probeApi(kind: ProbeKind): {
   readonly work: Work | null
 } {
   const route = BY_NAME.get(kind)
-  const { probe = null, answers = null } = route?.api ?? {}
+  const { probe, answers } = route?.api ?? {}
   const path = route?.paths[0]
-  if (route === undefined || path === undefined || probe === null || answers === null) {
+  if (route === undefined || path === undefined || !probe || !answers) {
     throw new Error(`No probe asks for ${kind}`)
   }
   return { path, probe, answers, work: route.work }
@@ -73,7 +71,7 @@ export interface Lane {
 
 /** The `POST`s that name a model. */
 export const LANES: readonly Lane[] = ROUTES.flatMap(({ api, name, paths }) => {
-  const { body, answers, replay } = api
+  const { body, answers = null, replay } = api
   if (body === 'upgraded') return []
   return paths.map((path) => ({ path, route: name, api: answers, body, replay }))
 })
@@ -127,8 +125,8 @@ export function allowOf(path: string): string {
   return POSTED.has(path) ? 'POST, OPTIONS' : METHODS
 }
 const POSTED: ReadonlySet<string> = new Set(
-  APIS.flatMap(({ body, routes }: Api) =>
-    body === 'upgraded' ? [] : routes.flatMap((route) => (route.anyMethod ? [] : route.paths)),
+  ROUTES.flatMap(({ api, anyMethod, paths }) =>
+    api.body === 'upgraded' || anyMethod ? [] : paths,
   ),
 )
 
@@ -144,7 +142,7 @@ export function errorWordsOf(path: string): ErrorWords | undefined {
 }
 const WORDED: readonly (readonly [path: string, words: ErrorWords])[] = ROUTES.flatMap(
   ({ api, paths }) => {
-    const words = api.answers?.errors.words ?? null
-    return words === null ? [] : paths.map((path) => [path, words] as const)
+    const words = api.answers?.errors.words
+    return words === undefined ? [] : paths.map((path) => [path, words] as const)
   },
 )

@@ -22,16 +22,13 @@ export const json = {
   replay: true,
   answers: {
     ofEvent: ({ data }) => (data === '' ? NEUTRAL : ANY_DATA),
-    ofWhole: () => ({ ok: true }),
+    ofWhole: () => null,
     // Rerankers of some engines answer so.
     listed: true,
     screen: null,
     depthMax: 4,
     streamEnd: 'by_name',
     errors: OPENAI_ERRORS,
-    asEvents: null,
-    id: null,
     bytes: true,
   },
-  probe: null,
 } as const satisfies Api

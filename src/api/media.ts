@@ -20,6 +20,4 @@ export const media = {
   ],
   body: 'by_type',
   replay: false,
-  answers: null,
-  probe: null,
 } as const satisfies Api

@@ -1,18 +1,9 @@
 import { toOpenAiBody } from '../errors/body.ts'
 import { ERRORS } from '../errors/catalogue.ts'
-import {
-  abortedAnswer,
-  abortedEvent,
-  ABOUT_ITSELF,
-  answerWithout,
-  failedAnswer,
-  failedEvent,
-  finishOf,
-} from './answer.ts'
-import type { Api, ErrorForm, EventVerdict, JsonVerdict } from './api.ts'
-import { engineError } from './engine-error.ts'
+import { aborted, ABOUT_ITSELF, answerWithout, engineError, failed, finishOf } from './answer.ts'
+import type { Api, ErrorForm, EventVerdict, Fault, JsonObject } from './api.ts'
 import { eventFrame } from './frame.ts'
-import { isObject, type JsonObject } from './read.ts'
+import { isObject } from './read.ts'
 import { END, typedEvents } from './typed.ts'
 
 /** By status (https://docs.anthropic.com/en/api/errors). */
@@ -33,17 +24,13 @@ const errors: ErrorForm = {
   typeOf,
   frame: (error) =>
     eventFrame({ type: 'error', error: { ...error, type: error['type'] ?? 'api_error' } }),
-  body: (error, status) => ({
-    type: 'error',
-    error: { ...error, type: typeOf(status) },
-  }),
+  body: (error, status) => ({ type: 'error', error: { ...error, type: typeOf(status) } }),
   // With our `param` and `code` inside.
   words: (code, detail, { param, requestId }) => {
     const { message } = toOpenAiBody(code, detail).error
     const error = { type: typeOf(ERRORS[code].status), message, param, code }
     return { type: 'error', error, request_id: requestId }
   },
-  numbered: false,
 }
 
 /** Anthropic's messages. */
@@ -64,17 +51,12 @@ export const messages = {
       deltas: ['delta', 'content_block'],
       members: { except: ABOUT_ITSELF },
       endOf: endOfMessage,
-      errorOf: (body) => failedEvent(engineError(body, true)),
+      errorOf: (body) => failed(engineError(body, true)),
     }),
     ofWhole: judgeMessage,
-    listed: false,
     streamEnd: 'by_name',
     errors,
-    asEvents: null,
-    id: null,
-    bytes: false,
   },
-  probe: null,
 } as const satisfies Api
 
 /** vLLM knows no stop reason for `abort` and sends null: the message then ends without an end. */
@@ -83,16 +65,16 @@ function endOfMessage(body: JsonObject): EventVerdict {
   const reason = isObject(delta) ? delta['stop_reason'] : null
   const finish = finishOf(reason)
   if (finish === null) return { kind: 'neutral' }
-  return finish === 'proper' ? END : abortedEvent(`stop_reason: ${String(reason)}`)
+  return finish === 'proper' ? END : aborted(`stop_reason: ${String(reason)}`)
 }
 
 /** vLLM knows no stop reason for `abort`: half a message comes with null, or with none. */
-function judgeMessage(body: JsonObject): JsonVerdict {
-  if (body['type'] === 'error') return failedAnswer(engineError(body, true))
+function judgeMessage(body: JsonObject): Fault | null {
+  if (body['type'] === 'error') return failed(engineError(body, true))
   if (!Array.isArray(body['content'])) return answerWithout('content')
   const reason = body['stop_reason']
-  if (finishOf(reason) === 'proper') return { ok: true }
-  return abortedAnswer(`stop_reason: ${typeof reason === 'string' ? reason : 'none'}`)
+  if (finishOf(reason) === 'proper') return null
+  return aborted(`stop_reason: ${typeof reason === 'string' ? reason : 'none'}`)
 }
 
 /** The type that goes with a status (https://docs.anthropic.com/en/api/errors). */

@@ -5,6 +5,4 @@ export const realtime = {
   routes: [{ name: 'realtime', paths: ['/v1/realtime'], work: 'generation' }],
   body: 'upgraded',
   replay: false,
-  answers: null,
-  probe: null,
 } as const satisfies Api

@@ -1,8 +1,7 @@
-import { abortedAnswer, abortedEvent, answerWithout, failedAnswer, failedEvent } from './answer.ts'
-import type { Api, EventVerdict, JsonVerdict } from './api.ts'
-import { engineError } from './engine-error.ts'
+import { aborted, answerWithout, engineError, failed } from './answer.ts'
+import type { Api, EventVerdict, Fault, JsonObject } from './api.ts'
 import { eventFrame, OPENAI_ERRORS } from './frame.ts'
-import { isObject, type JsonObject } from './read.ts'
+import { isObject } from './read.ts'
 import { END, typedEvents } from './typed.ts'
 
 /** OpenAI's Responses API. Its engines keep what they answered. */
@@ -27,20 +26,14 @@ export const responses = {
       deltas: [],
       members: { only: ['delta', 'partial_image_b64', 'annotation'] },
       endOf: endOfResponse,
-      errorOf: (body) => {
-        const { response } = body
-        return failedEvent(engineError(isObject(response) ? response : body, true))
-      },
+      errorOf: (body) =>
+        failed(engineError(isObject(body['response']) ? body['response'] : body, true)),
     }),
     ofWhole: judgeResponse,
-    listed: false,
     streamEnd: 'at_end',
     errors: { ...OPENAI_ERRORS, frame: responseFrame, numbered: true },
-    asEvents: null,
     id: { whole: 'id', event: 'response.id' },
-    bytes: false,
   },
-  probe: null,
 } as const satisfies Api
 
 /**
@@ -56,22 +49,21 @@ export function responseIdOf(method: string, path: string): string | null {
 function endOfResponse(body: JsonObject): EventVerdict {
   const { response } = body
   if (!isObject(response)) return END
-  if (response['status'] === 'cancelled') return abortedEvent('status: cancelled')
+  if (response['status'] === 'cancelled') return aborted('status: cancelled')
   if (response['status'] !== 'failed') return END
-  return failedEvent(engineError(response, true))
+  return failed(engineError(response, true))
 }
 
 /** The statuses of a response that the client can do something with. Those in the background go
  *  on after this answer. */
 const GOOD: readonly unknown[] = ['completed', 'incomplete', 'queued', 'in_progress']
 
-function judgeResponse(body: JsonObject): JsonVerdict {
+function judgeResponse(body: JsonObject): Fault | null {
   const { status } = body
-  if (status === 'failed') return failedAnswer(null, 'status: failed')
-  if (status === 'cancelled') return abortedAnswer('status: cancelled')
-  return GOOD.includes(status) || Array.isArray(body['output'])
-    ? { ok: true }
-    : answerWithout('output')
+  if (status === 'failed') return failed(null, 'status: failed')
+  if (status === 'cancelled') return aborted('status: cancelled')
+  const isGood = GOOD.includes(status) || Array.isArray(body['output'])
+  return isGood ? null : answerWithout('output')
 }
 
 /** openai-node raises by the name of the event, openai-python by a top-level `error`; the members

@@ -1,6 +1,6 @@
-import { abortedEvent, isContent } from './answer.ts'
-import type { AnswerApi, EventVerdict, Members, ReadEvent } from './api.ts'
-import { isObject, type JsonObject } from './read.ts'
+import { aborted, isContent } from './answer.ts'
+import type { AnswerApi, EventVerdict, JsonObject, Members, ReadEvent } from './api.ts'
+import { isObject } from './read.ts'
 import { screenOf } from './screen.ts'
 
 /** What an event of some type may be; the other types prove nothing. */
@@ -65,7 +65,7 @@ function eventOf(table: TypedTable, { name, body }: ReadEvent): EventVerdict {
     case 'error':
       return table.errorOf(body)
     case 'abort':
-      return abortedEvent('status: cancelled')
+      return aborted('status: cancelled')
   }
 }
 

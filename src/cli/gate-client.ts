@@ -1,5 +1,5 @@
 import type { Config } from '../config/load.ts'
-import { engineError } from '../api/engine-error.ts'
+import { engineError } from '../api/answer.ts'
 import { exchange, fetchJson } from '../probe/wire.ts'
 import { originOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'

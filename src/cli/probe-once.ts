@@ -1,7 +1,7 @@
 import type { ProbeOutcome } from '../core/health/evidence.ts'
 import { generates } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
-import { engineError } from '../api/engine-error.ts'
+import { engineError } from '../api/answer.ts'
 import { listedModels } from '../engines/model-list.ts'
 import { type ErrorCode, ERRORS } from '../errors/catalogue.ts'
 import { type OnceCall, probeOnce as once } from '../probe/round.ts'

@@ -1,4 +1,4 @@
-import { namesUnknownModel } from '../api/engine-error.ts'
+import { namesUnknownModel } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /** The gate's own child process over node-llama-cpp: one model, OpenAI shapes. */

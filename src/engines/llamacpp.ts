@@ -1,4 +1,4 @@
-import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { namesLoading, namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
 import { aliasesIn, names } from './model-list.ts'
 import { PLAIN, type Quirks, type Work } from './quirks.ts'

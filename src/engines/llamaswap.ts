@@ -1,4 +1,4 @@
-import { engineError, namesUnknownModel } from '../api/engine-error.ts'
+import { engineError, namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
 import { names } from './model-list.ts'
 import { PLAIN, type Quirks } from './quirks.ts'

@@ -1,4 +1,4 @@
-import { engineError } from '../api/engine-error.ts'
+import { engineError } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /** How a failed look-up of a model reads: huggingface_hub's and the file system's own words. */

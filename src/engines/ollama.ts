@@ -1,5 +1,5 @@
 import type { ListedModel } from '../core/model/model-choice.ts'
-import { namesUnknownModel } from '../api/engine-error.ts'
+import { namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
 import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
 import { PLAIN, type Quirks } from './quirks.ts'

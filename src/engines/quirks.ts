@@ -1,5 +1,5 @@
 import type { ProbeKind, RouteName } from '../api/index.ts'
-import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { namesLoading, namesUnknownModel } from '../api/answer.ts'
 import type { ListedModel } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
 

@@ -1,4 +1,4 @@
-import { namesLoading } from '../api/engine-error.ts'
+import { namesLoading } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /**

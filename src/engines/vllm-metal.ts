@@ -1,4 +1,4 @@
-import { namesLoading, namesUnknownModel } from '../api/engine-error.ts'
+import { namesLoading, namesUnknownModel } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 import { vllm } from './vllm.ts'
 

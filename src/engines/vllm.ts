@@ -1,5 +1,5 @@
 import { ROUTE_NAMES } from '../api/index.ts'
-import { engineError, namesUnknownModel } from '../api/engine-error.ts'
+import { engineError, namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
 import { PLAIN, type Quirks, type Work } from './quirks.ts'
 

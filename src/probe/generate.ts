@@ -1,5 +1,5 @@
 import type { ProbeForm } from '../api/api.ts'
-import { engineError } from '../api/engine-error.ts'
+import { engineError } from '../api/answer.ts'
 import { listedAs, type ListedModel } from '../core/model/model-choice.ts'
 import type { EndRule, ProbeOutcome } from '../core/health/evidence.ts'
 import { formText, nextForm, probeRequest } from '../engines/probe-request.ts'

@@ -1,14 +1,14 @@
-import { classifyEvent, judgeJson, tokensOf } from '../api/answer.ts'
-import type { AnswerApi, JsonVerdict } from '../api/api.ts'
 import {
-  type EngineError,
+  classifyEvent,
   engineError,
+  judgeJson,
   namesLoading,
   namesNothingLoaded,
-} from '../api/engine-error.ts'
+  tokensOf,
+} from '../api/answer.ts'
+import type { AnswerApi, EngineError, Fault } from '../api/api.ts'
 import { probeApi, type ProbeKind, workOf } from '../api/index.ts'
-import { EventSplitter, fieldsOf, objectOf, valueOf } from '../api/read.ts'
-import { isRagged, StreamEnd } from '../api/stream-end.ts'
+import { EventSplitter, fieldsOf, isRagged, objectOf, StreamEnd, valueOf } from '../api/read.ts'
 import type { EndRule, FailReason, ProbeOutcome } from '../core/health/evidence.ts'
 import type { Quirks } from '../engines/quirks.ts'
 import { endRuleOf } from '../core/health/facts.ts'
@@ -164,16 +164,13 @@ export function judgeBody(context: BodyContext, bytes: Uint8Array): BodyVerdict 
   const isStream = labelled || /^(?:(?:data|event|error|id|retry):|:)/.test(start)
   if (isStream && start !== '') return judgeStream(answers, start, context.endRule)
   const judged = judgeJson(answers, bytes)
-  if (!judged.ok) return unfit(judged, probe.part)
+  if (judged !== null) return unfit(judged, probe.part)
   const body = objectOf(text) ?? {}
   const tokens = tokensOf(body)
   return tokens >= 1 || probe.proves(body) ? { kind: 'generated', tokens } : invalid('no_proof')
 }
 
-function unfit(
-  { why, message, said }: Extract<JsonVerdict, { ok: false }>,
-  part: 'choices' | 'data',
-): BodyVerdict {
+function unfit({ why, message, said }: Fault, part: 'choices' | 'data'): BodyVerdict {
   switch (why) {
     case 'empty':
       return invalid('empty_body')

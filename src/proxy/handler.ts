@@ -119,8 +119,7 @@ export class Proxy {
    *  nobody keeps it any more. */
   #keeper(method: string, path: string, lane: Lane, scan: ScannedBody): string | null | undefined {
     const id =
-      responseIdOf(method, path) ??
-      (lane.api === null || lane.api.id === null ? null : scan.previousId)
+      lane.path === null ? responseIdOf(method, path) : lane.api?.id ? scan.previousId : null
     if (id === null) return null
     const { entries } = this.#deps.store.current
     const keeper = this.#deps.sticky.find(id)

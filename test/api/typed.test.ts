@@ -220,8 +220,7 @@ t.test('judgeJson: captured answers of the other APIs', async (t) => {
     ['messages', 'ollama-0.33.0-messages.json'],
     ['json', 'vllm-0.32.0-tokenize.json'],
   ]
-  for (const [api, name] of cases)
-    t.strictSame(judgeJson(ANSWERS[api], fixture(name)), { ok: true }, name)
+  for (const [api, name] of cases) t.strictSame(judgeJson(ANSWERS[api], fixture(name)), null, name)
 })
 
 t.test('judgeJson: every way of the other APIs to be an answer, or none', async (t) => {
@@ -259,7 +258,7 @@ t.test('judgeJson: every way of the other APIs to be an answer, or none', async 
   ]
   for (const [api, body, expected] of cases) {
     const verdict = judgeJson(ANSWERS[api], Buffer.from(body))
-    t.equal(verdict.ok || verdict.why, expected, `${api} ${body}`)
+    t.equal(verdict?.why ?? true, expected, `${api} ${body}`)
     if (body.includes('boom')) t.match(verdict, { message: 'boom' })
   }
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { engineError, namesLoading } from '../../src/api/engine-error.ts'
+import { engineError, namesLoading } from '../../src/api/answer.ts'
 import { ENGINE_KINDS, engineByOwner, enginesWith, quirksOf } from '../../src/engines/index.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'

@@ -95,7 +95,7 @@ export class AnswerWriter {
 
   /** Answers false when the client is slow. */
   write(chunk: Buffer): boolean {
-    if (this.#api !== null && mayBeNumbered(this.#api, chunk)) this.#numbered = chunk
+    if (this.#api?.errors.numbered === true && mayBeNumbered(chunk)) this.#numbered = chunk
     return this.#state === 'committed' ? this.#send(chunk) : true
   }
 

@@ -1,5 +1,5 @@
 import { judgeJson } from '../../api/answer.ts'
-import type { AnswerApi } from '../../api/api.ts'
+import type { AnswerApi, Fault } from '../../api/api.ts'
 import { type Mistake, mistakeOf } from '../../api/frame.ts'
 import type { EndCode } from '../../core/exchange/ending.ts'
 import { Gather } from '../../core/gather.ts'
@@ -92,7 +92,7 @@ export class BodyReader implements AnswerReader {
 
   constructor(options: ReaderOptions) {
     this.#options = options
-    this.#finder = options.api.id === null ? null : new MadeId(options.api.id.whole)
+    this.#finder = options.api.id ? new MadeId(options.api.id.whole) : null
   }
 
   push(chunk: Buffer): Step {
@@ -113,14 +113,8 @@ export class BodyReader implements AnswerReader {
     if (this.#streaming) return NOTHING
     const { api, wrap } = this.#options
     const body = this.#held.whole()
-    const verdict = judgeJson(api, body)
-    if (!verdict.ok) {
-      const mistake = mistakeOf(api, verdict.said)
-      return {
-        ...NOTHING,
-        failure: { code: CODE_OF[verdict.why], message: verdict.message, mistake },
-      }
-    }
+    const fault = judgeJson(api, body)
+    if (fault !== null) return { ...NOTHING, failure: failureOf(api, fault) }
     this.#tellId()
     const mapped = this.#mapped()
     const answer = wrap == null ? mapped : wrap(mapped)
@@ -150,7 +144,12 @@ const CODE_OF = {
   no_choices: 'upstream_protocol_error',
   error: 'upstream_error',
   abort: 'upstream_truncated',
-} as const satisfies Record<string, EndCode>
+} as const satisfies Record<Fault['why'], EndCode>
+
+/** What a fault in an answer means for the request. */
+export function failureOf(api: AnswerApi, { why, message, said }: Fault): Failure {
+  return { code: CODE_OF[why], message, mistake: mistakeOf(api, said) }
+}
 
 export type Form = 'events' | 'json'
 

@@ -1,14 +1,13 @@
 import { classifyEvent } from '../../api/answer.ts'
 import type { EventVerdict } from '../../api/api.ts'
-import { mistakeOf } from '../../api/frame.ts'
 import { LargeEvent } from '../../api/large-event.ts'
-import { EventSplitter } from '../../api/read.ts'
+import { EventSplitter, isRagged, StreamEnd } from '../../api/read.ts'
 import { screenEvent } from '../../api/screen.ts'
-import { isRagged, StreamEnd } from '../../api/stream-end.ts'
 import { Gather } from '../../core/gather.ts'
 import {
   type AnswerReader,
   type Failure,
+  failureOf,
   HELD_BYTES_MAX,
   NOTHING,
   type ReaderOptions,
@@ -125,11 +124,7 @@ export class StreamReader implements AnswerReader {
   }
 
   #note(verdict: EventVerdict): Failure | null {
-    if (verdict.kind === 'error') {
-      const code = verdict.why === 'abort' ? 'upstream_truncated' : 'upstream_error'
-      const mistake = mistakeOf(this.#options.api, verdict.said)
-      return { code, message: verdict.message, mistake }
-    }
+    if (verdict.kind === 'error') return failureOf(this.#options.api, verdict)
     this.#end.note(verdict)
     this.#tellSign()
     return this.#end.broken ? TRUNCATED : null
@@ -156,7 +151,7 @@ export class StreamReader implements AnswerReader {
   /** The first event of a response names it. */
   #noteId(event: Buffer): void {
     const { api, onId } = this.#options
-    if (this.#named || api.id === null) return
+    if (this.#named || api.id === undefined) return
     const id = new MadeId(api.id.event).push(event)
     if (id === null) return
     this.#named = true

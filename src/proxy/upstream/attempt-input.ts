@@ -157,8 +157,8 @@ function named({ bytes, scan }: Form, model: string | null): Buffer {
  * the answer as it is, unless (`pending`) a stream has begun already. Null: it cannot go out.
  */
 function asStream(asked: Asked, answer: Buffer, pending: boolean): Buffer | null {
-  const asEvents = asked.lane.api?.asEvents ?? null
-  if (asEvents === null) return pending ? null : answer
+  const asEvents = asked.lane.api?.asEvents
+  if (asEvents === undefined) return pending ? null : answer
   // Rare enough to build the tree: the body has been proven to parse.
   const body: unknown = JSON.parse(asked.body.toString())
   return asEvents(answer, asksForUsage(body))

@@ -1,5 +1,5 @@
 import type { AnswerHead, EndCode, Failed, HeldAnswer } from '../../core/exchange/ending.ts'
-import { namesLoading, namesNothingLoaded } from '../../api/engine-error.ts'
+import { namesLoading, namesNothingLoaded } from '../../api/answer.ts'
 import { objectOf } from '../../api/read.ts'
 import { mayRefuseUs, type StatusAction, statusAction } from '../../core/status.ts'
 import { toOpenAiBody } from '../../errors/body.ts'

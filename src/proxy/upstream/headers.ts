@@ -198,7 +198,7 @@ function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void
 
 /** Does a JSON answer have to become the event stream that the client asked for? */
 function wraps({ lane, scan }: Asked): boolean {
-  return scan.stream && lane.api !== null && lane.api.asEvents !== null
+  return scan.stream && lane.api?.asEvents !== undefined
 }
 
 /** Does it say that it is a stream of events? Pure. */
