@@ -1,8 +1,13 @@
 import { connect, type Socket } from 'node:net'
 import type { ServerResponse } from 'node:http'
-import { request as httpRequest } from 'node:http'
+import { once } from 'node:events'
 import t from 'tap'
 import { codeOf, parse, raw, start } from './start-server.ts'
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+/** Resolves when it is closed, whatever error it meets. */
+const closed = (socket: Socket) =>
+  new Promise((resolve) => socket.on('error', () => {}).once('close', resolve))
 
 // Rows of docs/bad-input.md that are shown here: B65.
 
@@ -20,30 +25,16 @@ t.test('close() ends promptly after the last stream, and cuts no answer short', 
   await new Promise((resolve) => idle.once('data', resolve))
   const half = connect(port, '127.0.0.1')
   half.write('GET /livez HT')
-  const streaming = new Promise<string>((resolve) => {
-    const request = httpRequest({
-      port,
-      path: '/v1/x',
-      agent: false,
-      headers: { connection: 'keep-alive' },
-    })
-    request.end()
-    request.on('response', async (response) => {
-      let text = ''
-      for await (const chunk of response) text += String(chunk)
-      resolve(text)
-    })
-  })
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  const gone = Promise.all(
-    [idle, half].map((socket: Socket) => new Promise((resolve) => socket.once('close', resolve))),
-  )
-  let closed = false
-  const closing = server.close().then(() => (closed = true))
+  const get = 'GET /v1/x HTTP/1.1\r\nhost: a\r\nconnection: keep-alive\r\n\r\n'
+  const streaming = raw(port, get)
+  await pause(50)
+  const gone = Promise.all([idle, half].map(closed))
+  let over = false
+  const closing = server.close().then(() => (over = true))
   await gone
-  t.equal(closed, false, 'a stream is running')
+  t.equal(over, false, 'a stream is running')
   end?.()
-  t.equal(await streaming, 'first last')
+  t.match(await streaming, /\r\n6\r\nfirst \r\n4\r\nlast\r\n0\r\n\r\n$/)
   await closing
 })
 
@@ -57,9 +48,9 @@ t.test('close() lets a slow reader have the rest of an answer that has ended', a
   socket.write('GET /v1/x HTTP/1.1\r\nhost: a\r\n\r\n')
   await new Promise((resolve) => socket.once('readable', resolve))
   const closing = server.close()
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await pause(100)
   socket.on('data', (chunk: Buffer) => (got += chunk.length))
-  await new Promise((resolve) => socket.once('close', resolve))
+  await closed(socket)
   await closing
   t.ok(got >= size, `${got} bytes`)
 })
@@ -67,73 +58,59 @@ t.test('close() lets a slow reader have the rest of an answer that has ended', a
 t.test('a refused body is not read for ever', async (t) => {
   const { port } = await start(t)
   const socket = connect(port, '127.0.0.1')
-  socket.on('error', () => {})
   socket.write('POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n')
   const timer = setInterval(() => socket.write('x'), 100)
-  await new Promise((resolve) => socket.once('close', resolve))
+  await closed(socket)
   clearInterval(timer)
   t.pass('the gate has closed it')
 })
 
 t.test('slow heads are closed, with 408', async (t) => {
   const { port } = await start(t)
-  const answers = await Promise.all(
-    Array.from({ length: 20 }, () => raw(port, 'GET /livez HTTP/1.1\r\nhost: a\r\n')),
-  )
-  t.ok(
-    answers.every(
-      (answer) => parse(answer).status === 408 && codeOf(parse(answer)) === 'request_timeout',
-    ),
-  )
+  const half = () => raw(port, 'GET /livez HTTP/1.1\r\nhost: a\r\n')
+  for (const answer of await Promise.all(Array.from({ length: 20 }, half))) {
+    t.equal(codeOf(parse(answer)), '408 request_timeout')
+  }
 })
 
 t.test('one connection more than the cap is told so and closed, the others live', async (t) => {
   const { port, events } = await start(t, { connectionsMax: () => 2 })
-  const open = () =>
-    new Promise<Socket>((resolve) => {
-      const socket: Socket = connect(port, '127.0.0.1', () => resolve(socket))
-    })
-  const kept = [await open(), await open()]
+  const kept = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')] as const
+  await Promise.all(kept.map((socket) => once(socket, 'connect')))
   const ask = 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n'
   for (let i = 0; i < 3; i++) {
     const got = parse(await raw(port, ask))
-    t.equal(got.status, 503)
-    t.equal(codeOf(got), 'too_many_connections')
+    t.equal(codeOf(got), '503 too_many_connections')
     t.match(got.headers, { connection: 'close', 'retry-after': /^\d+$/, 'x-request-id': /./ })
   }
-  t.match(
-    events,
-    Array.from({ length: 3 }, () => ({ type: 'refused', code: 'too_many_connections' })),
-  )
+  const refused = { type: 'refused', code: 'too_many_connections' }
+  t.match(events, [refused, refused, refused])
   for (const socket of kept) {
-    const answered = new Promise<string>((resolve) =>
-      socket.once('data', (data) => resolve(String(data))),
-    )
+    const answered = once(socket, 'data')
     socket.write(ask)
-    t.equal(parse(await answered).status, 200)
+    t.equal(parse(String(await answered)).status, 200)
   }
-  const closed = new Promise((resolve) => kept[0]?.once('close', resolve))
-  kept[0]?.end()
-  await closed
+  kept[0].end()
+  await closed(kept[0])
   // The server hears of it a moment later.
   for (;;) {
     const got = parse(await raw(port, ask.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n')))
     if (got.status === 200) break
-    t.equal(codeOf(got), 'too_many_connections')
+    t.equal(codeOf(got), '503 too_many_connections')
   }
-  kept[1]?.destroy()
+  kept[1].destroy()
 })
 
 t.test('who is turned away and never leaves is cut off', async (t) => {
   const { port } = await start(t, { connectionsMax: () => 0 })
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.resume()
-  socket.on('error', () => {})
-  const closed = new Promise((resolve) => socket.once('close', () => resolve(true)))
+  const cut = closed(socket)
   // Its own half stays open: only what it sends tells it that nobody is there.
   const drip = setInterval(() => socket.write('x'), 100)
-  t.ok(await closed)
+  await cut
   clearInterval(drip)
+  t.pass('the gate has closed it')
 })
 
 t.test('what comes after too many pipelined requests is not even read', async (t) => {
@@ -143,59 +120,45 @@ t.test('what comes after too many pipelined requests is not even read', async (t
   })
   const socket = connect(port, '127.0.0.1')
   let text = ''
-  const closed = new Promise((resolve) => {
-    socket.on('data', (data) => (text += String(data)))
-    socket.on('error', () => {}).on('close', resolve)
-  })
+  socket.on('data', (data) => (text += String(data)))
+  const over = closed(socket)
   const one = `GET /v1/x HTTP/1.1\r\nhost: a\r\nx-pad: ${'p'.repeat(1_000)}\r\n\r\n`
   for (let i = 0; i < 400; i++) socket.write(one.repeat(100))
-  while (events.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+  while (events.length === 0) await pause(10)
   // Read on, all of it would be gone in less than a second.
-  await new Promise((resolve) => setTimeout(resolve, 3_000))
+  await pause(3_000)
   t.ok(socket.writableLength > 10_000_000, `${socket.writableLength} of 40 MB are held back`)
   t.equal(asked.length, 16)
   for (const response of asked) response.end('x')
-  await closed
+  await over
   t.equal(text.split('HTTP/1.1 200').length - 1, 16)
   t.equal(text.split('HTTP/1.1 400').length - 1, 1)
   t.match(events, [{ type: 'refused', code: 'too_many_pipelined' }])
   t.equal(asked.length, 16)
 })
 
+const GET = 'GET /livez HTTP/1.1\r\nhost: a\r\n'
+const POST = 'POST /v1/x HTTP/1.1\r\nhost: a\r\n'
+
 t.test('bytes that are no request get our error and a closed connection', async (t) => {
   const { port, events } = await start(t)
+  const expects = 'connection: close\r\nexpect: teapot\r\ncontent-length: 2\r\n\r\n{}'
+  const both = 'content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n'
   const cases: [string, number, string][] = [
     ['nonsense\r\n\r\n', 400, 'bad_framing'],
     ['GET /livez HTTP/1.1\r\nhost : a\r\n\r\n', 400, 'bad_framing'],
-    ['GET /livez HTTP/1.1\r\nhost: a\r\nx: a\u0000b\r\n\r\n', 400, 'bad_framing'],
-    [
-      'POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
-      400,
-      'bad_framing',
-    ],
-    ['POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc', 400, 'bad_framing'],
-    [
-      `GET /livez HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`,
-      431,
-      'headers_too_large',
-    ],
-    [
-      `GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${'a: b\r\n'.repeat(300)}\r\n`,
-      431,
-      'headers_too_large',
-    ],
+    [`${GET}x: a\u0000b\r\n\r\n`, 400, 'bad_framing'],
+    [`${POST}${both}`, 400, 'bad_framing'],
+    [`${POST}content-length: +3\r\n\r\nabc`, 400, 'bad_framing'],
+    [`${GET}x: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+    [`${GET}connection: close\r\n${'a: b\r\n'.repeat(300)}\r\n`, 431, 'headers_too_large'],
     ['CONNECT evil:443 HTTP/1.1\r\nhost: a\r\n\r\n', 405, 'method_not_allowed'],
-    [
-      'POST /v1/x HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: teapot\r\ncontent-length: 2\r\n\r\n{}',
-      417,
-      'expectation_failed',
-    ],
+    [`${POST}${expects}`, 417, 'expectation_failed'],
   ]
   for (const [bytes, status, code] of cases) {
     const name = JSON.stringify(bytes.slice(0, 60))
     const got = parse(await raw(port, bytes))
-    t.equal(got.status, status, name)
-    t.equal(codeOf(got), code, name)
+    t.equal(codeOf(got), `${status} ${code}`, name)
     t.match(got.headers['x-request-id'], /^[0-9a-f-]{36}$/, name)
     t.match(events.at(-1), { type: 'refused', code }, name)
   }
@@ -210,11 +173,8 @@ t.test('garbage after a request waits for its answer, and never corrupts it', as
       finish = () => response.end('67890')
     },
   })
-  const answer = raw(
-    port,
-    'POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}garbage\r\n\r\nmore\r\n\r\n',
-  )
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const answer = raw(port, `${POST}content-length: 2\r\n\r\n{}garbage\r\n\r\nmore\r\n\r\n`)
+  await pause(50)
   finish?.()
   const text = await answer
   t.match(text, /1234567890HTTP\/1\.1 400 /)
@@ -223,12 +183,7 @@ t.test('garbage after a request waits for its answer, and never corrupts it', as
 
 t.test('a body with broken chunks is refused at once, not waited for', async (t) => {
   const { port } = await start(t, { proxy: (request) => void request.resume() })
-  const got = parse(
-    await raw(
-      port,
-      'POST /v1/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n',
-    ),
-  )
-  t.equal(got.status, 400)
-  t.equal(codeOf(got), 'bad_framing')
+  const bytes = `${POST}transfer-encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n`
+  const got = parse(await raw(port, bytes))
+  t.equal(codeOf(got), '400 bad_framing')
 })

@@ -44,6 +44,14 @@ export function ask(what: Ask): GuardResult {
   )
 }
 
+/** Header lines as they are written. */
+export function lines(...texts: string[]): [string, string][] {
+  return texts.map((text) => {
+    const colon = text.indexOf(': ')
+    return [text.slice(0, colon), text.slice(colon + 2)]
+  })
+}
+
 /** The code of the refusal, or `ok`. */
 export function codeOf(what: Ask): string {
   const result = ask(what)

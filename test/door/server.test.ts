@@ -16,8 +16,7 @@ t.test('no option is one that Node or Fastify warns about', async (t) => {
 t.test('people who guessed wrong get one helpful line', async (t) => {
   const { port } = await start(t)
   const lost = await get(port, '/chat/completions')
-  t.equal(lost.status, 404)
-  t.equal(codeOf(lost), 'not_found')
+  t.equal(codeOf(lost), '404 not_found')
   t.match(lost.body, '/v1')
   const ollama = await get(port, '/api/tags')
   t.equal(ollama.status, 404)
@@ -29,17 +28,11 @@ t.test('people who guessed wrong get one helpful line', async (t) => {
 
 t.test('a client id is kept only when it is sane', async (t) => {
   const { port } = await start(t)
-  t.equal(
-    (await get(port, '/livez', 'x-request-id: abc-1.2\r\n')).headers['x-request-id'],
-    'abc-1.2',
-  )
-  const insane = ['', 'a b', 'a'.repeat(129), 'é', 'a"b', '<x>']
-  for (const id of insane) {
-    const got = await get(port, '/livez', `x-request-id: ${id}\r\n`)
-    t.match(got.headers['x-request-id'], /^[0-9a-f-]{36}$/, id)
-  }
-  const twice = await get(port, '/livez', 'x-request-id: a\r\nx-request-id: b\r\n')
-  t.match(twice.headers['x-request-id'], /^[0-9a-f-]{36}$/)
+  const idFor = async (id: string) =>
+    (await get(port, '/livez', `x-request-id: ${id}\r\n`)).headers['x-request-id']
+  t.equal(await idFor('abc-1.2'), 'abc-1.2')
+  const insane = ['', 'a b', 'a'.repeat(129), 'é', 'a"b', '<x>', 'twice\r\nx-request-id: b']
+  for (const id of insane) t.match(await idFor(id), /^[0-9a-f-]{36}$/, id)
 })
 
 t.test('listen() rejects with the error of the system when the port is taken', async (t) => {

@@ -98,9 +98,12 @@ export function raw(port: number, bytes: string | Buffer): Promise<string> {
   })
 }
 
-/** One GET on its own connection. */
-export const get = async (port: number, path: string, more = ''): Promise<Got> =>
-  parse(await raw(port, `GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${more}\r\n`))
+/** One request, `line` its method and path, on its own connection; `more`: header lines. */
+export const send = async (port: number, line: string, more = ''): Promise<Got> =>
+  parse(await raw(port, `${line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${more}\r\n`))
 
-/** The code of an error answer. */
-export const codeOf = ({ body }: Got): unknown => JSON.parse(body).error.code
+export const get = (port: number, path: string, more = ''): Promise<Got> =>
+  send(port, `GET ${path}`, more)
+
+/** Status and code of an error answer. */
+export const codeOf = ({ status, body }: Got): string => `${status} ${JSON.parse(body).error.code}`
