@@ -19,10 +19,15 @@ export function checkLine({ level, what, todo }: Check): string {
   return `${level.padEnd(4)}  ${what}${todo === undefined ? '' : ` — ${todo}`}`
 }
 
+/** The check with this verdict. Pure. */
+export function check(level: Check['level'], what: string, todo?: string): Check {
+  return { level, what, ...(todo === undefined ? {} : { todo }) }
+}
+
 /** Which Node runs this, and whether it is the bundled one. Pure. */
 export function nodeCheck(version: string, execPath: string): Check {
   const bundled = /node_modules[\\/](?:node-linux|node-bin-darwin|node-darwin)-/.test(execPath)
-  return { level: 'ok', what: `Node ${version}${bundled ? ' (bundled)' : ''} runs gengate` }
+  return check('ok', `Node ${version}${bundled ? ' (bundled)' : ''} runs gengate`)
 }
 
 /** Do clients' variables lead to this gate? Pure. */
@@ -32,42 +37,34 @@ export function clientUrlCheck(
 ): Check {
   const client = clientTarget(env)
   const own = `http://127.0.0.1:${config.port}/v1`
+  if (client === null && config.port === 8000) {
+    return check('ok', `clients use their default, ${own}, which is this gate`)
+  }
   if (client === null) {
-    return config.port === 8000
-      ? { level: 'ok', what: `clients use their default, ${own}, which is this gate` }
-      : {
-          level: 'warn',
-          what: `clients use http://127.0.0.1:8000/v1 by default, and this gate has port ${config.port}`,
-          todo: `set SYSTEM2_VLLM_BASE_URL=${own} for them`,
-        }
+    const what = `clients use http://127.0.0.1:8000/v1 by default, and this gate has port ${config.port}`
+    return check('warn', what, `set SYSTEM2_VLLM_BASE_URL=${own} for them`)
   }
-  if (reaches(client.url, config)) {
-    return { level: 'ok', what: `${client.source} leads to this gate` }
-  }
-  return {
-    level: 'warn',
-    what: `${client.source} leads elsewhere, so its clients bypass this gate`,
-    todo: `set ${client.source}=${own}`,
-  }
+  const { source, url } = client
+  if (reaches(url, config)) return check('ok', `${source} leads to this gate`)
+  const what = `${source} leads elsewhere, so its clients bypass this gate`
+  return check('warn', what, `set ${source}=${own}`)
 }
 
 /** What `localhost` resolves to, in order. Pure. */
 export function localhostCheck(addresses: readonly string[], host: string): Check {
   if (addresses.length === 0) {
-    return {
-      level: 'warn',
-      what: 'localhost does not resolve',
-      todo: 'use 127.0.0.1 in URLs, or mend /etc/hosts',
-    }
+    const todo = 'use 127.0.0.1 in URLs, or mend /etc/hosts'
+    return check('warn', 'localhost does not resolve', todo)
   }
   if (addresses[0] === '::1' && host === '127.0.0.1') {
-    return {
-      level: 'warn',
-      what: 'localhost resolves to ::1 first, where this gate does not listen',
-      todo: 'use 127.0.0.1 in base URLs: some clients never try the second address',
-    }
+    const what = 'localhost resolves to ::1 first, where this gate does not listen'
+    return check(
+      'warn',
+      what,
+      'use 127.0.0.1 in base URLs: some clients never try the second address',
+    )
   }
-  return { level: 'ok', what: `localhost resolves to ${addresses.join(', ')}` }
+  return check('ok', `localhost resolves to ${addresses.join(', ')}`)
 }
 
 const PROXY_NAMES = ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy']
@@ -75,16 +72,13 @@ const PROXY_NAMES = ['HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy']
 /** Would clients send loopback requests to a proxy? Values may hold a password: names only. Pure. */
 export function proxyCheck(env: Readonly<Record<string, string | undefined>>): Check {
   const set = PROXY_NAMES.filter((name) => (env[name] ?? '') !== '')
-  if (set.length === 0) return { level: 'ok', what: 'no HTTP proxy is set' }
+  if (set.length === 0) return check('ok', 'no HTTP proxy is set')
   const bypass = `${env['NO_PROXY'] ?? ''},${env['no_proxy'] ?? ''}`.split(',').map((n) => n.trim())
   if (bypass.includes('*') || (bypass.includes('127.0.0.1') && bypass.includes('localhost'))) {
-    return { level: 'ok', what: `${set.join(', ')} is set, and NO_PROXY exempts this machine` }
+    return check('ok', `${set.join(', ')} is set, and NO_PROXY exempts this machine`)
   }
-  return {
-    level: 'warn',
-    what: `${set.join(', ')} is set: clients may send requests for this machine to that proxy`,
-    todo: 'set NO_PROXY=127.0.0.1,localhost (gengate itself uses no proxy)',
-  }
+  const what = `${set.join(', ')} is set: clients may send requests for this machine to that proxy`
+  return check('warn', what, 'set NO_PROXY=127.0.0.1,localhost (gengate itself uses no proxy)')
 }
 
 /** What was seen at one upstream, without asking it to generate. */
@@ -113,84 +107,60 @@ function sleeps({ run, errorCode, loops }: UpstreamLook): boolean {
 /** Reachable, lists models, and no loop? An unused default that refuses is only worth a warning:
  *  three are configured by default, and one is enough. Pure. */
 export function upstreamCheck(look: UpstreamLook): Check {
-  const who = `${look.name} at ${look.url}`
-  const prefix = `GENGATE_${look.name.toUpperCase()}`
+  const { name, status, errorCode, models, answersAs } = look
+  const who = `${name} at ${look.url}`
+  const prefix = `GENGATE_${name.toUpperCase()}`
   if (look.loops) {
-    return {
-      level: 'fail',
-      what: `${who} is this gate itself`,
-      todo: `move the engine to its own port and set ${prefix}_URL`,
-    }
+    const todo = `move the engine to its own port and set ${prefix}_URL`
+    return check('fail', `${who} is this gate itself`, todo)
   }
   if (sleeps(look)) {
-    return { level: 'ok', what: `${who} does not run; the gate starts it (${prefix}_RUN)` }
+    return check('ok', `${who} does not run; the gate starts it (${prefix}_RUN)`)
   }
-  if (look.errorCode !== null) {
+  if (errorCode !== null) {
     const todo = `start the engine, or set ${prefix}_URL`
-    return { level: 'warn', what: `${who} does not answer (${look.errorCode})`, todo }
+    return check('warn', `${who} does not answer (${errorCode})`, todo)
   }
-  if (look.status === 401 || look.status === 403) {
-    return { level: 'fail', what: `${who} wants a key`, todo: `set ${prefix}_API_KEY` }
+  if (status === 401 || status === 403) {
+    return check('fail', `${who} wants a key`, `set ${prefix}_API_KEY`)
   }
-  if (look.models === null) {
-    return {
-      level: 'warn',
-      what: `${who} answers /v1/models with status ${look.status} and no list`,
-      todo: `check ${prefix}_URL; the probe decides (gengate probe ${look.name})`,
-    }
+  if (models === null) {
+    const todo = `check ${prefix}_URL; the probe decides (gengate probe ${name})`
+    return check('warn', `${who} answers /v1/models with status ${status} and no list`, todo)
   }
-  if (look.answersAs !== null) {
-    return {
-      level: 'warn',
-      what: `${who} answers as ${look.answersAs} does, and is configured as another engine`,
-      todo: `set ${prefix}_ENGINE=${look.answersAs}`,
-    }
+  if (answersAs !== null) {
+    const what = `${who} answers as ${answersAs} does, and is configured as another engine`
+    return check('warn', what, `set ${prefix}_ENGINE=${answersAs}`)
   }
-  if (look.undecided) {
-    return {
-      level: 'warn',
-      what: `${who} lists ${look.models.length} models, and none is chosen`,
-      todo: `name one in each request, or set ${prefix}_MODEL; docs/engines.md says what fits which server`,
-    }
-  }
-  const listed = look.models.length === 1 ? '1 model' : `${look.models.length} models`
-  return { level: 'ok', what: `${who} lists ${listed}` }
+  const listed = `${who} lists ${models.length} ${models.length === 1 ? 'model' : 'models'}`
+  if (!look.undecided) return check('ok', listed)
+  const todo = `name one in each request, or set ${prefix}_MODEL; docs/engines.md says what fits which server`
+  return check('warn', `${listed}, and none is chosen`, todo)
 }
 
 /** None of them answering is more than a warning, unless the embedded engine stands in. Pure. */
 export function anyUpstreamCheck(looks: readonly UpstreamLook[], embedded: boolean): Check {
   const answering = looks.filter(({ errorCode, loops }) => errorCode === null && !loops).length
-  if (answering > 0)
-    return { level: 'ok', what: `${answering} of ${looks.length} upstreams answer` }
+  if (answering > 0) return check('ok', `${answering} of ${looks.length} upstreams answer`)
   const started = looks.filter(sleeps).map(({ name }) => name)
   if (started.length > 0) {
     const what = `no upstream answers yet; the gate starts ${started.join(', ')}`
-    return { level: 'ok', what, todo: 'start the gate: gengate serve' }
+    return check('ok', what, 'start the gate: gengate serve')
   }
   if (embedded) {
-    return {
-      level: 'warn',
-      what: 'no upstream answers; the embedded engine stands in',
-      todo: 'start an engine',
-    }
+    return check('warn', 'no upstream answers; the embedded engine stands in', 'start an engine')
   }
-  return {
-    level: 'fail',
-    what: 'no upstream answers',
-    todo: 'start an engine; `gengate config print` shows where each is expected',
-  }
+  const todo = 'start an engine; `gengate config print` shows where each is expected'
+  return check('fail', 'no upstream answers', todo)
 }
 
 /** Is the embedded engine there where it is wanted? Pure. */
 export function embeddedCheck(installed: boolean, mode: Config['embedded']['mode']): Check {
-  if (installed) return { level: 'ok', what: 'node-llama-cpp is installed' }
+  if (installed) return check('ok', 'node-llama-cpp is installed')
   const what = 'node-llama-cpp is not installed, so there is no embedded engine'
-  if (mode === 'off') return { level: 'ok', what }
-  return {
-    level: mode === 'path' ? 'fail' : 'warn',
-    what,
-    todo: 'run `npm install node-llama-cpp@3.21.1` beside gengate',
-  }
+  if (mode === 'off') return check('ok', what)
+  const todo = 'run `npm install node-llama-cpp@3.21.1` beside gengate'
+  return check(mode === 'path' ? 'fail' : 'warn', what, todo)
 }
 
 /** What `doctor` says of the gate that answers where it was configured to be. `by`: its process, in
@@ -201,14 +171,11 @@ export function gateCheck(
   by: string,
 ): Check {
   if (answer.kind === 'status') {
-    const what = `this gate runs at ${origin}: gengate ${answer.status.version} (${by})`
-    return { level: 'ok', what }
+    return check('ok', `this gate runs at ${origin}: gengate ${answer.status.version} (${by})`)
   }
-  return {
-    level: 'warn',
-    what: `a gengate runs at ${origin} (${by}) and wants another API key`,
-    todo: 'set GENGATE_API_KEYS to one that it knows; upstreams are looked at without it',
-  }
+  const what = `a gengate runs at ${origin} (${by}) and wants another API key`
+  const todo = 'set GENGATE_API_KEYS to one that it knows; upstreams are looked at without it'
+  return check('warn', what, todo)
 }
 
 /** What a running gate knows, instead of what could be guessed from here: its upstreams may have come
@@ -216,33 +183,27 @@ export function gateCheck(
 export function gateUpstreamChecks(status: GateStatus): Check[] {
   const { upstreams, config } = status
   const servable = servableOf(status)
-  const reload: Check[] =
-    config.error === null
-      ? []
-      : [{ level: 'warn', what: `the last reload of the gate failed: ${config.error}` }]
+  const { size } = servable
+  const todo = 'start an engine; `gengate status` shows each'
   return [
-    ...reload,
+    ...(config.error === null
+      ? []
+      : [check('warn', `the last reload of the gate failed: ${config.error}`)]),
     ...upstreams.map((row) => rowCheck(row, servable.has(row.name))),
-    servable.size > 0
-      ? {
-          level: 'ok',
-          what: `the gate can serve with ${servable.size} of ${upstreams.length} upstreams`,
-        }
-      : {
-          level: 'fail',
-          what: 'the gate has no upstream that can serve',
-          todo: 'start an engine; `gengate status` shows each',
-        },
+    size > 0
+      ? check('ok', `the gate can serve with ${size} of ${upstreams.length} upstreams`)
+      : check('fail', 'the gate has no upstream that can serve', todo),
   ]
 }
 
 function rowCheck(row: UpstreamStatus, servable: boolean): Check {
+  const { intent, state, reason, hint } = row
   const who = `${row.name} at ${row.url}`
-  if (row.intent !== 'enabled') return { level: 'ok', what: `${who} is ${row.intent}` }
-  const what = `${who} is ${row.state} (${row.reason})`
+  if (intent !== 'enabled') return check('ok', `${who} is ${intent}`)
   if (row.process?.start_on_demand === true) {
-    return { level: 'ok', what: `${who} does not run yet; the gate starts it on demand` }
+    return check('ok', `${who} does not run yet; the gate starts it on demand`)
   }
-  if (row.eligible || (servable && row.state !== 'suspect')) return { level: 'ok', what }
-  return row.hint === '' ? { level: 'warn', what } : { level: 'warn', what, todo: row.hint }
+  const what = `${who} is ${state} (${reason})`
+  if (row.eligible || (servable && state !== 'suspect')) return check('ok', what)
+  return check('warn', what, hint === '' ? undefined : hint)
 }

@@ -12,6 +12,7 @@ import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../comma
 import {
   anyUpstreamCheck,
   type Check,
+  check,
   checkLine,
   clientUrlCheck,
   embeddedCheck,
@@ -46,7 +47,7 @@ async function examine(_args: readonly [], flags: JsonFlags, world: World): Prom
   const checks = await allChecks({ ...world, ...load(io, flags) })
   const failed = checks.some(({ level }) => level === 'fail')
   if (flags.json === true) printJson(io, { ok: !failed, checks })
-  else for (const check of checks) io.out(coloured(io, check))
+  else for (const one of checks) io.out(coloured(io, one))
   return failed ? EXIT.failed : EXIT.ok
 }
 
@@ -54,8 +55,7 @@ async function allChecks(deps: World & Loaded): Promise<Check[]> {
   const { io, result, envFile } = deps
   const first = [nodeCheck(deps.nodeVersion, deps.execPath), proxyCheck(io.env)]
   if (!result.ok) {
-    const wrong = result.issues.map((issue): Check => ({ level: 'fail', what: printIssue(issue) }))
-    return [...first, ...wrong]
+    return [...first, ...result.issues.map((issue) => check('fail', printIssue(issue)))]
   }
   const { config } = result
   const { origin, apiKey } = ownGate(config)
@@ -83,7 +83,7 @@ async function allChecks(deps: World & Loaded): Promise<Check[]> {
 /** What `config check` notes; what the environment overrides is told with the env file. */
 function notesOf(config: Config, io: CliIo): Check[] {
   const notes = configNotes({ ...config, shadowed: [] }, programsOf(io))
-  return notes.map((note) => ({ level: 'warn', what: note.replace(/\.$/, '') }))
+  return notes.map((note) => check('warn', note.replace(/\.$/, '')))
 }
 
 /** The upstreams as this machine sees them, where no gate tells. */
@@ -95,14 +95,11 @@ async function lookedAt(config: Config, io: CliIo): Promise<Check[]> {
 
 function fileCheck(envFile: string | null, config: Config): Check {
   if (config.shadowed.length > 0) {
-    return {
-      level: 'warn',
-      what: `${config.shadowed.join(', ')} in ${envFile} has no effect`,
-      todo: 'the environment sets it too and wins: unset it there',
-    }
+    const what = `${config.shadowed.join(', ')} in ${envFile} has no effect`
+    return check('warn', what, 'the environment sets it too and wins: unset it there')
   }
-  const what = envFile === null ? 'no env file; settings are valid' : `${envFile} is read and valid`
-  return { level: 'ok', what }
+  const file = envFile === null ? 'no env file; settings are valid' : `${envFile} is read and valid`
+  return check('ok', file)
 }
 
 /** Held by this gate, or free, or held by somebody else? */
@@ -116,13 +113,11 @@ async function portCheck(
     return gateCheck(originOf({ host, port }), answer, by)
   }
   const code = await tryBind(host, port)
-  if (code === null) return { level: 'ok', what: `port ${port} on ${host} is free` }
-  if (code !== 'EADDRINUSE') {
-    return { level: 'fail', what: `cannot listen on ${host} port ${port} (${code})` }
-  }
-  const holder = await findHolder(host, port, clock)
-  const what = `port ${port} on ${host} is held by ${describeHolder(holder)}`
-  return { level: 'fail', what, todo: '`gengate serve` prints the ways out' }
+  if (code === null) return check('ok', `port ${port} on ${host} is free`)
+  if (code !== 'EADDRINUSE') return check('fail', `cannot listen on ${host} port ${port} (${code})`)
+  const holder = describeHolder(await findHolder(host, port, clock))
+  const what = `port ${port} on ${host} is held by ${holder}`
+  return check('fail', what, '`gengate serve` prints the ways out')
 }
 
 /** Binds and lets go at once; the error's code, or null. */
@@ -172,8 +167,7 @@ function llamaInstalled(): boolean {
   }
 }
 
-function coloured(io: CliIo, check: Check): string {
+function coloured(io: CliIo, seen: Check): string {
   const colour = { ok: 'green', warn: 'yellow', fail: 'red' } as const
-  const line = checkLine(check)
-  return paint(io, colour[check.level], check.level) + line.slice(check.level.length)
+  return paint(io, colour[seen.level], seen.level) + checkLine(seen).slice(seen.level.length)
 }
