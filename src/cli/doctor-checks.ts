@@ -163,13 +163,9 @@ export function embeddedCheck(installed: boolean, mode: Config['embedded']['mode
   return check(mode === 'path' ? 'fail' : 'warn', what, todo)
 }
 
-/** What `doctor` says of the gate that answers where it was configured to be. `by`: its process, in
- *  words. Pure. */
-export function gateCheck(
-  origin: string,
-  answer: Extract<GateAnswer, { kind: 'status' | 'unauthorized' }>,
-  by: string,
-): Check {
+/** What `doctor` says of the gate that answers where it was configured to be, perhaps to refuse us.
+ *  `by`: its process, in words. Pure. */
+export function gateCheck(origin: string, answer: GateAnswer, by: string): Check {
   if (answer.kind === 'status') {
     return check('ok', `this gate runs at ${origin}: gengate ${answer.status.version} (${by})`)
   }

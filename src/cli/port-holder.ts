@@ -3,12 +3,11 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { idsOf } from '../core/model/model-choice.ts'
 import { isObject } from '../api/read.ts'
 import { defaultPortOf } from '../engines/index.ts'
-import { listedModels } from '../engines/model-list.ts'
 import { urlName } from '../launch/address.ts'
 import type { Runnable } from '../launch/start-line.ts'
 import { originOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { ask, askGate, succeeded } from './gate-client.ts'
+import { ask, askGate, listedIn, ownerOf } from './gate-client.ts'
 
 /** What answers HTTP on a port. */
 type HolderKind =
@@ -44,17 +43,18 @@ export async function findHolder(host: string, port: number, clock: Clock): Prom
 
 /** What speaks HTTP at `origin`. */
 export async function identify(origin: string, clock: Clock): Promise<HolderKind> {
-  const gate = await askGate(origin, null, { clock })
+  const place = { url: origin, apiKey: null }
+  const gate = await askGate(place, { clock })
   if (gate.kind === 'status') return { kind: 'gengate', version: gate.status.version }
   if (gate.kind === 'unauthorized') return { kind: 'gengate', version: null }
   if (gate.kind === 'unreachable') return { kind: 'silent' }
-  const options = { clock, limitMs: ASK_LIMIT_MS, apiKey: null }
+  const options = { clock, limitMs: ASK_LIMIT_MS }
   const [told, listing] = await Promise.all([
-    ask(origin, '/version', options),
-    ask(origin, '/v1/models', options),
+    ask(place, '/version', options),
+    ask(place, '/v1/models', options),
   ])
-  const ids = idsOf(succeeded(listing) ? listedModels(listing.body) : null)
-  const owner = ownerOf(listing.body)
+  const ids = idsOf(listedIn(listing))
+  const owner = ownerOf(listedIn(listing))
   const { version: said }: { readonly version?: unknown } = isObject(told.body) ? told.body : {}
   const number = typeof said === 'string' ? said : null
   // vLLM with a key answers 401 to /v1/models; its /version stays open.
@@ -63,14 +63,6 @@ export async function identify(origin: string, clock: Clock): Promise<HolderKind
     return { kind: 'vllm', version: number, model: ids?.[0] ?? null }
   }
   return ids === null ? { kind: 'http' } : { kind: 'openai', owner }
-}
-
-/** `owned_by` of the first model listed; null: nobody says. */
-function ownerOf(listing: unknown): string | null {
-  const data = isObject(listing) ? listing['data'] : null
-  const first: unknown = Array.isArray(data) ? data[0] : null
-  const owner = isObject(first) ? first['owned_by'] : null
-  return typeof owner === 'string' ? owner : null
 }
 
 function procHolder(port: number): HolderProcess | null {

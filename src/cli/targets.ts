@@ -1,7 +1,6 @@
 import type { Config } from '../config/load.ts'
 import { didYouMean } from '../config/known.ts'
-import { originOf } from '../runtime/address.ts'
-import type { GatePlace } from './gate-client.ts'
+import { type GatePlace, ownGate } from './gate-client.ts'
 import type { ProbeTarget } from './probe-once.ts'
 
 /** Variables that clients take their base URL from, in order; the gate itself never does. */
@@ -77,13 +76,7 @@ export function targetOfClients(env: Readonly<Record<string, string | undefined>
 
 /** The gate's own listener, as a client sees it. Pure. */
 export function targetOfGate(config: GatePlace): Targets {
-  return one({
-    upstream: null,
-    engine: 'openai',
-    url: originOf(config),
-    model: null,
-    apiKey: config.apiKeys[0] ?? null,
-  })
+  return one({ upstream: null, engine: 'openai', model: null, ...ownGate(config) })
 }
 
 /** Configured upstreams by name; all of them when none is named. Pure. */

@@ -1,8 +1,8 @@
 import { legacyProbeReason, type ProbeOutcome } from '../../core/health/evidence.ts'
 import { REASONS, type Reason } from '../../core/health/reason.ts'
-import { listedModels } from '../../engines/model-list.ts'
+import { idsOf } from '../../core/model/model-choice.ts'
 import { type CommandSpec, ENV_FILE, withGate, type World } from '../command.ts'
-import { ask, askGate, noStatusMessage, ownGate, succeeded } from '../gate-client.ts'
+import { ask, askGate, listedIn, ownGate, type Place } from '../gate-client.ts'
 import { type GateStatus, isReason } from '../gate-status.ts'
 import { type CliIo, EXIT } from '../io.ts'
 import type { Askable, ConfigFlags } from '../load.ts'
@@ -42,9 +42,8 @@ const PROBE_TIMEOUT_MS = 5_000
  *  now. Exit 0 when eligible, else 1. */
 export async function diagnose(config: Askable, deps: DiagDeps): Promise<number> {
   const { io } = deps
-  const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io)
-  if (answer.kind !== 'status') io.err(`gengate: ${noStatusMessage(origin, answer)}`)
+  const answer = await askGate(ownGate(config), io)
+  if (answer.kind !== 'status') io.err(`gengate: ${answer.message}`)
   if (!deps.clients.ok) {
     io.err(`gengate: ${deps.clients.message}`)
     return EXIT.usage
@@ -62,8 +61,7 @@ export async function diagnose(config: Askable, deps: DiagDeps): Promise<number>
  * themselves, since one that still lists models and generates nothing is what operators look for.
  */
 async function askedGate(status: GateStatus, config: Askable, io: CliIo): Promise<Diagnosis> {
-  const { origin, apiKey } = ownGate(config)
-  const listed = await modelsAt(origin, apiKey, io)
+  const listed = await modelsAt(ownGate(config), io)
   const found = fromGate(status, listed?.length ?? null, config)
   if (listed !== null) return found
   const lists = await Promise.all(
@@ -71,7 +69,7 @@ async function askedGate(status: GateStatus, config: Askable, io: CliIo): Promis
       .filter(({ intent, url }) => intent === 'enabled' && url !== '')
       .map(({ name, url }) => {
         const own = config.upstreams.find(({ spec }) => spec.name === name)
-        return modelsAt(own?.spec.url ?? url, own?.apiKey ?? null, io)
+        return modelsAt({ url: own?.spec.url ?? url, apiKey: own?.apiKey ?? null }, io)
       }),
   )
   const known = lists.filter((list) => list !== null).flat()
@@ -79,13 +77,8 @@ async function askedGate(status: GateStatus, config: Askable, io: CliIo): Promis
 }
 
 /** Names of the models that this server lists; null: it does not. */
-async function modelsAt(
-  origin: string,
-  apiKey: string | null,
-  { clock }: CliIo,
-): Promise<readonly string[] | null> {
-  const reply = await ask(origin, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
-  return succeeded(reply) ? (listedModels(reply.body)?.map(({ id }) => id) ?? null) : null
+async function modelsAt(place: Place, { clock }: CliIo): Promise<readonly string[] | null> {
+  return idsOf(listedIn(await ask(place, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS })))
 }
 
 /**

@@ -1,12 +1,10 @@
 import { configNotes } from '../../config/notes.ts'
 import { lookup } from 'node:dns/promises'
-import { createServer } from 'node:net'
 import type { Config } from '../../config/load.ts'
 import { printIssue } from '../../config/print.ts'
-import { generates, idsOf, type ListedModel } from '../../core/model/model-choice.ts'
+import { generates, idsOf } from '../../core/model/model-choice.ts'
 import { engineByOwner } from '../../engines/index.ts'
-import { listedModels } from '../../engines/model-list.ts'
-import { codeOf } from '../../errors/transport.ts'
+import { portProblem } from '../../process/port.ts'
 import { leadsTo, originOf } from '../../runtime/address.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
 import {
@@ -24,7 +22,7 @@ import {
   upstreamCheck,
   type UpstreamLook,
 } from '../doctor-checks.ts'
-import { ask, askGate, type GateAnswer, ownGate, succeeded } from '../gate-client.ts'
+import { ask, askGate, type GateAnswer, listedIn, ownerOf, ownGate } from '../gate-client.ts'
 import { type CliIo, EXIT, paint, printJson } from '../io.ts'
 import { load, type Loaded, programsOf } from '../load.ts'
 import { describeHolder, describeProcess, findHolder, identify } from '../port-holder.ts'
@@ -58,8 +56,7 @@ async function allChecks(deps: World & Loaded): Promise<Check[]> {
     return [...first, ...result.issues.map((issue) => check('fail', printIssue(issue)))]
   }
   const { config } = result
-  const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io)
+  const answer = await askGate(ownGate(config), io)
   const [port, upstreams, addresses] = await Promise.all([
     portCheck(config, answer, io),
     answer.kind === 'status' ? gateUpstreamChecks(answer.status) : lookedAt(config, io),
@@ -112,21 +109,12 @@ async function portCheck(
     const by = describeProcess(await findHolder(host, port, clock))
     return gateCheck(originOf({ host, port }), answer, by)
   }
-  const code = await tryBind(host, port)
+  const code = await portProblem(host, port, clock)
   if (code === null) return check('ok', `port ${port} on ${host} is free`)
   if (code !== 'EADDRINUSE') return check('fail', `cannot listen on ${host} port ${port} (${code})`)
   const holder = describeHolder(await findHolder(host, port, clock))
   const what = `port ${port} on ${host} is held by ${holder}`
   return check('fail', what, '`gengate serve` prints the ways out')
-}
-
-/** Binds and lets go at once; the error's code, or null. */
-function tryBind(host: string, port: number): Promise<string | null> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', (error) => resolve(codeOf(error)))
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)))
-  })
 }
 
 async function look(
@@ -135,9 +123,9 @@ async function look(
 ): Promise<UpstreamLook> {
   const { name, url, engine } = spec
   const { clock } = io
-  const reply = await ask(url, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS, apiKey })
+  const reply = await ask({ url, apiKey }, '/v1/models', { clock, limitMs: MODELS_LIMIT_MS })
   const own = leadsTo(url, config)
-  const listed = succeeded(reply) ? listedModels(reply.body) : null
+  const listed = listedIn(reply)
   const chats = (listed ?? []).filter(generates)
   const plain = engine === 'openai' && spec.model === null && spec.swaps === 'auto'
   return {
@@ -151,11 +139,6 @@ async function look(
     run: run !== null,
     loops: own && (reply.errorCode !== null || (await identify(url, clock)).kind === 'gengate'),
   }
-}
-
-/** `owned_by` of the first model listed. */
-function ownerOf(listed: readonly ListedModel[] | null): unknown {
-  return listed?.[0]?.fields['owned_by']
 }
 
 /** Can the embedded engine's package be found from here? It is not loaded: that takes a while. */

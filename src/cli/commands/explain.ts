@@ -3,9 +3,9 @@ import { knownText } from '../../core/model/models.ts'
 import { parseIso } from '../../runtime/clock.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, withGate, type World } from '../command.ts'
 import { type Candidate, type Explanation, explanationOf, isServed } from '../explanation.ts'
-import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
+import { askGate, ownGate } from '../gate-client.ts'
 import type { UpstreamStatus } from '../gate-status.ts'
-import { type CliIo, EXIT, printJson } from '../io.ts'
+import { EXIT, printJson } from '../io.ts'
 
 export const explain: CommandSpec = {
   name: 'explain',
@@ -19,36 +19,19 @@ export const explain: CommandSpec = {
     { name: '[model]', summary: 'as a client would write it; none: a request without a model' },
   ],
   options: [ENV_FILE, { flags: '--json', summary: 'print the decision as JSON' }],
-  run: ([model]: readonly [string?], flags: JsonFlags, { io }: World) =>
-    withGate(io, flags, (gate) =>
-      showExplanation(gate, { model: model ?? null, json: flags.json === true }, io),
-    ),
-}
-
-/** Which request to explain, and how. */
-interface ExplainOptions {
-  /** As a client would write it; null: a request without one. */
-  readonly model: string | null
-  readonly json: boolean
-}
-
-/** Says why the next request would go where it would go. Exit 0 when something would serve it. */
-async function showExplanation(
-  config: GatePlace,
-  { model, json }: ExplainOptions,
-  io: CliIo,
-): Promise<number> {
-  const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io)
-  if (answer.kind !== 'status') {
-    io.err(`gengate: ${noStatusMessage(origin, answer)}`)
-    return EXIT.failed
-  }
-  const wallMs = io.clock.wallMs()
-  const explanation = explanationOf(answer.status, model, wallMs)
-  if (json) printJson(io, explainDocument(explanation))
-  else for (const line of explainLines(explanation, wallMs)) io.out(line)
-  return isServed(explanation) ? EXIT.ok : EXIT.failed
+  run: ([model = null]: readonly [(string | null)?], flags: JsonFlags, { io }: World) =>
+    withGate(io, flags, async (gate) => {
+      const answer = await askGate(ownGate(gate), io)
+      if (answer.kind !== 'status') {
+        io.err(`gengate: ${answer.message}`)
+        return EXIT.failed
+      }
+      const wallMs = io.clock.wallMs()
+      const explanation = explanationOf(answer.status, model, wallMs)
+      if (flags.json === true) printJson(io, explainDocument(explanation))
+      else for (const line of explainLines(explanation, wallMs)) io.out(line)
+      return isServed(explanation) ? EXIT.ok : EXIT.failed
+    }),
 }
 
 /** The explanation for people: the decision, then every upstream with what speaks against it.

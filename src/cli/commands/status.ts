@@ -14,7 +14,7 @@ import {
   withGate,
   type World,
 } from '../command.ts'
-import { askGate, type GatePlace, noStatusMessage, ownGate } from '../gate-client.ts'
+import { askGate, type GatePlace, ownGate } from '../gate-client.ts'
 import {
   type EngineStatus,
   type GateStatus,
@@ -66,10 +66,9 @@ async function lookAtStatus(
       readonly signal?: AbortSignal | undefined
     },
 ): Promise<Look> {
-  const { origin, apiKey } = ownGate(config)
-  const answer = await askGate(origin, apiKey, io)
+  const answer = await askGate(ownGate(config), io)
   if (answer.kind !== 'status') {
-    const problem = `gengate: ${noStatusMessage(origin, answer)}`
+    const problem = `gengate: ${answer.message}`
     return { code: EXIT.failed, lines: [], problems: [problem], document: undefined, key: problem }
   }
   const { readFile } = io

@@ -2,13 +2,7 @@ import { durationText } from '../../core/duration.ts'
 import { originOf } from '../../runtime/address.ts'
 import { sleep } from '../../runtime/clock.ts'
 import { type CommandSpec, ENV_FILE, withGate, type World } from '../command.ts'
-import {
-  askText,
-  GATE_LIMIT_MS,
-  type GatePlace,
-  noStatusMessage,
-  type TextReply,
-} from '../gate-client.ts'
+import { ask, GATE_LIMIT_MS, type GatePlace, noStatus, type Reply } from '../gate-client.ts'
 import { type CliIo, EXIT, ownTerminal } from '../io.ts'
 import type { ConfigFlags } from '../load.ts'
 
@@ -37,8 +31,9 @@ export const wait: CommandSpec = {
   ],
   run: (_args: readonly [], { timeout, model, ...flags }: WaitFlags, world: World) => {
     const { io, terminal = ownTerminal() } = world
-    const options = { timeoutMs: timeout * 1_000, model: model ?? null }
-    return withGate(io, flags, (gate) => waitFor(gate, options, { io, verbose: terminal.stderr }))
+    const verbose = terminal.stderr
+    const options = { timeoutMs: timeout * 1_000, model: model ?? null, verbose }
+    return withGate(io, flags, (gate) => waitFor(gate, options, io))
   },
 }
 
@@ -46,10 +41,6 @@ interface WaitOptions {
   readonly timeoutMs: number
   /** Wait for this model; null: for anything that is servable. */
   readonly model: string | null
-}
-
-interface WaitDeps {
-  readonly io: CliIo
   /** Tell each change on stderr: somebody looks at it. */
   readonly verbose: boolean
 }
@@ -60,8 +51,8 @@ const PACE_MS = 500
 /** Waits until the gate is ready. Exit 0 when it is, 1 when it is not in time, and then says why. */
 export async function waitFor(
   config: Pick<GatePlace, 'host' | 'port'>,
-  { timeoutMs, model }: WaitOptions,
-  { io, verbose }: WaitDeps,
+  { timeoutMs, model, verbose }: WaitOptions,
+  io: CliIo,
 ): Promise<number> {
   const { clock } = io
   const origin = originOf(config)
@@ -74,7 +65,7 @@ export async function waitFor(
     // The last question has time for an answer, too: its reasons are what is told in the end.
     const limitMs = Math.min(GATE_LIMIT_MS, Math.max(PACE_MS, leftMs))
     // `/readyz` wants no key.
-    const reply = await askText(origin, path, { clock, limitMs, apiKey: null })
+    const reply = await ask({ url: origin, apiKey: null }, path, { clock, limitMs })
     const look = readinessLook(reply, origin, model)
     const tookMs = clock.nowMs() - startedAt
     if (look.ready) {
@@ -108,17 +99,15 @@ const FAILED_LINE = /^\[-\](\w+) (\w+)/
 
 /** Reads the answer. Only a gate's own words make it ready. Pure. */
 export function readinessLook(
-  reply: TextReply,
+  { status, body, errorCode }: Reply,
   origin: string,
   model: string | null,
 ): ReadinessLook {
-  const { status, text, errorCode } = reply
-  if (errorCode !== null) {
-    const summary = noStatusMessage(origin, { kind: 'unreachable', code: errorCode })
+  const text = typeof body === 'string' && GATE_LINE.test(body) ? body : null
+  if (text === null) {
+    const kind = errorCode === null ? 'other' : 'unreachable'
+    const { message: summary } = noStatus(kind, origin, errorCode ?? '')
     return { ready: false, summary, reasons: [] }
-  }
-  if (!GATE_LINE.test(text)) {
-    return { ready: false, summary: noStatusMessage(origin, { kind: 'other' }), reasons: [] }
   }
   const reasons = text.split('\n').filter((line) => FAILED_LINE.test(line))
   if (status === 200) return { ready: true, summary: 'ready', reasons }

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { readinessLook, waitFor } from '../../../src/cli/commands/wait.ts'
-import { askText } from '../../../src/cli/gate-client.ts'
+import { ask } from '../../../src/cli/gate-client.ts'
 import { readinessOf } from '../../../src/operator/readiness.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
@@ -14,7 +14,7 @@ const ORIGIN = 'http://127.0.0.1:8000'
 function said(world: World, model: string | null = null, draining = false) {
   const context = { nowMs: world.now, draining, inFlight: () => 0 }
   const { status, body } = readinessOf(world.table, { model, verbose: true }, context)
-  return readinessLook({ status, text: body, errorCode: null }, ORIGIN, model)
+  return readinessLook({ status, body, errorCode: null }, ORIGIN, model)
 }
 
 t.test('readinessLook() reads what a gate says', async (t) => {
@@ -37,22 +37,28 @@ t.test('readinessLook() reads what a gate says', async (t) => {
 })
 
 t.test('readinessLook() takes only a gate for one, and says what to do', async (t) => {
-  const none = readinessLook({ status: 0, text: '', errorCode: 'ECONNREFUSED' }, ORIGIN, null)
+  const none = readinessLook(
+    { status: 0, body: undefined, errorCode: 'ECONNREFUSED' },
+    ORIGIN,
+    null,
+  )
   t.match(none, { ready: false, summary: /No gate answers at .*ECONNREFUSED.*gengate serve/ })
   for (const [status, text] of [
     [200, 'ok\n'],
     [200, '<html>'],
     [404, '{"detail":"Not Found"}'],
   ] as const) {
-    const other = readinessLook({ status, text, errorCode: null }, ORIGIN, null)
+    const other = readinessLook({ status, body: text, errorCode: null }, ORIGIN, null)
     t.match(other, { ready: false, summary: /Something other than gengate/, reasons: [] })
   }
-  const newer = { status: 503, text: '[+]gate ok\nnot ready\n', errorCode: null }
+  const newer = { status: 503, body: '[+]gate ok\nnot ready\n', errorCode: null }
   t.match(readinessLook(newer, ORIGIN, null), { ready: false, summary: 'HTTP 503' })
 })
 
 const NOT_READY = '[+]gate ok\n[-]a refused for 3 s: Start the engine.\nnot ready\n'
 const READY = '[+]gate ok\n[+]a ok\nok\n'
+
+const quiet = { model: null, verbose: false }
 
 /** A gate that answers these in turn, the last one for ever. */
 async function gateSaying(t: Test, answers: [status: number, text: string][], port = 0) {
@@ -78,8 +84,8 @@ t.test('waitFor() ends with 0 when the gate is ready, telling each change once',
   ])
   const io = recordedIo()
   const config = configOf({ GENGATE_PORT: String(port) })
-  const options = { timeoutMs: 10_000, model: 'org/m&x' }
-  t.equal(await waitFor(config, options, { io, verbose: true }), 0)
+  const options = { timeoutMs: 10_000, model: 'org/m&x', verbose: true }
+  t.equal(await waitFor(config, options, io), 0)
   t.match(io.stderr, [
     'gengate: not ready yet: a refused',
     'gengate: not ready yet: a loading',
@@ -95,7 +101,7 @@ t.test('waitFor() ends with 1 in time, with the reasons even where nobody looks'
   const { port } = await gateSaying(t, [[503, NOT_READY]])
   const io = recordedIo()
   const config = configOf({ GENGATE_PORT: String(port) })
-  t.equal(await waitFor(config, { timeoutMs: 700, model: null }, { io, verbose: false }), 1)
+  t.equal(await waitFor(config, { ...quiet, timeoutMs: 700 }, io), 1)
   t.match(io.stderr, [
     /^gengate: not ready after [\d.]+ m?s: a refused$/,
     '  [-]a refused for 3 s: Start the engine.',
@@ -107,20 +113,19 @@ t.test('waitFor() takes a refused connection for "not yet"', async (t) => {
   await new Promise((resolve) => server.close(resolve))
   const io = recordedIo()
   const config = configOf({ GENGATE_PORT: String(port) })
-  const options = { timeoutMs: 10_000, model: null }
-  const ended = waitFor(config, options, { io, verbose: true })
+  const options = { timeoutMs: 10_000, model: null, verbose: true }
+  const ended = waitFor(config, options, io)
   while (io.stderr.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
   await gateSaying(t, [[200, READY]], port)
   t.equal(await ended, 0)
   t.match(io.stderr, [/No gate answers .*ECONNREFUSED/, /ready after/])
   const dead = recordedIo()
-  const brief = { timeoutMs: 100, model: null }
   const nobody = configOf({ GENGATE_PORT: '1' })
-  t.equal(await waitFor(nobody, brief, { io: dead, verbose: false }), 1)
+  t.equal(await waitFor(nobody, { ...quiet, timeoutMs: 100 }, dead), 1)
   t.match(dead.stderr.join('\n'), /^gengate: not ready after [\d.]+ m?s: .*ECONNREFUSED/)
 })
 
-t.test('askText() is bounded, and ends by its signal', async (t) => {
+t.test('ask() is bounded, and ends by its signal', async (t) => {
   const server = createServer(() => undefined)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => {
@@ -128,10 +133,14 @@ t.test('askText() is bounded, and ends by its signal', async (t) => {
     server.close()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const options = { clock: systemClock, limitMs: 50, apiKey: null }
-  t.match(await askText(url, '/', options), { status: 0, errorCode: 'ETIMEDOUT' })
+  const options = { clock: systemClock, limitMs: 50 }
+  t.match(await ask({ url, apiKey: null }, '/', options), { status: 0, errorCode: 'ETIMEDOUT' })
   const stop = new AbortController()
   systemClock.after(20, () => stop.abort())
-  const asked = askText(url, '/', { ...options, limitMs: 60_000, signal: stop.signal })
+  const asked = ask({ url, apiKey: null }, '/', {
+    ...options,
+    limitMs: 60_000,
+    signal: stop.signal,
+  })
   t.match(await asked, { status: 0, errorCode: 'ABORTED' })
 })
