@@ -3,10 +3,10 @@ import t from 'tap'
 import { changesBetween, defaultUpstream } from '../../src/core/changes.ts'
 import { knownModels } from '../../src/core/model/models.ts'
 import { decide, isServable, mayAbandon } from '../../src/core/route.ts'
-import type { TableConfig } from '../../src/core/table.ts'
+import type { RoutingTable, TableConfig } from '../../src/core/table.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
-// Rows of docs/faults.md that are shown here: list-not-told.
+// Rows of docs/faults.md that are shown here: F24, list-not-told.
 
 const idle = () => 0
 const ask = (model: string | null = null, tried: string[] = []) => ({ model, tried })
@@ -81,6 +81,28 @@ t.test('decide() counts equals by what is in flight under least_busy', async (t)
   const w = world({ routing: 'least_busy' }).pass('a').pass('b')
   t.equal(to(decide(w.table, ask(), (name) => (name === 'a' ? 2 : 1))), 'b:=')
   t.equal(to(decide(w.table, ask(), () => 1)), 'a:=', 'order breaks ties')
+})
+
+t.test('decide() gives one that has come back one request more each second', async (t) => {
+  const w = fails(world().pass('a').pass('b'), 'a', 'refused').at(2_000).pass('a').at(4_000)
+  w.pass('a').pass('b')
+  t.equal(w.reason('a'), 'ok')
+  const { now } = w
+  /** How many it gets at once before the other has the next. */
+  const room = (table: RoutingTable, afterMs: number): number => {
+    for (let count = 0; count < 100; count++) {
+      const flight = (name: string) => (name === 'a' ? count : 100)
+      if (to(decide(table, ask(), flight, now + afterMs)) !== 'a:=') return count
+    }
+    return Infinity
+  }
+  const seconds = [0, 999, 1_000, 2_500, 9_999, 10_000]
+  t.strictSame(
+    seconds.map((ms) => room(w.table, ms)),
+    [1, 1, 2, 3, 10, Infinity],
+  )
+  fails(w, 'b', 'refused')
+  t.equal(room(w.table, 0), Infinity, 'nobody else can')
 })
 
 t.test('decide() maps the default group to the name each upstream knows', async (t) => {

@@ -72,7 +72,7 @@ t.test('F24 one that has come back is loaded gently while another can serve', as
   await a.listen()
   await gate.untilReason('a', 'ok')
   const streams: Promise<boolean>[] = []
-  // How many a second it may get is a matter of \`decide\` (test/core/route.test.ts).
+  // How many a second it may get is a matter of `decide` (test/core/route.test.ts).
   for (let i = 0; i < 30; i++) {
     streams.push(chat(gate, { stream: true }).then(async (one) => (await readStream(one)).done))
     await pause(50)
