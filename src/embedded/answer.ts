@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../runtime/clock.ts'
-import type { Engine, Generated, Job, Piece, Refusal, Route } from './engine.ts'
+import type { Engine, Generated, Job, Piece } from './engine.ts'
 
 interface Answering {
   readonly engine: Engine
@@ -11,13 +11,13 @@ interface Answering {
 
 /**
  * Generates and answers. The generation is aborted as soon as the client's connection closes.
- * Returns a refusal if nothing was written and the caller is to say why. Rejects if the engine
+ * Rejects with a `Refusal` if nothing was written and the caller is to say why, else if the engine
  * fails; then a stream that has begun must be cut, not ended.
  */
 export async function answerJob(
   { engine, clock, job }: Answering,
   response: ServerResponse,
-): Promise<Refusal | null> {
+): Promise<void> {
   const gone = new AbortController()
   const leave = (): void => gone.abort()
   response.once('close', leave)
@@ -27,46 +27,34 @@ export async function answerJob(
     created: Math.floor(clock.wallMs() / 1000),
     model: engine.modelId,
   }
+  const generate = (onPiece: (piece: Piece) => void): Promise<Generated | null> =>
+    engine.generate(job, gone.signal, onPiece)
   try {
-    const end = job.stream
-      ? await stream({ engine, job, head }, response, gone.signal)
-      : await collect({ engine, job, head }, response, gone.signal)
-    return end.kind === 'refused' ? end.refusal : null
+    if (job.stream) return await stream(generate, head, { response, job })
+    const pieces: Piece[] = []
+    const end = await generate((piece) => pieces.push(piece))
+    if (end !== null) sendJson(response, 200, unaryBody(head, pieces, end))
   } finally {
     response.off('close', leave)
   }
 }
 
-interface Generating {
-  readonly engine: Engine
-  readonly job: Job
-  readonly head: AnswerHead
-}
-
-async function collect(
-  { engine, job, head }: Generating,
-  response: ServerResponse,
-  signal: AbortSignal,
-): Promise<Generated> {
-  const pieces: Piece[] = []
-  const end = await engine.generate(job, signal, (piece) => pieces.push(piece))
-  if (end.kind === 'finished') {
-    const text = JSON.stringify(unaryBody(head, pieces, end))
-    response.writeHead(200, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(text),
-    })
-    response.end(text)
-  }
-  return end
+/** Answers with a whole document. */
+export function sendJson(response: ServerResponse, status: number, body: object): void {
+  const text = JSON.stringify(body)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  })
+  response.end(text)
 }
 
 /** Headers and role go out with the first piece: bytes that mean something are the only ones. */
 async function stream(
-  { engine, job, head }: Generating,
-  response: ServerResponse,
-  signal: AbortSignal,
-): Promise<Generated> {
+  generate: (onPiece: (piece: Piece) => void) => Promise<Generated | null>,
+  head: AnswerHead,
+  { response, job }: { readonly response: ServerResponse; readonly job: Job },
+): Promise<void> {
   const begin = (): string => {
     if (response.headersSent) return ''
     response.writeHead(200, {
@@ -74,32 +62,31 @@ async function stream(
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
     })
-    return roleEvent(head)
+    // A stream of completions has no such event.
+    return head.route === 'chat' ? event(head, { delta: { role: 'assistant', content: '' } }) : ''
   }
   // Not held back when the client reads slowly: an answer is bounded by the context, some 100 kB.
-  const end = await engine.generate(job, signal, (piece) => {
-    response.write(begin() + pieceEvent(head, piece))
+  const end = await generate((piece) => {
+    response.write(begin() + event(head, partOf(head, piece)))
   })
-  if (end.kind === 'finished') response.end(begin() + endEvents(head, end, job.includeUsage))
-  return end
+  if (end === null) return
+  const usage = { ...frame(head, 'event'), choices: [], usage: usageOf(end) }
+  const last = head.route === 'chat' ? { delta: {} } : { text: '' }
+  response.write(begin() + event(head, last, end.finishReason))
+  // Never sent after an error.
+  response.end(`${job.includeUsage ? dataOf(usage) : ''}data: [DONE]\n\n`)
 }
 
 /** What every object of one answer carries. */
-interface AnswerHead {
-  readonly route: Route
+interface AnswerHead extends Pick<Job, 'route'> {
   readonly id: string
   /** Seconds since 1970. */
   readonly created: number
   readonly model: string
 }
 
-type Finished = Extract<Generated, { kind: 'finished' }>
-
-/** Ends a stream that ended properly; never sent after an error. */
-const DONE_EVENT = 'data: [DONE]\n\n'
-
 /** The whole answer of a request that did not stream. */
-function unaryBody(head: AnswerHead, pieces: readonly Piece[], end: Finished): object {
+function unaryBody(head: AnswerHead, pieces: readonly Piece[], end: Generated): object {
   const said = textOf(pieces, false)
   const thought = textOf(pieces, true)
   const reasoning = thought === '' ? {} : { reasoning_content: thought }
@@ -111,30 +98,19 @@ function unaryBody(head: AnswerHead, pieces: readonly Piece[], end: Finished): o
   return { ...frame(head, 'whole'), choices: [choice], usage: usageOf(end) }
 }
 
-/** The first event of a chat stream. A stream of completions has none. */
-function roleEvent(head: AnswerHead): string {
-  if (head.route === 'completions') return ''
-  return event(head, { delta: { role: 'assistant', content: '' }, finish_reason: null })
+/** One piece of generated text, as an event has it. */
+function partOf({ route }: AnswerHead, { reasoning, text }: Piece): object {
+  if (route === 'completions') return { text }
+  return { delta: reasoning ? { reasoning_content: text } : { content: text } }
 }
 
-/** One piece of generated text. */
-function pieceEvent(head: AnswerHead, { reasoning, text }: Piece): string {
-  if (head.route === 'completions') return event(head, { text, finish_reason: null })
-  const delta = reasoning ? { reasoning_content: text } : { content: text }
-  return event(head, { delta, finish_reason: null })
+function event(head: AnswerHead, part: object, reason: string | null = null): string {
+  const choice = { index: 0, ...part, finish_reason: reason, logprobs: null }
+  return dataOf({ ...frame(head, 'event'), choices: [choice] })
 }
 
-/** The events that end a stream: the reason, the usage if asked for, `[DONE]`. */
-function endEvents(head: AnswerHead, end: Finished, includeUsage: boolean): string {
-  const last = head.route === 'chat' ? { delta: {} } : { text: '' }
-  const usage = { ...frame(head, 'event'), choices: [], usage: usageOf(end) }
-  const usageEvent = includeUsage ? `data: ${JSON.stringify(usage)}\n\n` : ''
-  return event(head, { ...last, finish_reason: end.finishReason }) + usageEvent + DONE_EVENT
-}
-
-function event(head: AnswerHead, choice: object): string {
-  const body = { ...frame(head, 'event'), choices: [{ index: 0, ...choice, logprobs: null }] }
-  return `data: ${JSON.stringify(body)}\n\n`
+function dataOf(document: object): string {
+  return `data: ${JSON.stringify(document)}\n\n`
 }
 
 function frame({ route, id, created, model }: AnswerHead, part: 'whole' | 'event'): object {
@@ -142,7 +118,7 @@ function frame({ route, id, created, model }: AnswerHead, part: 'whole' | 'event
   return { id, object: route === 'chat' ? chat : 'text_completion', created, model }
 }
 
-function usageOf({ promptTokens, completionTokens }: Finished): object {
+function usageOf({ promptTokens, completionTokens }: Generated): object {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,

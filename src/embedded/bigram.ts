@@ -1,4 +1,4 @@
-import { type GgufTensor, type GgufValue, writeGguf } from './gguf.ts'
+import { type GgufTensor, ggufValue, writeGguf } from './gguf.ts'
 
 /** The public name of the toy. Nobody should take it for a model that knows anything. */
 export const TOY_MODEL_ID = 'gengate-toy-bigram'
@@ -46,11 +46,8 @@ export function buildToyModel(text: string): Uint8Array {
   return writeGguf({ metadata: metadataOf(bigrams, width), tensors: tensorsOf(bigrams, width) })
 }
 
-const u32 = (value: number): GgufValue => ({ type: 'u32', value })
-const string = (value: string): GgufValue => ({ type: 'string', value })
-const bool = (value: boolean): GgufValue => ({ type: 'bool', value })
-
-function metadataOf(bigrams: Bigrams, width: number): [string, GgufValue][] {
+function metadataOf(bigrams: Bigrams, width: number): [string, Uint8Array][] {
+  const { u32, f32, bool, string, strings, i32s, f32s } = ggufValue
   const { tokens, types } = vocabularyOf(bigrams)
   return [
     ['general.architecture', string('llama')],
@@ -65,13 +62,13 @@ function metadataOf(bigrams: Bigrams, width: number): [string, GgufValue][] {
     ['llama.attention.head_count_kv', u32(1)],
     ['llama.attention.key_length', u32(IDLE_WIDTH)],
     ['llama.attention.value_length', u32(IDLE_WIDTH)],
-    ['llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-9 }],
+    ['llama.attention.layer_norm_rms_epsilon', f32(1e-9)],
     ['llama.rope.dimension_count', u32(IDLE_WIDTH)],
     ['llama.vocab_size', u32(tokens.length)],
     ['tokenizer.ggml.model', string('llama')],
-    ['tokenizer.ggml.tokens', { type: 'strings', value: tokens }],
-    ['tokenizer.ggml.scores', { type: 'f32s', value: tokens.map(() => 0) }],
-    ['tokenizer.ggml.token_type', { type: 'i32s', value: types }],
+    ['tokenizer.ggml.tokens', strings(tokens)],
+    ['tokenizer.ggml.scores', f32s(tokens.map(() => 0))],
+    ['tokenizer.ggml.token_type', i32s(types)],
     ['tokenizer.ggml.unknown_token_id', u32(0)],
     ['tokenizer.ggml.bos_token_id', u32(1)],
     ['tokenizer.ggml.eos_token_id', u32(EOS)],
@@ -83,12 +80,8 @@ function metadataOf(bigrams: Bigrams, width: number): [string, GgufValue][] {
 
 function vocabularyOf({ words }: Bigrams): { tokens: string[]; types: number[] } {
   const tokens = ['<unk>', '<s>', '</s>', '▁']
-  const types: number[] = [
-    TOKEN_TYPE.unknown,
-    TOKEN_TYPE.control,
-    TOKEN_TYPE.control,
-    TOKEN_TYPE.normal,
-  ]
+  const { unknown, control, normal } = TOKEN_TYPE
+  const types: number[] = [unknown, control, control, normal]
   for (let byte = 0; byte < 256; byte++) {
     tokens.push(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
     types.push(TOKEN_TYPE.byte)
@@ -100,27 +93,26 @@ function vocabularyOf({ words }: Bigrams): { tokens: string[]; types: number[] }
   return { tokens, types }
 }
 
-function zeros(name: string, ...shape: [number, number]): GgufTensor {
-  return { name, shape, data: new Float32Array(shape[0] * shape[1]) }
-}
+const filled =
+  (value: number) =>
+  (name: string, width: number, height = 1): GgufTensor => {
+    const shape = height === 1 ? [width] : [width, height]
+    return { name, shape, data: new Float32Array(width * height).fill(value) }
+  }
+const [zeros, ones] = [filled(0), filled(1)]
 
 function tensorsOf(bigrams: Bigrams, width: number): GgufTensor[] {
   const vocabulary = WORDS_AT + bigrams.words.length
-  const ones = (name: string): GgufTensor => ({
-    name,
-    shape: [width],
-    data: new Float32Array(width).fill(1),
-  })
   return [
     { name: 'token_embd.weight', shape: [width, vocabulary], data: oneHot(bigrams, width) },
-    ones('output_norm.weight'),
+    ones('output_norm.weight', width),
     { name: 'output.weight', shape: [width, vocabulary], data: logits(bigrams, width) },
-    ones('blk.0.attn_norm.weight'),
+    ones('blk.0.attn_norm.weight', width),
     zeros('blk.0.attn_q.weight', width, IDLE_WIDTH),
     zeros('blk.0.attn_k.weight', width, IDLE_WIDTH),
     zeros('blk.0.attn_v.weight', width, IDLE_WIDTH),
     zeros('blk.0.attn_output.weight', IDLE_WIDTH, width),
-    ones('blk.0.ffn_norm.weight'),
+    ones('blk.0.ffn_norm.weight', width),
     zeros('blk.0.ffn_gate.weight', width, IDLE_WIDTH),
     zeros('blk.0.ffn_up.weight', width, IDLE_WIDTH),
     zeros('blk.0.ffn_down.weight', IDLE_WIDTH, width),

@@ -30,17 +30,18 @@ export function readMessage(value: unknown): ChildMessage | null {
   return MESSAGE.safeParse(value).data ?? null
 }
 
-/**
- * Why the child gives up at start, and its exit code. Another start would end the same way, so the
- * parent does not try again. Codes are clear of Node's own (1 to 13) and of signals (128 up).
- */
-export const FAILURES = {
-  package_absent: 64,
-  no_binary: 65,
-  bad_model: 66,
-  cache_unwritable: 67,
-} as const
-export type FailureCode = keyof typeof FAILURES
+/** Why the child gives up at start. Another start would end the same way, so the parent does not try
+ *  again. */
+export const FAILURES = ['package_absent', 'no_binary', 'bad_model', 'cache_unwritable'] as const
+export type FailureCode = (typeof FAILURES)[number]
+
+/** Their exit codes begin here: clear of Node's own (1 to 13) and of signals (128 up). */
+const EXIT_CODES_FROM = 64
+
+/** The exit code that stands for a failure. */
+export function exitCodeOf(code: FailureCode): number {
+  return EXIT_CODES_FROM + FAILURES.indexOf(code)
+}
 
 /** A start that cannot succeed; `message` says why in the words of the cause. */
 export class Failure extends Error {
@@ -53,27 +54,22 @@ export class Failure extends Error {
 
 /** The failure that an exit code stands for, or null. */
 export function failureOfExitCode(exitCode: number | null): FailureCode | null {
-  for (const code of Object.keys(FAILURES)) {
-    if (isFailureCode(code) && FAILURES[code] === exitCode) return code
-  }
-  return null
+  return FAILURES[(exitCode ?? 0) - EXIT_CODES_FROM] ?? null
 }
 
 /** What the operator reads: what happened and what to do about it. `cause` may be empty. */
 export function failureText(code: FailureCode, cause: string): string {
   const detail = cause === '' ? '' : ` (${cause})`
-  switch (code) {
-    case 'package_absent':
-      return `embedded engine: node-llama-cpp is not installed. Run \`npm install node-llama-cpp@3.21.1\` beside gengate to get it, or set GENGATE_EMBEDDED=off to silence this.`
-    case 'no_binary':
-      return `embedded engine: node-llama-cpp does not work on this machine${detail}. Start an engine of your own, or set GENGATE_EMBEDDED=off to silence this.`
-    case 'bad_model':
-      return `embedded engine: ${cause === '' ? 'the model cannot be loaded. Check GENGATE_EMBEDDED.' : cause}`
-    case 'cache_unwritable':
-      return `embedded engine: the toy model cannot be written${detail}. Set XDG_CACHE_HOME to a writable folder, or GENGATE_EMBEDDED to a GGUF's path.`
+  const texts: Record<FailureCode, string> = {
+    package_absent: `node-llama-cpp is not installed. Run \`npm install node-llama-cpp@3.21.1\` beside gengate to get it, or set GENGATE_EMBEDDED=off to silence this.`,
+    no_binary: `node-llama-cpp does not work on this machine${detail}. Start an engine of your own, or set GENGATE_EMBEDDED=off to silence this.`,
+    bad_model: cause === '' ? 'the model cannot be loaded. Check GENGATE_EMBEDDED.' : cause,
+    cache_unwritable: `the toy model cannot be written${detail}. Set XDG_CACHE_HOME to a writable folder, or GENGATE_EMBEDDED to a GGUF's path.`,
   }
+  return `embedded engine: ${texts[code]}`
 }
 
-function isFailureCode(text: string): text is FailureCode {
-  return text in FAILURES
+/** What an error says. */
+export function whyOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -46,23 +46,11 @@ export interface EmbeddedOptions {
   readonly moduleName?: string
 }
 
-/** A running embedded engine. */
-export interface Embedded {
-  /** Of the child that runs now, or null. */
-  readonly pid: number | null
-  /** Ends the child and all restarts. Resolves when it is gone; never rejects. */
-  stop(): Promise<void>
-}
-
 /**
  * Runs the embedded engine in a child process, restarting it after a crash. Never throws: what goes
  * wrong is told by `onMessage`, and an engine that cannot start at all is told once and left alone.
  */
-export function startEmbedded(options: EmbeddedOptions): Embedded {
-  return new EmbeddedChild(options)
-}
-
-class EmbeddedChild implements Embedded {
+export class Embedded {
   readonly #options: EmbeddedOptions
   #child: Child | null = null
   #port: number
@@ -78,10 +66,12 @@ class EmbeddedChild implements Embedded {
     this.#start()
   }
 
+  /** Of the child that runs now, or null. */
   get pid(): number | null {
     return this.#child?.pid ?? null
   }
 
+  /** Ends the child and all restarts. Resolves when it is gone; never rejects. */
   async stop(): Promise<void> {
     this.#stopping = true
     this.#cancelRestart()
@@ -94,25 +84,24 @@ class EmbeddedChild implements Embedded {
   #start(): void {
     this.#readyAtMs = null
     this.#failedCause = ''
-    const args = [ENTRY, JSON.stringify(this.#childOptions())]
-    const command = { command: process.execPath, args, env: {} }
-    this.#child = startChild(command, {
-      clock: this.#options.clock,
-      env: process.env,
-      graceMs: STOP_MS,
-      onMessage: (message) => this.#heard(readMessage(message)),
-    })
-    void this.#child.ended.then((end) => this.#ended(end))
-  }
-
-  #childOptions(): ChildOptions {
-    const { modelPath, cacheDir, moduleName } = this.#options
-    return {
+    const { clock, modelPath, cacheDir, moduleName = 'node-llama-cpp' } = this.#options
+    const options: ChildOptions = {
       modelPath,
       cacheDir: cacheDir ?? defaultCacheDir(process.env),
       port: this.#port,
-      moduleName: moduleName ?? 'node-llama-cpp',
+      moduleName,
     }
+    const args = [ENTRY, JSON.stringify(options)]
+    this.#child = startChild(
+      { command: process.execPath, args, env: {} },
+      {
+        clock,
+        env: process.env,
+        graceMs: STOP_MS,
+        onMessage: (message) => this.#heard(readMessage(message)),
+      },
+    )
+    void this.#child.ended.then((end) => this.#ended(end))
   }
 
   #heard(message: ChildMessage | null): void {

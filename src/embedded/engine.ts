@@ -34,20 +34,14 @@ export interface Piece {
   readonly text: string
 }
 
-/** How a generation ended. */
-export type Generated =
-  | {
-      readonly kind: 'finished'
-      /** `stop`: end of text or a stop string. `length`: the token limit. */
-      readonly finishReason: 'stop' | 'length'
-      readonly promptTokens: number
-      /** At least 1: the token that ends a text counts. */
-      readonly completionTokens: number
-    }
-  /** The signal aborted: the client left. */
-  | { readonly kind: 'aborted' }
-  /** Nothing was generated. */
-  | { readonly kind: 'refused'; readonly refusal: Refusal }
+/** How a generation ended by itself. */
+export interface Generated {
+  /** `stop`: end of text or a stop string. `length`: the token limit. */
+  readonly finishReason: 'stop' | 'length'
+  readonly promptTokens: number
+  /** At least 1: the token that ends a text counts. */
+  readonly completionTokens: number
+}
 
 /** What generates behind the embedded server. */
 export interface Engine {
@@ -58,19 +52,15 @@ export interface Engine {
   readonly contextTokens: number
   /** Generations that run now, and requests that wait for one to end. */
   load(): { readonly running: number; readonly waiting: number }
-  /** Generates, handing over pieces as they come. Rejects only if the engine fails. */
-  generate(job: Job, signal: AbortSignal, onPiece: (piece: Piece) => void): Promise<Generated>
+  /** Generates, handing over pieces as they come. Rejects if the engine fails, or with a `Refusal`
+   *  before the first piece. Null: the signal aborted, the client left. */
+  generate(
+    job: Job,
+    signal: AbortSignal,
+    onPiece: (piece: Piece) => void,
+  ): Promise<Generated | null>
   /** Frees the model. No generation may run. */
   close(): Promise<void>
-}
-
-/** An HTTP answer of the embedded engine other than a generation: a value, never an exception. */
-export interface Refusal {
-  readonly status: number
-  readonly code: string
-  readonly message: string
-  /** The field of the body that is wrong, or null. */
-  readonly param: string | null
 }
 
 /** Statuses by code. The codes that OpenAI, vLLM or llama.cpp also use are spelt like theirs. */
@@ -87,15 +77,29 @@ const STATUSES = {
   not_supported: 501,
   queue_full: 503,
 } as const
-export type RefusalCode = keyof typeof STATUSES
 
-/** A refusal by its code; `message` says what to change. */
-export function refusal(code: RefusalCode, message: string, param: string | null = null): Refusal {
-  return { status: STATUSES[code], code, message, param }
-}
+/** An HTTP answer of the embedded engine other than a generation. Thrown by whatever finds the fault,
+ *  caught by the server only; nothing has been answered by then. */
+export class Refusal extends Error {
+  readonly code: keyof typeof STATUSES
+  /** The field of the body that is wrong, or null. */
+  readonly param: string | null
 
-/** The error object that OpenAI clients read, all four keys. */
-export function refusalBody({ status, code, message, param }: Refusal): object {
-  const type = status >= 500 ? 'server_error' : 'invalid_request_error'
-  return { error: { message, type, param, code } }
+  /** `message` says what to change. */
+  constructor(code: keyof typeof STATUSES, message: string, param: string | null = null) {
+    super(message)
+    this.code = code
+    this.param = param
+  }
+
+  get status(): number {
+    return STATUSES[this.code]
+  }
+
+  /** The error object that OpenAI clients read, all four keys. */
+  get body(): object {
+    const { message, param, code } = this
+    const type = this.status >= 500 ? 'server_error' : 'invalid_request_error'
+    return { error: { message, type, param, code } }
+  }
 }

@@ -7,7 +7,7 @@ import type {
 } from 'node-llama-cpp'
 import type * as LlamaCpp from 'node-llama-cpp'
 import type { Clock } from '../runtime/clock.ts'
-import { type Generated, type Job, type Piece, type Prompt, refusal, type Turn } from './engine.ts'
+import { type Generated, type Job, type Piece, type Prompt, Refusal, type Turn } from './engine.ts'
 
 /** How a conversation is put before the model. */
 export type TurnFormat =
@@ -54,43 +54,39 @@ type Ready =
   | { readonly kind: 'text'; readonly text: string; readonly stops: readonly string[] }
 
 /**
- * Runs one generation on a sequence that nobody else uses meanwhile. Rejects only if llama.cpp
- * fails.
+ * Runs one generation on a sequence that nobody else uses meanwhile. Rejects if llama.cpp fails, or
+ * with a `Refusal` of a prompt that is too long.
  */
 export async function runJob(
   loaded: LoadedModel,
   sequence: LlamaContextSequence,
   run: JobRun,
-): Promise<Generated> {
+): Promise<Generated | null> {
   const { job, signal } = run
   const ready = readyFor(loaded, job.prompt)
   const tokens = promptTokens(loaded.model, ready)
   const room = loaded.contextTokens - tokens.length - MARGIN_TOKENS
   if (room < 1) {
     const message = `The prompt has ${tokens.length} tokens; the context of this model holds ${loaded.contextTokens}.`
-    return {
-      kind: 'refused',
-      refusal: refusal('context_length_exceeded', message, promptField(job)),
-    }
+    const field = job.route === 'chat' ? 'messages' : 'prompt'
+    throw new Refusal('context_length_exceeded', message, field)
   }
   const maxTokens = Math.min(job.maxTokens ?? loaded.answerTokens, room)
   try {
     await prefill(sequence, tokens, run)
     const before = sequence.tokenMeter.getState()
-    const used = (): number => sequence.tokenMeter.diff(before).usedOutputTokens
     const ending =
       ready.kind === 'turns'
         ? await answer(loaded, sequence, { ...run, ready, maxTokens })
         : await complete(loaded, sequence, { ...run, ready, tokens, maxTokens })
-    if (ending === 'abort') return { kind: 'aborted' }
+    if (ending === 'abort') return null
     return {
-      kind: 'finished',
       finishReason: ending === 'maxTokens' ? 'length' : 'stop',
       promptTokens: tokens.length,
-      completionTokens: Math.max(1, used()),
+      completionTokens: Math.max(1, sequence.tokenMeter.diff(before).usedOutputTokens),
     }
   } catch (error) {
-    if (signal.aborted) return { kind: 'aborted' }
+    if (signal.aborted) return null
     throw error
   }
 }
@@ -205,8 +201,7 @@ function readyFor({ turns }: LoadedModel, prompt: Prompt): Ready {
 }
 
 function historyItem({ role, text }: Turn): ChatHistoryItem {
-  if (role === 'assistant') return { type: 'model', response: [text] }
-  return { type: role, text }
+  return role === 'assistant' ? { type: 'model', response: [text] } : { type: role, text }
 }
 
 /** The whole prompt as the model sees it, its first token included. */
@@ -220,10 +215,6 @@ function promptTokens(model: LlamaModel, ready: Ready): Token[] {
   const { bos, shouldPrependBosToken } = model.tokens
   const first = shouldPrependBosToken && bos !== null ? [bos] : []
   return [...first, ...model.tokenize(ready.text)]
-}
-
-function promptField(job: Job): string {
-  return job.route === 'chat' ? 'messages' : 'prompt'
 }
 
 /** What a conversation without a system turn begins with, for a model that was never taught turns. */

@@ -4,22 +4,27 @@
  * what a tiny model needs: F32 tensors and the value types below. No dependency, no I/O.
  */
 
-/** Type numbers of GGUF metadata values. */
-const VALUE_TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const
-
 /** Tensor type F32 in ggml's numbering. */
 const TENSOR_F32 = 0
 
 /** Tensor data begins at, and every tensor is padded to, a multiple of this many bytes. */
 export const GGUF_ALIGNMENT_BYTES = 32
 
-/** One metadata value with its type on disk. */
-export type GgufValue =
-  | { readonly type: 'u32' | 'i32' | 'f32'; readonly value: number }
-  | { readonly type: 'bool'; readonly value: boolean }
-  | { readonly type: 'string'; readonly value: string }
-  | { readonly type: 'strings'; readonly value: readonly string[] }
-  | { readonly type: 'f32s' | 'i32s'; readonly value: readonly number[] }
+/** One metadata value as it stands on disk: its type number, then itself. */
+export const ggufValue = {
+  u32: (value: number) => Buffer.concat([u32(4), u32(value)]),
+  f32: (value: number) => Buffer.concat([u32(6), f32(value)]),
+  bool: (value: boolean) => Buffer.concat([u32(7), Uint8Array.of(value ? 1 : 0)]),
+  string: (value: string) => Buffer.concat([u32(8), text(value)]),
+  i32s: (values: readonly number[]) => list(5, values.map(i32)),
+  f32s: (values: readonly number[]) => list(6, values.map(f32)),
+  strings: (values: readonly string[]) => list(8, values.map(text)),
+} satisfies Record<string, (value: never) => Uint8Array>
+
+/** An array of items of one type, whose type number is 9. */
+function list(itemType: number, items: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat([u32(9), u32(itemType), u64(items.length), ...items])
+}
 
 /** One F32 tensor. `shape` is in ggml's order: the fastest-running dimension first. */
 export interface GgufTensor {
@@ -30,7 +35,7 @@ export interface GgufTensor {
 
 /** What goes into the file, in this order. */
 export interface GgufModel {
-  readonly metadata: readonly (readonly [key: string, value: GgufValue])[]
+  readonly metadata: readonly (readonly [key: string, value: Uint8Array])[]
   readonly tensors: readonly GgufTensor[]
 }
 
@@ -45,7 +50,7 @@ export function writeGguf(model: GgufModel): Uint8Array {
     u64(model.tensors.length),
     u64(model.metadata.length),
   ]
-  for (const [key, value] of model.metadata) head.push(text(key), ...valueBytes(value))
+  for (const [key, value] of model.metadata) head.push(text(key), value)
   let offset = 0
   for (const tensor of model.tensors) {
     head.push(text(tensor.name), u32(tensor.shape.length), ...tensor.shape.map(u64))
@@ -72,60 +77,22 @@ function copyTensor({ name, shape, data }: GgufTensor, file: Buffer, at: number)
   for (const [i, value] of data.entries()) if (value !== 0) file.writeFloatLE(value, at + i * 4)
 }
 
-function valueBytes(value: GgufValue): Uint8Array[] {
-  switch (value.type) {
-    case 'u32':
-      return [u32(VALUE_TYPE.u32), u32(value.value)]
-    case 'i32':
-      return [u32(VALUE_TYPE.i32), i32(value.value)]
-    case 'f32':
-      return [u32(VALUE_TYPE.f32), f32(value.value)]
-    case 'bool':
-      return [u32(VALUE_TYPE.bool), Uint8Array.of(value.value ? 1 : 0)]
-    case 'string':
-      return [u32(VALUE_TYPE.string), text(value.value)]
-    case 'strings':
-      return [...arrayHead(VALUE_TYPE.string, value.value.length), ...value.value.map(text)]
-    case 'f32s':
-      return [...arrayHead(VALUE_TYPE.f32, value.value.length), ...value.value.map(f32)]
-    case 'i32s':
-      return [...arrayHead(VALUE_TYPE.i32, value.value.length), ...value.value.map(i32)]
-  }
-}
-
-function arrayHead(itemType: number, length: number): Uint8Array[] {
-  return [u32(VALUE_TYPE.array), u32(itemType), u64(length)]
-}
-
 /** A string on disk: its length in bytes as u64, then UTF-8 without a terminator. */
 function text(value: string): Uint8Array {
   const bytes = Buffer.from(value)
   return Buffer.concat([u64(bytes.length), bytes])
 }
 
-function u32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32LE(value)
+function written(size: number, write: (bytes: Buffer) => void): Buffer {
+  const bytes = Buffer.alloc(size)
+  write(bytes)
   return bytes
 }
 
-function i32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4)
-  bytes.writeInt32LE(value)
-  return bytes
-}
-
-function f32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4)
-  bytes.writeFloatLE(value)
-  return bytes
-}
-
-function u64(value: number): Uint8Array {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64LE(BigInt(value))
-  return bytes
-}
+const u32 = (value: number): Buffer => written(4, (bytes) => bytes.writeUInt32LE(value))
+const i32 = (value: number): Buffer => written(4, (bytes) => bytes.writeInt32LE(value))
+const f32 = (value: number): Buffer => written(4, (bytes) => bytes.writeFloatLE(value))
+const u64 = (value: number): Buffer => written(8, (bytes) => bytes.writeBigUInt64LE(BigInt(value)))
 
 function aligned(bytes: number): number {
   return Math.ceil(bytes / GGUF_ALIGNMENT_BYTES) * GGUF_ALIGNMENT_BYTES

@@ -1,6 +1,6 @@
 import { PLAIN_SPEC, type UpstreamSpec } from '../core/upstream.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type Embedded, type EmbeddedOptions, startEmbedded } from './child.ts'
+import { Embedded, type EmbeddedOptions } from './child.ts'
 import { acceptsAt } from '../process/port.ts'
 
 /** The name under which the embedded engine stands in the table. */
@@ -21,7 +21,7 @@ export interface HostDeps {
   readonly onSpec: (spec: UpstreamSpec | null) => void
   readonly onMessage: (text: string) => void
   readonly inFlight: (name: string) => number
-  readonly start?: (options: EmbeddedOptions) => Embedded
+  readonly start?: (options: EmbeddedOptions) => Pick<Embedded, 'stop'>
 }
 
 /**
@@ -31,7 +31,7 @@ export interface HostDeps {
  */
 export class EmbeddedHost {
   readonly #deps: HostDeps
-  #engine: Embedded | null = null
+  #engine: Pick<Embedded, 'stop'> | null = null
   #left = false
   #auto = false
   #cancel = (): void => {}
@@ -46,8 +46,8 @@ export class EmbeddedHost {
     this.#auto = mode.mode === 'auto'
     if (this.#auto && (await anyAnswers(this.#deps))) return
     if (this.#left) return
-    const { clock, onSpec, onMessage } = this.#deps
-    this.#engine = (this.#deps.start ?? startEmbedded)({
+    const { clock, onSpec, onMessage, start = (options) => new Embedded(options) } = this.#deps
+    this.#engine = start({
       clock,
       modelPath: mode.mode === 'path' ? mode.path : null,
       onReady: (url, model) => {

@@ -5,8 +5,8 @@ import type * as LlamaCpp from 'node-llama-cpp'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import { TOY_MODEL_ID } from './bigram.ts'
-import { type Engine, refusal } from './engine.ts'
-import { Failure } from './channel.ts'
+import { type Engine, Refusal } from './engine.ts'
+import { Failure, whyOf } from './channel.ts'
 import { type LoadedModel, runJob, type TurnFormat } from './generate.ts'
 
 /** Generations at the same time; llama.cpp evaluates them in one batch. Each holds a context in
@@ -63,10 +63,10 @@ export async function loadEngine(options: LoadOptions): Promise<Engine> {
     close: () => model.model.llama.dispose(),
     async generate(job, signal, onPiece) {
       const slot = await slots.acquire(signal)
-      if (slot === 'aborted') return { kind: 'aborted' }
+      if (slot === 'aborted') return null
       if (slot === 'full') {
         const message = `${WAITING_MAX} requests are waiting already. Try again in a moment.`
-        return { kind: 'refused', refusal: refusal('queue_full', message) }
+        throw new Refusal('queue_full', message)
       }
       const seed = job.seed ?? Math.floor(random() * 2 ** 32)
       try {
@@ -85,8 +85,10 @@ async function fileSize(path: string): Promise<number> {
     throw new Failure('bad_model', `${path} is not a file. GENGATE_EMBEDDED takes a GGUF's path.`)
   } catch (error) {
     if (error instanceof Failure) throw error
-    const why = error instanceof Error ? error.message : String(error)
-    throw new Failure('bad_model', `The model cannot be read: ${why}. Check GENGATE_EMBEDDED.`)
+    throw new Failure(
+      'bad_model',
+      `The model cannot be read: ${whyOf(error)}. Check GENGATE_EMBEDDED.`,
+    )
   }
 }
 
@@ -96,13 +98,11 @@ async function importLlama(moduleName: string): Promise<typeof LlamaCpp> {
     const llamaCpp: typeof LlamaCpp = await import(moduleName)
     return llamaCpp
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
+    const why = whyOf(error)
     const isAbsent = error instanceof Error && 'code' in error && error.code === MODULE_NOT_FOUND
     // Present, but one of its own files is missing, or it refuses this Node: that is another story.
-    throw new Failure(
-      isAbsent && why.includes(`'${moduleName}'`) ? 'package_absent' : 'no_binary',
-      why,
-    )
+    const code = isAbsent && why.includes(`'${moduleName}'`) ? 'package_absent' : 'no_binary'
+    throw new Failure(code, why)
   }
 }
 
@@ -124,7 +124,7 @@ async function loadModel(
       logger: (_level, message) => log(message.trim()),
     })
     .catch((error: unknown) => {
-      throw new Failure('no_binary', error instanceof Error ? error.message : String(error))
+      throw new Failure('no_binary', whyOf(error))
     })
   try {
     const model = await llama.loadModel({ modelPath })
@@ -143,8 +143,7 @@ async function loadModel(
       answerTokens: ANSWER_TOKENS[kind],
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new Failure('bad_model', `llama.cpp cannot load ${modelPath}: ${why}`)
+    throw new Failure('bad_model', `llama.cpp cannot load ${modelPath}: ${whyOf(error)}`)
   }
 }
 
@@ -155,10 +154,6 @@ function turnFormat(llamaCpp: typeof LlamaCpp, model: LlamaCpp.LlamaModel): Turn
   return { kind: 'template', wrapper: llamaCpp.resolveChatWrapper(model) }
 }
 
-interface Waiting<T> {
-  readonly give: (item: T) => void
-}
-
 /**
  * A fixed set of things that one user at a time may hold, and a bounded queue for them, first come
  * first served. Every acquired item must be released once.
@@ -166,7 +161,7 @@ interface Waiting<T> {
 export class Slots<T> {
   readonly #free: T[]
   readonly #waitingMax: number
-  readonly #waiting = new Set<Waiting<T>>()
+  readonly #waiting = new Set<(item: T) => void>()
   readonly #total: number
 
   constructor(items: readonly T[], waitingMax: number) {
@@ -192,27 +187,22 @@ export class Slots<T> {
     if (this.#waiting.size >= this.#waitingMax) return Promise.resolve('full')
     return new Promise((resolve) => {
       const leave = (): void => {
-        this.#waiting.delete(waiting)
+        this.#waiting.delete(give)
         resolve('aborted')
       }
-      const waiting: Waiting<T> = {
-        give: (item) => {
-          signal.removeEventListener('abort', leave)
-          resolve({ item })
-        },
+      const give = (item: T): void => {
+        signal.removeEventListener('abort', leave)
+        resolve({ item })
       }
-      this.#waiting.add(waiting)
+      this.#waiting.add(give)
       signal.addEventListener('abort', leave, { once: true })
     })
   }
 
   release(item: T): void {
-    const [next] = this.#waiting
-    if (next === undefined) {
-      this.#free.push(item)
-      return
-    }
-    this.#waiting.delete(next)
-    next.give(item)
+    const [give] = this.#waiting
+    if (give === undefined) return void this.#free.push(item)
+    this.#waiting.delete(give)
+    give(item)
   }
 }

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { systemClock } from '../runtime/clock.ts'
 import { systemRandom } from '../runtime/random.ts'
-import { type ChildMessage, type ChildOptions, Failure, FAILURES } from './channel.ts'
+import { type ChildMessage, type ChildOptions, exitCodeOf, Failure, whyOf } from './channel.ts'
 import { loadEngine } from './llama.ts'
 import { createEmbeddedServer } from './server.ts'
 import { ensureToyModel } from './toy.ts'
@@ -25,12 +25,13 @@ process.on('disconnect', () => process.exit(0))
 process.stderr.on('error', () => undefined)
 
 try {
-  await start(optionsOf(process.argv[2]))
+  // Written by `child.ts` of the same version.
+  await start(JSON.parse(process.argv[2] ?? ''))
 } catch (error) {
-  const cause = error instanceof Error ? error.message : String(error)
+  const cause = whyOf(error)
   log(cause)
   await tell({ type: 'failed', cause })
-  process.exit(error instanceof Failure ? FAILURES[error.code] : 1)
+  process.exit(error instanceof Failure ? exitCodeOf(error.code) : 1)
 }
 
 async function start(options: ChildOptions): Promise<void> {
@@ -51,8 +52,7 @@ async function toyPath(cacheDir: string): Promise<string> {
   try {
     return await ensureToyModel({ cacheDir })
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new Failure('cache_unwritable', why)
+    throw new Failure('cache_unwritable', whyOf(error))
   }
 }
 
@@ -77,10 +77,4 @@ function tell(message: ChildMessage): Promise<void> {
     if (process.send === undefined || !process.connected) return resolve()
     process.send(message, () => resolve())
   })
-}
-
-function optionsOf(argument: string | undefined): ChildOptions {
-  // Written by `child.ts` of the same version.
-  const options: ChildOptions = JSON.parse(argument ?? '')
-  return options
 }

@@ -1,41 +1,26 @@
-import { type Job, type Prompt, type Refusal, refusal, type Route, type Turn } from './engine.ts'
-
-export type ParsedJob =
-  | { readonly ok: true; readonly job: Job }
-  | { readonly ok: false; readonly refusal: Refusal }
+import { type Job, type Prompt, Refusal, type Route, type Turn } from './engine.ts'
 
 /** Stop strings per request at most. OpenAI takes four; local engines take more. */
 const STOPS_MAX = 16
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Thrown by the readers below, caught by `parseJob` only. */
-class WrongField extends Error {
-  readonly refusal: Refusal
+class WrongField extends Refusal {
   constructor(param: string, must: string) {
-    super(must)
-    this.refusal = refusal('invalid_value', `${param} must be ${must}.`, param)
+    super('invalid_value', `${param} must be ${must}.`, param)
   }
 }
 
-/** A generation from the parsed JSON of a request; `modelId` is the one name served. Pure. */
-export function parseJob(route: Route, body: unknown, modelId: string): ParsedJob {
-  try {
-    if (!isFields(body)) throw new WrongField('body', 'a JSON object')
-    const { model } = body
-    if (typeof model === 'string' && model !== '' && model !== modelId) {
-      const message = `The model ${JSON.stringify(model.slice(0, 200))} does not exist. This engine serves ${modelId}.`
-      return { ok: false, refusal: refusal('model_not_found', message, 'model') }
-    }
-    if (typeof model !== 'string' && model !== undefined) throw new WrongField('model', 'a string')
-    return { ok: true, job: readJob(route, body) }
-  } catch (error) {
-    if (error instanceof WrongField) return { ok: false, refusal: error.refusal }
-    throw error
+/** A generation from the parsed JSON of a request; `modelId` is the one name served. Throws a
+ *  `Refusal`. */
+export function jobOf(route: Route, body: unknown, modelId: string): Job {
+  if (!isFields(body)) throw new WrongField('body', 'a JSON object')
+  const { model = '' } = body
+  if (typeof model !== 'string') throw new WrongField('model', 'a string')
+  if (model !== '' && model !== modelId) {
+    const message = `The model ${JSON.stringify(model.slice(0, 200))} does not exist. This engine serves ${modelId}.`
+    throw new Refusal('model_not_found', message, 'model')
   }
-}
-
-function readJob(route: Route, body: Fields): Job {
   if ((numberIn(body, 'n', [1, 128]) ?? 1) !== 1) throw new WrongField('n', '1')
   const streamOptions = body['stream_options']
   const newest = integerIn(body, 'max_completion_tokens', [1, Number.MAX_SAFE_INTEGER])

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Gather } from '../core/gather.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { answerJob } from './answer.ts'
-import { type Engine, type Refusal, refusal, refusalBody, type Route } from './engine.ts'
-import { parseJob } from './request.ts'
+import { answerJob, sendJson } from './answer.ts'
+import { whyOf } from './channel.ts'
+import { type Engine, Refusal, type Route } from './engine.ts'
+import { jobOf } from './request.ts'
 
 /** Largest body of a request, bytes. The context of a small model holds far less text. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -37,9 +38,11 @@ export function createEmbeddedServer(options: ServerOptions): Server {
   return createServer(limits, (request, response) => {
     response.setHeader('x-gengate-embedded', options.engine.kind)
     serve(options, request, response).catch((error: unknown) => {
-      options.log(`request failed: ${error instanceof Error ? error.message : String(error)}`)
+      if (error instanceof Refusal) return refuse(response, error)
+      options.log(`request failed: ${whyOf(error)}`)
       if (response.headersSent) response.destroy()
-      else refuse(response, refusal('internal_error', 'The embedded engine failed. See its log.'))
+      else
+        refuse(response, new Refusal('internal_error', 'The embedded engine failed. See its log.'))
     })
   })
 }
@@ -52,16 +55,15 @@ async function serve(
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
   const route = ROUTES.get(path)
   if (route !== undefined) {
-    if (request.method !== 'POST') return refuseMethod(response, 'POST')
+    needMethod(request, response, ['POST'])
     return generate(options, route, { request, response })
   }
   if (path === '/v1/embeddings') {
-    const message = 'The embedded engine computes no embeddings.'
-    return refuse(response, refusal('not_supported', message))
+    throw new Refusal('not_supported', 'The embedded engine computes no embeddings.')
   }
   const body = readOnlyBody(options.engine, path)
-  if (body === null) return refuse(response, refusal('not_found', 'There is no such route here.'))
-  if (request.method !== 'GET' && request.method !== 'HEAD') return refuseMethod(response, 'GET')
+  if (body === null) throw new Refusal('not_found', 'There is no such route here.')
+  needMethod(request, response, ['GET', 'HEAD'])
   sendJson(response, 200, body)
 }
 
@@ -81,8 +83,7 @@ async function generate(
 ): Promise<void> {
   const type = request.headers['content-type'] ?? ''
   if (!/^application\/json\s*(?:;|$)/i.test(type)) {
-    const message = 'The body must be application/json.'
-    return refuse(response, refusal('unsupported_media_type', message))
+    throw new Refusal('unsupported_media_type', 'The body must be application/json.')
   }
   const bytes = await readBody(request)
   if (bytes === 'gone') return
@@ -90,17 +91,10 @@ async function generate(
     response.setHeader('connection', 'close')
     // The rest is read and dropped: a client that is still sending would miss the answer.
     request.resume()
-    const message = `The body is larger than ${BODY_BYTES_MAX} bytes.`
-    return refuse(response, refusal('request_too_large', message))
+    throw new Refusal('request_too_large', `The body is larger than ${BODY_BYTES_MAX} bytes.`)
   }
-  const body = parseJson(bytes)
-  if (body === undefined) {
-    return refuse(response, refusal('invalid_json', 'The body is not valid JSON.'))
-  }
-  const parsed = parseJob(route, body, engine.modelId)
-  if (!parsed.ok) return refuse(response, parsed.refusal)
-  const refused = await answerJob({ engine, clock, job: parsed.job }, response)
-  if (refused !== null) refuse(response, refused)
+  const job = jobOf(route, parseJson(bytes), engine.modelId)
+  await answerJob({ engine, clock, job }, response)
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too_large' | 'gone'> {
@@ -119,30 +113,26 @@ async function readBody(request: IncomingMessage): Promise<Buffer | 'too_large' 
   }
 }
 
-/** The value, or undefined if the bytes are not JSON in UTF-8. */
+/** The value of bytes that are JSON in UTF-8. */
 function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch {
-    return undefined
+    throw new Refusal('invalid_json', 'The body is not valid JSON.')
   }
 }
 
-function refuseMethod(response: ServerResponse, allow: string): void {
-  response.setHeader('allow', allow)
-  refuse(response, refusal('method_not_allowed', `Use ${allow} here.`))
+function needMethod(
+  { method = '' }: IncomingMessage,
+  response: ServerResponse,
+  methods: readonly [string, ...string[]],
+): void {
+  if (methods.includes(method)) return
+  response.setHeader('allow', methods[0])
+  throw new Refusal('method_not_allowed', `Use ${methods[0]} here.`)
 }
 
-function refuse(response: ServerResponse, why: Refusal): void {
-  if (why.status === 503) response.setHeader('retry-after', '1')
-  sendJson(response, why.status, refusalBody(why))
-}
-
-function sendJson(response: ServerResponse, status: number, body: object): void {
-  const text = JSON.stringify(body)
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-  })
-  response.end(text)
+function refuse(response: ServerResponse, { status, body }: Refusal): void {
+  if (status === 503) response.setHeader('retry-after', '1')
+  sendJson(response, status, body)
 }

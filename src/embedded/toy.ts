@@ -35,7 +35,8 @@ export async function ensureToyModel(options: {
   const text = await trainingText(options.packageRoot ?? PACKAGE_ROOT)
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
   const path = join(options.cacheDir, `toy-bigram-v${TOY_GENERATOR_VERSION}-${hash}.gguf`)
-  if (await exists(path)) return path
+  const made = await stat(path).catch(() => null)
+  if (made?.isFile() === true) return path
   await mkdir(options.cacheDir, { recursive: true })
   const unfinished = `${path}.${process.pid}.tmp`
   try {
@@ -51,7 +52,10 @@ export async function ensureToyModel(options: {
 /** The built-in prose, then README.md and docs/*.md in the order of their names. */
 async function trainingText(root: string): Promise<string> {
   const docs = await readdir(join(root, 'docs')).catch(() => [])
-  const files = ['README.md', ...docs.toSorted(byCodeUnits).map((name) => join('docs', name))]
+  const files = [
+    'README.md',
+    ...docs.toSorted((a, b) => (a < b ? -1 : 1)).map((name) => join('docs', name)),
+  ]
   const texts = files
     .filter((name) => name.endsWith('.md'))
     .map((name) => readFile(join(root, name), 'utf8').catch(() => ''))
@@ -63,30 +67,11 @@ async function removeOld(cacheDir: string): Promise<void> {
   const files = await Promise.all(
     names.map(async (name) => {
       const path = join(cacheDir, name)
-      return {
-        path,
-        writtenMs: await stat(path).then(
-          (s) => s.mtimeMs,
-          () => 0,
-        ),
-      }
+      return { path, writtenMs: (await stat(path).catch(() => null))?.mtimeMs ?? 0 }
     }),
   )
   const old = files.toSorted((a, b) => b.writtenMs - a.writtenMs).slice(KEPT_FILES)
   await Promise.all(old.map(({ path }) => rm(path, { force: true })))
-}
-
-/** A fixed order: the file's name follows from it. */
-function byCodeUnits(a: string, b: string): number {
-  if (a === b) return 0
-  return a < b ? -1 : 1
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    (file) => file.isFile(),
-    () => false,
-  )
 }
 
 /**

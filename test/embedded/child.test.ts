@@ -14,7 +14,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
-import { type Embedded, type EmbeddedOptions, startEmbedded } from '../../src/embedded/child.ts'
+import { Embedded, type EmbeddedOptions } from '../../src/embedded/child.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { chatAt } from './toy-server.ts'
 
@@ -30,7 +30,7 @@ interface Watched extends AsyncDisposable {
 function start(t: Test, more: Partial<EmbeddedOptions> = {}): Watched {
   const messages: string[] = []
   const urls: string[] = []
-  const embedded = startEmbedded({
+  const embedded = new Embedded({
     clock: systemClock,
     modelPath: null,
     cacheDir: folder,
@@ -58,7 +58,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-t.test('startEmbedded() serves the toy, and again on the same port after a crash', async (t) => {
+t.test('Embedded serves the toy, and again on the same port after a crash', async (t) => {
   await using run = start(t)
   await until(() => run.urls.length === 1)
   t.match(run.messages[0], /TOY MODEL gengate-toy-bigram/)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { GGUF_ALIGNMENT_BYTES, writeGguf } from '../../src/embedded/gguf.ts'
+import { GGUF_ALIGNMENT_BYTES, ggufValue, writeGguf } from '../../src/embedded/gguf.ts'
 
 const u64 = (n: number): string => Buffer.from([n, 0, 0, 0, 0, 0, 0, 0]).toString('hex')
 const u32 = (n: number): string => Buffer.from([n, 0, 0, 0]).toString('hex')
@@ -9,12 +9,12 @@ t.test('writeGguf() writes version 3, byte by byte', async (t) => {
   const file = Buffer.from(
     writeGguf({
       metadata: [
-        ['a', { type: 'u32', value: 7 }],
-        ['b', { type: 'string', value: 'é' }],
-        ['c', { type: 'bool', value: true }],
-        ['d', { type: 'i32s', value: [-1] }],
-        ['e', { type: 'strings', value: ['x'] }],
-        ['f', { type: 'f32', value: 0.5 }],
+        ['a', ggufValue.u32(7)],
+        ['b', ggufValue.string('é')],
+        ['c', ggufValue.bool(true)],
+        ['d', ggufValue.i32s([-1])],
+        ['e', ggufValue.strings(['x'])],
+        ['f', ggufValue.f32(0.5)],
       ],
       tensors: [
         { name: 't', shape: [2, 1], data: Float32Array.of(1, -2) },

@@ -1,9 +1,9 @@
 /** A stand-in for the gate: starts the embedded engine and says so on stdout, one JSON line. */
-import { startEmbedded } from '../../src/embedded/child.ts'
+import { Embedded } from '../../src/embedded/child.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 const [cacheDir = '', moduleName = 'node-llama-cpp'] = process.argv.slice(2)
-const embedded = startEmbedded({
+const embedded = new Embedded({
   clock: systemClock,
   modelPath: null,
   cacheDir,

@@ -1,17 +1,20 @@
 import t from 'tap'
-import type { Route } from '../../src/embedded/engine.ts'
-import { parseJob } from '../../src/embedded/request.ts'
+import { Refusal, type Route } from '../../src/embedded/engine.ts'
+import { jobOf } from '../../src/embedded/request.ts'
 
 const chat = { messages: [{ role: 'user', content: 'hi' }] }
 
 function refused(body: unknown, route: Route = 'chat'): string {
-  const parsed = parseJob(route, body, 'own')
-  if (parsed.ok) return 'accepted'
-  const { status, code, param } = parsed.refusal
-  return `${status} ${code} ${param}`
+  try {
+    jobOf(route, body, 'own')
+    return 'accepted'
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return `${error.status} ${error.code} ${error.param}`
+  }
 }
 
-t.test('parseJob() reads every field it honours', async (t) => {
+t.test('jobOf() reads every field it honours', async (t) => {
   const body = {
     model: 'own',
     messages: [
@@ -37,51 +40,45 @@ t.test('parseJob() reads every field it honours', async (t) => {
     ignore_eos: true,
     unknown_field: 'is ignored',
   }
-  t.strictSame(parseJob('chat', body, 'own'), {
-    ok: true,
-    job: {
-      route: 'chat',
-      prompt: {
-        kind: 'turns',
-        turns: [
-          { role: 'system', text: 'be kind' },
-          { role: 'user', text: 'ab' },
-          { role: 'assistant', text: '' },
-          { role: 'user', text: 'c' },
-        ],
-      },
-      maxTokens: 5,
-      stop: ['x'],
-      seed: -1,
-      temperature: 0,
-      topP: 0.5,
-      ignoreEos: true,
-      stream: true,
-      includeUsage: true,
+  t.strictSame(jobOf('chat', body, 'own'), {
+    route: 'chat',
+    prompt: {
+      kind: 'turns',
+      turns: [
+        { role: 'system', text: 'be kind' },
+        { role: 'user', text: 'ab' },
+        { role: 'assistant', text: '' },
+        { role: 'user', text: 'c' },
+      ],
     },
+    maxTokens: 5,
+    stop: ['x'],
+    seed: -1,
+    temperature: 0,
+    topP: 0.5,
+    ignoreEos: true,
+    stream: true,
+    includeUsage: true,
   })
 })
 
-t.test('parseJob() leaves to the engine what is absent or null', async (t) => {
+t.test('jobOf() leaves to the engine what is absent or null', async (t) => {
   for (const prompt of ['once', ['once']]) {
     const body = { prompt, max_tokens: null, stop: null, stream: null, stream_options: null }
-    const parsed = parseJob('completions', body, 'own')
-    t.match(parsed, {
-      ok: true,
-      job: { prompt: { kind: 'text', text: 'once' }, maxTokens: null, seed: null, stream: false },
-    })
+    const given = { prompt: { kind: 'text', text: 'once' } }
+    const left = { maxTokens: null, seed: null, stream: false }
+    t.match(jobOf('completions', body, 'own'), { ...given, ...left })
   }
-  const one = parseJob('completions', { prompt: '', stop: 'x' }, 'own')
-  t.strictSame(one.ok && one.job.stop, ['x'])
+  t.strictSame(jobOf('completions', { prompt: '', stop: 'x' }, 'own').stop, ['x'])
 })
 
-t.test('parseJob() accepts its own model name, none and an empty one, and no other', async (t) => {
+t.test('jobOf() accepts its own model name, none and an empty one, and no other', async (t) => {
   for (const model of ['own', '', undefined]) t.equal(refused({ ...chat, model }), 'accepted')
   t.equal(refused({ ...chat, model: 'other' }), '404 model_not_found model')
   t.equal(refused({ ...chat, model: 7 }), '400 invalid_value model')
 })
 
-t.test('parseJob() names the field that is wrong', async (t) => {
+t.test('jobOf() names the field that is wrong', async (t) => {
   const cases: [unknown, string][] = [
     [[], 'body'],
     [null, 'body'],
