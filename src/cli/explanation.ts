@@ -10,15 +10,8 @@ import { type GateStatus, tableOf, type UpstreamStatus } from './gate-status.ts'
  *  nobody probes. */
 type Tier = 'eligible' | 'cold' | 'suspect'
 
-/** What becomes of the next request. */
-export type Decision =
-  | { readonly kind: 'forward'; readonly upstream: string; readonly tier: Tier }
-  | { readonly kind: 'wait_for_slot' }
-  /** `starting`: the first probes are still under way. */
-  | { readonly kind: 'hold'; readonly starting: boolean }
-  | { readonly kind: 'unknown_model' | 'model_required' }
-  /** The gate shuts down and takes nothing new. */
-  | { readonly kind: 'draining' }
+/** What becomes of the next request: what the gate decides, unless it shuts down and takes nothing new. */
+export type Decision = RouteDecision | { readonly kind: 'draining' }
 
 /** An upstream that may serve the model, in the order in which they are looked at. */
 export interface Candidate {
@@ -67,14 +60,14 @@ export function explanationOf(
   const rows = new Map(status.upstreams.map((upstream) => [upstream.name, upstream]))
   const inFlight = (name: string): number => rows.get(name)?.in_flight ?? 0
   const routed = decide(table, { model, tried: [] }, inFlight, wallMs)
-  const decision = decisionOf(routed, status)
+  const decision: Decision = status.draining ? { kind: 'draining' } : routed
   const members = (membersFor(table, model) ?? []).flatMap((member) => {
     const upstream = rows.get(member.entry.spec.name)
     return upstream === undefined ? [] : [{ ...member, upstream }]
   })
   // An upstream may stand in a group twice, with two models: the first is taken.
   const taken = members.find(
-    ({ upstream }) => decision.kind === 'forward' && upstream.name === decision.upstream,
+    ({ upstream }) => decision.kind === 'forward' && upstream.name === decision.entry.spec.name,
   )
   const order = members.map(({ upstream }) => upstream.name)
   const chosen = status.groups === null && isNameless(model)
@@ -82,14 +75,8 @@ export function explanationOf(
     const { entry, model: mappedTo, means, upstream } = member
     const tier = TIERS[servesFor(member)]
     const why = member === taken ? null : whyNot({ upstream, tier, order, means }, decision, status)
-    return {
-      upstream,
-      tier,
-      mappedTo,
-      means,
-      meaning: chosen ? choiceText(choiceOf(entry)) : null,
-      why,
-    }
+    const meaning = chosen ? choiceText(choiceOf(entry)) : null
+    return { upstream, tier, mappedTo, means, meaning, why }
   })
   return {
     model,
@@ -107,28 +94,6 @@ export function explanationOf(
 /** Would something serve it? Waiting for a slot is being served later. Pure. */
 export function isServed({ decision }: Explanation): boolean {
   return decision.kind === 'forward' || decision.kind === 'wait_for_slot'
-}
-
-function decisionOf(routed: RouteDecision, { draining }: GateStatus): Decision {
-  if (draining) return { kind: 'draining' }
-  switch (routed.kind) {
-    case 'forward':
-      return {
-        kind: 'forward',
-        upstream: routed.entry.spec.name,
-        tier: TIERS[routed.serves] ?? 'suspect',
-      }
-    case 'wait_for_slot':
-    case 'unknown_model':
-    case 'model_required':
-      return { kind: routed.kind }
-    case 'hold':
-      return { kind: 'hold', starting: routed.starting }
-    // Only where something was tried, or where a route was asked for.
-    case 'exhausted':
-    case 'no_route':
-      return { kind: 'hold', starting: false }
-  }
 }
 
 /** A candidate that was passed over, and the names of all, as they are looked at. */
@@ -149,8 +114,10 @@ function whyNot(passed: Passed, decision: Decision, status: GateStatus): string 
   }
   if (cap !== null && load >= cap) return `it is at its cap, with ${load} in flight`
   if (decision.kind !== 'forward') return 'an eligible one is worth the wait for a slot'
-  if (decision.tier !== tier) return `${decision.upstream} is ${decision.tier}, which comes first`
-  return whyAnEqual(passed, decision.upstream, status)
+  const { name: other } = decision.entry.spec
+  const first = TIERS[decision.serves]
+  if (first !== tier) return `${other} is ${first}, which comes first`
+  return whyAnEqual(passed, other, status)
 }
 
 /** Why `taken` and not this one, which serves in the same turn. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { durationText } from '../core/duration.ts'
 import { type Entry, servesOf } from '../core/entry.ts'
 import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
 import { type EvidenceReason, isEvidence, type Reason, REASONS } from '../core/health/reason.ts'
@@ -211,6 +212,12 @@ function msOf(iso: string | null): number {
 function evidenceReason({ reason, eligible }: UpstreamStatus): EvidenceReason {
   if (isEvidence(reason)) return reason
   return eligible ? 'ok' : 'stale'
+}
+
+/** How long that is ago; null: nobody says. Pure. */
+export function agoText(iso: string | null, wallMs: number): string | null {
+  const at = iso === null ? Number.NaN : parseIso(iso)
+  return Number.isNaN(at) ? null : durationText(wallMs - at)
 }
 
 /** Is this a reason of ours? A newer gate may know more. */

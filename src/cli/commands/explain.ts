@@ -1,10 +1,8 @@
-import { durationText } from '../../core/duration.ts'
 import { knownText } from '../../core/model/models.ts'
-import { parseIso } from '../../runtime/clock.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, withGate, type World } from '../command.ts'
 import { type Candidate, type Explanation, explanationOf, isServed } from '../explanation.ts'
 import { askGate, ownGate } from '../gate-client.ts'
-import type { UpstreamStatus } from '../gate-status.ts'
+import { agoText, type UpstreamStatus } from '../gate-status.ts'
 import { EXIT, printJson } from '../io.ts'
 
 export const explain: CommandSpec = {
@@ -86,14 +84,17 @@ function decisionLines({ model, decision, candidates, known }: Explanation): str
   switch (decision.kind) {
     case 'forward': {
       const taken = candidates.find(({ why }) => why === null)
-      const where = `${decision.upstream} (${taken?.upstream.url ?? ''})`
-      return [`${what} goes to ${where}: it is ${taken?.upstream.state ?? decision.tier}.`]
+      const { name, url } = decision.entry.spec
+      return [`${what} goes to ${name} (${url}): it is ${taken?.upstream.state ?? 'eligible'}.`]
     }
     case 'wait_for_slot':
       return [`${what} waits for a slot: all that could serve it now are at their caps.`]
     case 'hold':
+    // Only where something was tried, or where a route was asked for.
+    case 'exhausted':
+    case 'no_route':
       return [
-        decision.starting
+        decision.kind === 'hold' && decision.starting
           ? `${what} is held while the first probes run, for GENGATE_HOLD_MS at most.`
           : `${what} finds nothing to serve it: held for GENGATE_HOLD_MS at most, then 503.`,
       ]
@@ -121,9 +122,8 @@ function saidOf({ said }: UpstreamStatus): string[] {
 }
 
 function headOf({ name, state, reason, since }: UpstreamStatus, wallMs: number): string {
-  const sinceMs = since === null ? Number.NaN : parseIso(since)
-  const lasted = Number.isNaN(sinceMs) ? '' : ` for ${durationText(wallMs - sinceMs)}`
-  return `${name}: ${state}, ${reason}${lasted}`
+  const ago = agoText(since, wallMs)
+  return `${name}: ${state}, ${reason}${ago === null ? '' : ` for ${ago}`}`
 }
 
 function rowOf(upstream: UpstreamStatus): Record<string, unknown> {

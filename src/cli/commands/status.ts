@@ -16,6 +16,7 @@ import {
 } from '../command.ts'
 import { askGate, type GatePlace, ownGate } from '../gate-client.ts'
 import {
+  agoText,
   type EngineStatus,
   type GateStatus,
   servableOf,
@@ -23,7 +24,7 @@ import {
   type UpstreamStatus,
 } from '../gate-status.ts'
 import { type CliIo, EXIT } from '../io.ts'
-import { type Look, printLook } from '../watch.ts'
+import { type Look, type LookOnce, printLook } from '../watch.ts'
 
 interface StatusFlags extends WatchFlags {
   readonly verbose?: true
@@ -50,55 +51,56 @@ export const status: CommandSpec = {
   run: (_args: readonly [], flags: StatusFlags, world: World) =>
     withGate(world.io, flags, async (gate) => {
       const { io } = world
-      const eyes = flags.verbose === true ? io : { clock: io.clock }
-      const look = (signal?: AbortSignal): Promise<Look> => lookAtStatus(gate, { ...eyes, signal })
+      const look: LookOnce = (signal) =>
+        lookAtStatus(gate, { verbose: flags.verbose === true, signal }, io)
       if (flags.watch !== true) return printLook(await look(), flags, io)
       await watchUntilStopped(look, flags, world)
       return EXIT.ok
     }),
 }
 
-/** One look at the running gate. With `readFile` also at the last words of the engines it owns. */
+/** One look at the running gate. */
 async function lookAtStatus(
   config: GatePlace,
-  io: Pick<CliIo, 'clock'> &
-    Partial<Pick<CliIo, 'readFile'>> & {
-      readonly signal?: AbortSignal | undefined
-    },
+  { verbose, signal }: { readonly verbose: boolean; readonly signal: AbortSignal | undefined },
+  { clock, readFile }: CliIo,
 ): Promise<Look> {
-  const answer = await askGate(ownGate(config), io)
+  const answer = await askGate(ownGate(config), { clock, signal })
   if (answer.kind !== 'status') {
     const problem = `gengate: ${answer.message}`
     return { code: EXIT.failed, lines: [], problems: [problem], document: undefined, key: problem }
   }
-  const { readFile } = io
-  const tailOf = ({ process, engine }: UpstreamStatus): readonly string[] =>
-    readFile === undefined || process === null ? [] : tailLines(process, engine, readFile)
-  const table = tableOf(answer.status)
-  const meantOf = ({ name }: UpstreamStatus): readonly string[] =>
-    readFile === undefined
-      ? []
-      : table.entries.flatMap((entry) =>
-          entry.spec.name === name ? [choiceText(choiceOf(entry))] : [],
-        )
+  const { status: gate, document } = answer
+  const words = verbose ? wordsOf(gate, readFile) : NO_WORDS
+  const lastWords = { last_words: Object.fromEntries(words.tails) }
   return {
-    code: servableOf(answer.status).size > 0 ? EXIT.ok : EXIT.failed,
-    lines: statusLines(answer.status, io.clock.wallMs(), tailOf, meantOf),
+    code: servableOf(gate).size > 0 ? EXIT.ok : EXIT.failed,
+    lines: statusLines(gate, clock.wallMs(), words),
     problems: [],
-    document: readFile === undefined ? answer.document : withWords(answer, tailOf),
-    key: keyOf(answer.status),
+    document: verbose && isObject(document) ? { ...document, ...lastWords } : document,
+    key: keyOf(gate),
   }
 }
 
-/** The document with what `--verbose` adds for people: the last words of each engine, by upstream. */
-function withWords(
-  { status: { upstreams }, document }: { readonly status: GateStatus; readonly document: unknown },
-  tailOf: (upstream: UpstreamStatus) => readonly string[],
-): Record<string, unknown> {
-  const words = upstreams.flatMap((upstream) =>
-    upstream.process === null ? [] : [[upstream.name, tailOf(upstream)] as const],
+/** What `--verbose` adds, by upstream. */
+interface Words {
+  /** What a request without a model means there. */
+  readonly meant: ReadonlyMap<string, string>
+  /** The end of what its engine has said, where the gate owns it. */
+  readonly tails: ReadonlyMap<string, readonly string[]>
+}
+
+const NO_WORDS: Words = { meant: new Map(), tails: new Map() }
+
+function wordsOf(gate: GateStatus, readFile: CliIo['readFile']): Words {
+  const { entries } = tableOf(gate)
+  const owned = gate.upstreams.flatMap(({ name, engine, process }) =>
+    process === null ? [] : [[name, tailLines(process, engine, readFile)] as const],
   )
-  return { ...(isObject(document) ? document : {}), last_words: Object.fromEntries(words) }
+  return {
+    meant: new Map(entries.map((entry) => [entry.spec.name, choiceText(choiceOf(entry))])),
+    tails: new Map(owned),
+  }
 }
 
 /** Load and ages move all the time; the rest is news. */
@@ -117,33 +119,29 @@ function keyOf({ version, draining, config, upstreams }: GateStatus): string {
 const HEAD = ['NAME', 'STATE', 'REASON', 'SINCE', 'IN FLIGHT', 'MODELS'] as const
 
 /** The upstreams as a table for people, with a hint under each that is not eligible, and a line about
- *  each engine that the gate owns. `tailOf`: the end of that engine's output. `meantOf`: what a request
- *  without a model means there. Pure but for them. */
+ *  each engine that the gate owns. Pure. */
 export function statusLines(
   gate: GateStatus,
   wallMs: number,
-  tailOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
-  meantOf: (upstream: UpstreamStatus) => readonly string[] = () => [],
+  { meant, tails }: Words = NO_WORDS,
 ): string[] {
-  const rows = gate.upstreams.map((upstream) => cells(upstream, wallMs))
-  const widths = HEAD.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  const line = (row: readonly string[]): string =>
+  const rows = [HEAD, ...gate.upstreams.map((upstream) => cells(upstream, wallMs))]
+  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const [head = '', ...lines] = rows.map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join('  ')
-      .trimEnd()
+      .trimEnd(),
+  )
   return [
     `gengate ${gate.version}, running for ${durationText(gate.uptime_s * 1000)}`,
-    line(HEAD),
-    ...gate.upstreams.flatMap((upstream, index) => [
-      line(rows[index] ?? []),
-      ...(upstream.eligible || upstream.hint === '' ? [] : [`  ${upstream.hint}`]),
-      ...meantOf(upstream).map((text) => `  ${text}`),
-      ...(upstream.process === null
-        ? []
-        : [`  ${processLine(upstream.process, wallMs)}`, ...tailOf(upstream)]),
+    head,
+    ...gate.upstreams.flatMap(({ name, eligible, hint, process }, index) => [
+      lines[index] ?? '',
+      ...(eligible || hint === '' ? [] : [`  ${hint}`]),
+      ...(meant.has(name) ? [`  ${meant.get(name)}`] : []),
+      ...(process === null ? [] : [`  ${processLine(process, wallMs)}`]),
+      ...(tails.get(name) ?? []),
     ]),
     ...(gate.config.error === null ? [] : [`Last reload failed: ${gate.config.error}`]),
     ...gate.config.shadowed.map(
@@ -153,30 +151,20 @@ export function statusLines(
 }
 
 function cells(upstream: UpstreamStatus, wallMs: number): readonly string[] {
-  const since = upstream.since === null ? Number.NaN : parseIso(upstream.since)
-  const models = upstream.models.slice(0, 3).join(', ')
-  const more = upstream.models.length > 3 ? ` and ${upstream.models.length - 3} more` : ''
-  return [
-    upstream.name,
-    upstream.state,
-    upstream.reason,
-    Number.isNaN(since) ? '-' : durationText(wallMs - since),
-    String(upstream.in_flight),
-    models === '' ? '-' : models + more,
-  ]
+  const { name, state, reason, since, in_flight: load, models } = upstream
+  const listed = models.slice(0, 3).join(', ') || '-'
+  const more = models.length > 3 ? ` and ${models.length - 3} more` : ''
+  return [name, state, reason, agoText(since, wallMs) ?? '-', String(load), listed + more]
 }
 
 /** One line for people about an engine that the gate owns. Pure. */
 export function processLine(engine: EngineStatus, wallMs: number): string {
-  const ago = (iso: string | null): string =>
-    iso === null ? 'a while' : durationText(wallMs - parseIso(iso))
-  const { last_end: lastEnd, pid, program } = engine
+  const ago = (iso: string | null): string => agoText(iso, wallMs) ?? 'a while'
+  const { last_end: lastEnd, pid, program, next_start_at: next } = engine
   const parts = [
     `engine ${engine.state.replaceAll('_', ' ')} for ${ago(engine.since)}`,
     ...(pid === null ? [] : [`${program}, pid ${pid}`]),
-    ...(engine.next_start_at === null
-      ? []
-      : [`next start in ${durationText(parseIso(engine.next_start_at) - wallMs)}`]),
+    ...(next === null ? [] : [`next start in ${durationText(parseIso(next) - wallMs)}`]),
     ...counted(engine.restarts, 'restart', ''),
     ...counted(engine.restarts_last_hour, 'failure', ' in the last hour'),
     ...(lastEnd === null

@@ -218,7 +218,8 @@ t.test(
       ],
     })
     if (status === null) throw new Error('no status')
-    const lines = statusLines(status, WALL, () => ['  | last words'])
+    const tails = new Map([['a', ['  | last words']]])
+    const lines = statusLines(status, WALL, { meant: new Map(), tails })
     t.match(lines[3], 'It loads.')
     t.match(lines[4], /^ {2}engine starting for 10 s/)
     t.equal(lines[5], '  | last words')
