@@ -1,31 +1,7 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { classifyEvent, judgeJson } from '../../src/api/answer.ts'
-import { screenEvent } from '../../src/api/screen.ts'
+import { judgeJson } from '../../src/api/answer.ts'
 import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
-
-const FIXTURES = new URL('../fixtures/wire-events/', import.meta.url)
-const fixture = (name: string): Buffer => readFileSync(new URL(name, FIXTURES))
-
-/** The events of a captured stream, cut the plain way. */
-function eventsOf(name: string): Buffer[] {
-  const parts = fixture(name)
-    .toString('latin1')
-    .split(/(?<=\n\n)/)
-  return parts.map((part) => Buffer.from(part, 'latin1'))
-}
-
-/** One letter per event: content, neutral, End with content, end without, error, abort, done. */
-function shape(api: ApiName, events: readonly Buffer[]): string {
-  return events
-    .map((event) => {
-      const verdict = classifyEvent(ANSWERS[api], event)
-      if (verdict.kind === 'end') return verdict.content ? 'E' : 'e'
-      if (verdict.kind === 'error') return verdict.why === 'abort' ? 'a' : 'x'
-      return verdict.kind[0]
-    })
-    .join('')
-}
+import { classify, event, eventsOf, fixture, screened, shape } from './events.ts'
 
 t.test('captured streams: every event is what it is', async (t) => {
   const cases: [string, ApiName, string][] = [
@@ -41,27 +17,27 @@ t.test('captured streams: every event is what it is', async (t) => {
     ['vllm-0.32.0-sigterm_abort.sse', 'chat', 'nad'],
     ['vllm-0.32.0-dead_core.sse', 'chat', 'nxd'],
     ['mlx-lm-0.32.2-chat_stream.sse', 'chat', 'ncend'],
+    ['vllm-0.32.0-responses_stream.sse', 'responses', 'nnnnccnnne'],
+    ['llamacpp-b11434-responses_stream.sse', 'responses', 'nnnncccnnne'],
   ]
   for (const [name, api, expected] of cases) {
-    t.equal(shape(api, eventsOf(name)), expected, name)
+    t.equal(shape(api, ...eventsOf(name)), expected, name)
   }
 })
 
 t.test('captured streams: the screen is sure of content and silent about ends', async (t) => {
-  for (const event of eventsOf('llamacpp-b11434-chat_stream.sse').slice(1, 7)) {
-    t.equal(screenEvent(ANSWERS.chat, event)?.kind, 'content')
+  for (const one of eventsOf('llamacpp-b11434-chat_stream.sse').slice(1, 7)) {
+    t.equal(screened('chat', one), 'content')
   }
-  for (const event of eventsOf('mlx-lm-0.32.2-chat_stream.sse').slice(0, 2)) {
-    t.ok(screenEvent(ANSWERS.chat, event), 'spaces do not make it unsure')
+  for (const one of eventsOf('mlx-lm-0.32.2-chat_stream.sse').slice(0, 2)) {
+    t.ok(screened('chat', one), 'spaces do not make it unsure')
   }
   for (const name of ['vllm-0.32.0-sigterm_abort.sse', 'vllm-0.32.0-dead_core.sse']) {
-    for (const event of eventsOf(name).slice(1))
-      t.equal(screenEvent(ANSWERS.chat, event), null, name)
+    for (const one of eventsOf(name).slice(1)) t.equal(screened('chat', one), null, name)
   }
 })
 
-const chat = (choice: object): string => `data: ${JSON.stringify({ choices: [choice] })}\n\n`
-const chatKind = (event: string): string => classifyEvent(ANSWERS.chat, Buffer.from(event)).kind
+const chat = (...choices: object[]): string => event({ choices })
 
 t.test('what is content: text, thinking, refusals, calls, sound', async (t) => {
   for (const delta of [
@@ -74,12 +50,12 @@ t.test('what is content: text, thinking, refusals, calls, sound', async (t) => {
     { function_call: { name: 'f' } },
     { audio: { id: 'a' } },
   ]) {
-    t.equal(chatKind(chat({ index: 0, delta })), 'content', JSON.stringify(delta))
+    t.equal(shape('chat', chat({ index: 0, delta })), 'c', JSON.stringify(delta))
   }
 })
 
 t.test('what proves nothing', async (t) => {
-  for (const event of [
+  for (const one of [
     ': keep-alive\n\n',
     ':\n',
     '\n',
@@ -97,7 +73,7 @@ t.test('what proves nothing', async (t) => {
     'data: null\n\n',
     'data\n\n',
   ]) {
-    t.equal(chatKind(event), 'neutral', event)
+    t.equal(shape('chat', one), 'n', one)
   }
 })
 
@@ -113,84 +89,64 @@ t.test('what is an error, and what it says', async (t) => {
     ['\uFEFFdata: {"error":"boom"}\r\n\r\n', 'boom'],
     ['data:{"err\\u006fr":"boom"}\r\r', 'boom'],
   ]
-  for (const [event, message] of cases) {
-    t.match(classifyEvent(ANSWERS.chat, Buffer.from(event)), {
-      kind: 'error',
-      why: 'error',
-      message,
-    })
-    t.equal(screenEvent(ANSWERS.chat, Buffer.from(event)), null, `not for the screen: ${event}`)
+  for (const [one, message] of cases) {
+    t.match(classify('chat', one), { kind: 'error', why: 'error', message })
+    t.equal(screened('chat', one), null, `not for the screen: ${one}`)
   }
-  const long = classifyEvent(ANSWERS.chat, Buffer.from(`data: {"error":"${'x'.repeat(5000)}"}\n\n`))
+  const long = classify('chat', event({ error: 'x'.repeat(5000) }))
   t.equal(long.kind === 'error' && long.message.length, 300, 'clipped')
 })
 
 t.test('ends: proper words, improper ones, several choices', async (t) => {
+  const end = { kind: 'end', content: false, finished: [2], open: [] }
   for (const finish_reason of ['stop', 'length', 'tool_calls', 'content_filter', 'repetition']) {
-    t.strictSame(
-      classifyEvent(ANSWERS.chat, Buffer.from(chat({ index: 2, delta: {}, finish_reason }))),
-      {
-        kind: 'end',
-        content: false,
-        finished: [2],
-        open: [],
-      },
-    )
+    t.strictSame(classify('chat', chat({ index: 2, delta: {}, finish_reason })), end)
   }
   for (const finish_reason of ['abort', 'error']) {
-    const verdict = classifyEvent(
-      ANSWERS.chat,
-      Buffer.from(chat({ index: 0, delta: { content: 'x' }, finish_reason })),
-    )
-    t.match(verdict, { kind: 'error', why: 'abort' })
+    const one = chat({ index: 0, delta: { content: 'x' }, finish_reason })
+    t.match(classify('chat', one), { kind: 'error', why: 'abort' })
   }
-  const two = {
-    choices: [
-      { index: 0, delta: { content: 'last' }, finish_reason: 'stop' },
-      { index: 1, delta: { content: 'more' }, finish_reason: null },
-    ],
-  }
-  t.strictSame(classifyEvent(ANSWERS.chat, Buffer.from(`data: ${JSON.stringify(two)}\n\n`)), {
-    kind: 'end',
-    content: true,
-    finished: [0],
-    open: [1],
-  })
-  t.strictSame(
-    classifyEvent(ANSWERS.completions, Buffer.from('data: {"choices":[{"text":"x"}]}\n\n')),
-    { kind: 'content', open: [0] },
-    'a choice without index is the first',
+  const two = chat(
+    { index: 0, delta: { content: 'last' }, finish_reason: 'stop' },
+    { index: 1, delta: { content: 'more' }, finish_reason: null },
   )
+  t.strictSame(classify('chat', two), { kind: 'end', content: true, finished: [0], open: [1] })
+  const first = { kind: 'content', open: [0] }
+  t.strictSame(classify('completions', chat({ text: 'x' })), first, 'without an index: the first')
 })
 
 t.test('[DONE] as clients know it', async (t) => {
-  t.equal(chatKind('data: [DONE]\n\n'), 'done')
-  t.equal(chatKind('data:[DONE]\r\n\r\n'), 'done')
-  t.equal(chatKind('data: [DONE] \n\n'), 'done')
-  t.equal(chatKind(': [DONE]\n\n'), 'neutral')
-  t.equal(screenEvent(ANSWERS.chat, Buffer.from('data: [DONE]\n\n')), null)
+  t.equal(shape('chat', 'data: [DONE]\n\n', 'data:[DONE]\r\n\r\n', 'data: [DONE] \n\n'), 'ddd')
+  t.equal(shape('chat', ': [DONE]\n\n'), 'n')
+  t.equal(screened('chat', 'data: [DONE]\n\n'), null)
 })
 
 t.test('a __proto__ key is a key like any other', async (t) => {
-  t.equal(chatKind('data: {"__proto__":{"error":"x"},"choices":[]}\n\n'), 'neutral')
-  t.equal(chatKind('data: {"choices":[{"delta":{"__proto__":{"content":"x"}}}]}\n\n'), 'content')
+  t.equal(shape('chat', 'data: {"__proto__":{"error":"x"},"choices":[]}\n\n'), 'n')
+  t.equal(shape('chat', 'data: {"choices":[{"delta":{"__proto__":{"content":"x"}}}]}\n\n'), 'c')
 })
 
 t.test('judgeJson: captured answers', async (t) => {
-  for (const name of [
-    'llamacpp-b11434-chat_unary_1tok.json',
-    'vllm-0.32.0-chat_unary_1tok.json',
-    'mlx-lm-0.32.2-chat_unary_1tok.json',
-    'vllm-metal-0.1.0-chat_unary_1tok.json',
-  ]) {
-    t.strictSame(judgeJson(ANSWERS.chat, fixture(name)), null, name)
-  }
+  const cases: [ApiName, string][] = [
+    ['chat', 'llamacpp-b11434-chat_unary_1tok.json'],
+    ['chat', 'vllm-0.32.0-chat_unary_1tok.json'],
+    ['chat', 'mlx-lm-0.32.2-chat_unary_1tok.json'],
+    ['chat', 'vllm-metal-0.1.0-chat_unary_1tok.json'],
+    ['responses', 'vllm-0.32.0-responses.json'],
+    ['responses', 'llamacpp-b11434-responses.json'],
+    ['responses', 'ollama-0.33.0-responses.json'],
+    ['messages', 'vllm-0.32.0-messages.json'],
+    ['messages', 'llamacpp-b11434-messages.json'],
+    ['messages', 'ollama-0.33.0-messages.json'],
+    ['json', 'vllm-0.32.0-tokenize.json'],
+  ]
+  for (const [api, name] of cases) t.equal(judgeJson(ANSWERS[api], fixture(name)), null, name)
   const error = judgeJson(ANSWERS.embeddings, fixture('llamacpp-b11434-embeddings_501.json'))
   t.match(error, { why: 'error', message: /does not support embeddings/ })
 })
 
-t.test('judgeJson: every way to be no answer', async (t) => {
-  const cases: [ApiName, string, string][] = [
+t.test('judgeJson: every way to be an answer, or none', async (t) => {
+  const cases: [ApiName, string, string | true][] = [
     ['chat', '', 'empty'],
     ['chat', ' \r\n', 'empty'],
     ['chat', '<html>', 'not_json'],
@@ -206,10 +162,40 @@ t.test('judgeJson: every way to be no answer', async (t) => {
     ['chat', '{"choices":[{"message":{"content":"half"},"finish_reason":"abort"}]}', 'abort'],
     ['completions', '{"choices":[{"finish_reason":"stop"},{"finish_reason":"error"}]}', 'abort'],
     ['embeddings', '{"data":[]}', 'no_choices'],
+    ['embeddings', '{"error":null,"data":[{"embedding":[0.1]}]}', true],
+    ['responses', '{"status":"completed","error":null}', true],
+    ['responses', '{"status":"incomplete","output":[]}', true],
+    ['responses', '{"status":"queued","background":true}', true],
+    ['responses', '{"status":"in_progress"}', true],
+    ['responses', '{"output":[]}', true],
+    ['responses', '{"status":"failed","output":[],"error":null}', 'error'],
+    ['responses', '{"status":"failed","error":{"message":"boom"}}', 'error'],
+    ['responses', '{"status":"completed","error":{"message":"boom"}}', 'error'],
+    ['responses', '{"status":"cancelled","output":[{}]}', 'abort'],
+    ['responses', '{"id":"x"}', 'no_choices'],
+    ['responses', '{"output":{}}', 'no_choices'],
+    ['responses', '', 'empty'],
+    ['responses', '[]', 'not_json'],
+    ['messages', '{"type":"message","content":[],"stop_reason":"end_turn"}', true],
+    ['messages', '{"type":"message","content":[{}],"stop_reason":null}', 'abort'],
+    ['messages', '{"type":"message","content":[{}]}', 'abort'],
+    ['messages', '{"type":"message","content":[{}],"stop_reason":"abort"}', 'abort'],
+    ['messages', '{"type":"message","stop_reason":"end_turn"}', 'no_choices'],
+    ['messages', '{"type":"error","error":{"type":"api_error","message":"boom"}}', 'error'],
+    ['messages', '{"type":"error","message":"boom","content":[]}', 'error'],
+    ['json', '{}', true],
+    ['json', '[]', true],
+    ['json', ' [{"index":0,"score":0.1}] ', true],
+    ['json', '{"input_tokens":3,"error":null}', true],
+    ['json', '{"error":{"message":"boom"}}', 'error'],
+    ['json', '{"object":"error","message":"boom"}', 'error'],
+    ['json', '\n', 'empty'],
+    ['json', '3', 'not_json'],
+    ['json', '{"scores":[', 'not_json'],
   ]
-  for (const [api, body, why] of cases) {
-    t.match(judgeJson(ANSWERS[api], Buffer.from(body)), { why }, body)
+  for (const [api, body, expected] of cases) {
+    const verdict = judgeJson(ANSWERS[api], Buffer.from(body))
+    t.equal(verdict?.why ?? true, expected, `${api} ${body}`)
+    if (body.includes('boom')) t.match(verdict, { message: 'boom' })
   }
-  const ok = '{"error":null,"data":[{"embedding":[0.1]}]}'
-  t.strictSame(judgeJson(ANSWERS.embeddings, Buffer.from(ok)), null)
 })

@@ -1,16 +1,12 @@
-import { createServer } from 'node:http'
-import { readFileSync } from 'node:fs'
-import OpenAI from 'openai'
 import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { StreamReader } from '../../src/proxy/answer/stream-reader.ts'
 import { ANSWERS } from '../support/answer-apis.ts'
+import { clientOf, fixture } from './events.ts'
 
 // Goal: a JSON answer becomes events that clients read as if the engine had streamed.
 // Method: the real client, fed by a real server; captured answers.
 
-const fixture = (name: string): Buffer =>
-  readFileSync(new URL(`../fixtures/wire-events/${name}`, import.meta.url))
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const wrapped = (body: Buffer, usage = false) => ANSWERS.chat.asEvents?.(body, usage) ?? null
 
@@ -21,78 +17,38 @@ function dataOf(stream: Buffer | null): unknown[] {
   return events.slice(0, -1).map((event) => JSON.parse(event.replace(/^data: /, '')) as unknown)
 }
 
-/** A client whose server answers everything with this stream. */
-async function clientOf(t: Test, stream: Buffer | null): Promise<OpenAI> {
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close().closeAllConnections())
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  return new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'x', maxRetries: 0 })
-}
-
 const ASKED = { model: 'm', messages: [], stream: true as const }
 
+const TOOL_CALLS = [
+  { id: 'a', type: 'function', function: { name: 'f', arguments: '{"x":"é\\n"}' } },
+  { id: 'b', type: 'function', function: { name: 'g', arguments: '{}' } },
+]
+const SAID = { content: null, refusal: null, reasoning: 'hm', tool_calls: TOOL_CALLS }
 const CALLS = json({
   id: 'chatcmpl-1',
   object: 'chat.completion',
   created: 12,
   model: 'm',
   choices: [
-    {
-      index: 0,
-      message: {
-        role: 'assistant',
-        content: null,
-        refusal: null,
-        reasoning: 'hm',
-        tool_calls: [
-          { id: 'a', type: 'function', function: { name: 'f', arguments: '{"x":"é\\n"}' } },
-          { id: 'b', type: 'function', function: { name: 'g', arguments: '{}' } },
-        ],
-      },
-      finish_reason: 'tool_calls',
-    },
+    { index: 0, message: { role: 'assistant', ...SAID }, finish_reason: 'tool_calls' },
     { index: 1, message: { role: 'assistant', content: 'two' }, finish_reason: 'length' },
   ],
   usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
 })
 
 t.test('wrapAsEvents: one event for what a choice says, one for its end', async (t) => {
-  t.strictSame(dataOf(wrapped(fixture('vllm-metal-0.1.0-chat_unary_1tok.json'))), [
-    {
-      ...about('vllm-metal-0.1.0-chat_unary_1tok.json'),
-      object: 'chat.completion.chunk',
-      choices: [
-        {
-          index: 0,
-          delta: { role: 'assistant', content: text('vllm-metal-0.1.0-chat_unary_1tok.json') },
-          logprobs: null,
-          finish_reason: null,
-        },
-      ],
-    },
-    {
-      ...about('vllm-metal-0.1.0-chat_unary_1tok.json'),
-      object: 'chat.completion.chunk',
-      choices: [{ index: 0, delta: {}, finish_reason: 'stop' }],
-    },
-  ])
-})
-
-function about(name: string): object {
-  const { id, created, model } = JSON.parse(fixture(name).toString()) as Record<string, unknown>
-  return { id, created, model }
-}
-
-function text(name: string): string {
-  const { choices } = JSON.parse(fixture(name).toString()) as {
+  const whole = fixture('vllm-metal-0.1.0-chat_unary_1tok.json')
+  const { id, created, model, choices } = JSON.parse(whole.toString()) as {
+    [key: string]: unknown
     choices: { message: { content: string } }[]
   }
-  return choices[0]?.message.content ?? 'none'
-}
+  const head = { id, created, model, object: 'chat.completion.chunk' }
+  const delta = { role: 'assistant', content: choices[0]?.message.content ?? 'none' }
+  t.strictSame(dataOf(wrapped(whole)), [
+    { ...head, choices: [{ index: 0, delta, logprobs: null, finish_reason: null }] },
+    { ...head, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
+  ])
+})
 
 t.test('wrapAsEvents: the gate reads its own events as a proper stream', async (t) => {
   for (const name of [
@@ -116,18 +72,9 @@ t.test('wrapAsEvents: openai-node puts the same answer together', async (t) => {
   const { choices, usage, id, created, model } = await stream.finalChatCompletion()
   t.match({ id, created, model }, { id: 'chatcmpl-1', created: 12, model: 'm' })
   t.match(usage, { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 })
+  const message = { role: 'assistant', content: null, tool_calls: TOOL_CALLS }
   t.match(choices, [
-    {
-      finish_reason: 'tool_calls',
-      message: {
-        role: 'assistant',
-        content: null,
-        tool_calls: [
-          { id: 'a', function: { name: 'f', arguments: '{"x":"é\\n"}' } },
-          { id: 'b', function: { name: 'g', arguments: '{}' } },
-        ],
-      },
-    },
+    { finish_reason: 'tool_calls', message },
     { finish_reason: 'length', message: { content: 'two' } },
   ])
 })
@@ -177,24 +124,15 @@ t.test('wrapAsEvents: completions, as openai-node reads them', async (t) => {
   const client = await clientOf(t, ANSWERS.completions.asEvents?.(body, false) ?? null)
   const texts = ['', '']
   const reasons: unknown[] = []
-  for await (const chunk of await client.completions.create({
-    model: 'm',
-    prompt: '',
-    stream: true,
-  })) {
+  const asked = { model: 'm', prompt: '', stream: true } as const
+  for await (const chunk of await client.completions.create(asked)) {
     t.match(chunk, { id: 'cmpl-1', object: 'text_completion', created: 1, model: 'm' })
     for (const choice of chunk.choices) {
       texts[choice.index] += choice.text
       if (choice.finish_reason !== null) reasons[choice.index] = choice.finish_reason
     }
   }
-  t.strictSame(
-    [texts, reasons],
-    [
-      ['one', ''],
-      ['length', 'stop'],
-    ],
-  )
+  t.strictSame({ texts, reasons }, { texts: ['one', ''], reasons: ['length', 'stop'] })
 })
 
 t.test('wrapAsEvents answers null to what is no answer with choices', async (t) => {

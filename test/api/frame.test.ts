@@ -1,21 +1,13 @@
-import { createServer } from 'node:http'
 import OpenAI, { APIError } from 'openai'
 import t, { type Test } from 'tap'
-import { classifyEvent } from '../../src/api/answer.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../src/api/frame.ts'
 import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
+import { classify, clientOf } from './events.ts'
 
 // Goal: an error that a client finds inside a stream, in the words of the API that it speaks.
 // Method: the real client, fed by a real server.
 
-const APIS: readonly ApiName[] = [
-  'chat',
-  'completions',
-  'embeddings',
-  'responses',
-  'messages',
-  'json',
-]
+const APIS = Object.keys(ANSWERS) as ApiName[]
 
 /** What the client of a server throws that answers with this stream, and what it read before. */
 async function thrownBy(
@@ -23,15 +15,7 @@ async function thrownBy(
   stream: string,
   read: (client: OpenAI) => Promise<AsyncIterable<unknown>>,
 ) {
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close().closeAllConnections())
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  const baseURL = `http://127.0.0.1:${port}/v1`
-  const client = new OpenAI({ baseURL, apiKey: 'x', maxRetries: 0 })
+  const client = await clientOf(t, stream)
   let items = 0
   try {
     for await (const item of await read(client)) items += item === undefined ? 0 : 1
@@ -62,12 +46,8 @@ t.test('errorFrame: chat, as openai-node raises it', async (t) => {
   t.equal(items, 1)
   t.ok(error instanceof APIError)
   t.match(error, { code: 'upstream_truncated', type: 'server_error', param: null })
-  t.strictSame(Object.keys((readFrame(frame).data as { error: object }).error), [
-    'message',
-    'type',
-    'param',
-    'code',
-  ])
+  const keys = Object.keys((readFrame(frame).data as { error: object }).error)
+  t.equal(keys.join(), 'message,type,param,code')
 })
 
 t.test('errorFrame: responses, as openai-node and openai-python raise it', async (t) => {
@@ -76,28 +56,19 @@ t.test('errorFrame: responses, as openai-node and openai-python raise it', async
   t.equal(items, 1)
   t.ok(error instanceof APIError)
   t.match(error, { code: 'upstream_stalled', type: 'server_error', message: /silent/ })
+  const said = { code: 'upstream_stalled', message: /silent/, param: null }
   t.match(readFrame(frame), {
     name: 'error',
-    data: {
-      type: 'error',
-      code: 'upstream_stalled',
-      message: /silent/,
-      param: null,
-      sequence_number: 7,
-      // openai-python raises on this and not on the name.
-      error: { code: 'upstream_stalled', message: /silent/, param: null, type: 'server_error' },
-    },
+    // openai-python raises on `error` and not on the name.
+    data: { ...said, type: 'error', sequence_number: 7, error: { ...said, type: 'server_error' } },
   })
-  t.match(readFrame(errorFrame(ANSWERS.responses, 'upstream_error', '')), {
-    data: { sequence_number: 0 },
-  })
+  const first = errorFrame(ANSWERS.responses, 'upstream_error', '')
+  t.match(readFrame(first).data, { sequence_number: 0 })
 })
 
 t.test('errorFrame: messages, in the words of that API', async (t) => {
-  t.strictSame(
-    Object.keys(readFrame(errorFrame(ANSWERS.messages, 'upstream_error', '')).data as object),
-    ['type', 'error'],
-  )
+  const frame = errorFrame(ANSWERS.messages, 'upstream_error', '')
+  t.equal(Object.keys(readFrame(frame).data as object).join(), 'type,error')
   for (const [code, type] of [
     ['upstream_error', 'api_error'],
     ['upstream_stalled', 'api_error'],
@@ -116,57 +87,47 @@ t.test('errorFrame: one event in every API, an error to the gate itself', async 
   for (const api of APIS) {
     const frame = errorFrame(ANSWERS[api], 'upstream_truncated', 'x\r\n\r\ndata: {}\n\n\u2028')
     t.equal(frame.split(/\r\n|\r|\n/).filter((line) => line === '').length, 2, 'one blank line')
-    t.match(classifyEvent(ANSWERS[api], Buffer.from(frame)), { kind: 'error', why: 'error' }, api)
+    t.match(classify(api, frame), { kind: 'error', why: 'error' }, api)
     const more = errorFrameOf(ANSWERS[api], '{\n"error":\n"a\\nb"}') ?? ''
-    t.match(classifyEvent(ANSWERS[api], Buffer.from(more)), { kind: 'error', message: 'a\nb' }, api)
+    t.match(classify(api, more), { kind: 'error', message: 'a\nb' }, api)
   }
-})
-
-t.test("errorFrameOf: an upstream's own error object, whole", async (t) => {
-  const error = { message: 'boom', type: 'BadRequestError', param: 'x', code: 400 }
-  const body = JSON.stringify({ error })
-  t.strictSame(readFrame(errorFrameOf(ANSWERS.chat, body) ?? ''), { name: null, data: { error } })
-  t.strictSame(readFrame(errorFrameOf(ANSWERS.responses, body) ?? ''), {
-    name: 'error',
-    data: { type: 'error', code: '400', message: 'boom', param: 'x', sequence_number: 0, error },
-  })
-  t.strictSame(readFrame(errorFrameOf(ANSWERS.messages, body) ?? ''), {
-    name: 'error',
-    data: { type: 'error', error },
-  })
-  t.match((await thrownBy(t, errorFrameOf(ANSWERS.chat, body) ?? '', chat)).error, { code: 400 })
-  t.match((await thrownBy(t, errorFrameOf(ANSWERS.responses, body) ?? '', responses)).error, {
-    message: 'boom',
-  })
 })
 
 const data = (api: ApiName, body: string) => readFrame(errorFrameOf(ANSWERS[api], body) ?? '').data
 
+t.test("errorFrameOf: an upstream's own error object, whole", async (t) => {
+  const error = { message: 'boom', type: 'BadRequestError', param: 'x', code: 400 }
+  const body = JSON.stringify({ error })
+  const [frame, response] = [ANSWERS.chat, ANSWERS.responses].map((api) => errorFrameOf(api, body))
+  t.strictSame(readFrame(frame ?? ''), { name: null, data: { error } })
+  const told = {
+    type: 'error',
+    code: '400',
+    message: 'boom',
+    param: 'x',
+    sequence_number: 0,
+    error,
+  }
+  t.strictSame(readFrame(response ?? ''), { name: 'error', data: told })
+  const message = { name: 'error', data: { type: 'error', error } }
+  t.strictSame(readFrame(errorFrameOf(ANSWERS.messages, body) ?? ''), message)
+  t.match((await thrownBy(t, frame ?? '', chat)).error, { code: 400 })
+  t.match((await thrownBy(t, response ?? '', responses)).error, { message: 'boom' })
+})
+
 t.test('errorFrameOf: the other shapes, and what is none', async (t) => {
-  t.strictSame(data('chat', '{"error":"boom"}'), { error: { message: 'boom' } })
+  const boom = { message: 'boom' }
+  t.strictSame(data('chat', '{"error":"boom"}'), { error: boom })
   t.match(data('responses', '{"error":"boom"}'), { code: null, message: 'boom', param: null })
-  t.strictSame(data('messages', '{"error":"boom"}'), {
-    type: 'error',
-    error: { message: 'boom', type: 'api_error' },
-  })
-  const overloaded = { type: 'overloaded_error', message: 'x' }
-  t.strictSame(data('messages', JSON.stringify({ type: 'error', error: overloaded })), {
-    type: 'error',
-    error: overloaded,
-  })
-  t.strictSame(data('chat', '{"object":"error","message":"boom","code":400}'), {
-    error: { message: 'boom', code: 400 },
-  })
-  t.strictSame(data('chat', '{"detail":"boom"}'), { error: { message: 'boom' } }, 'of FastAPI')
-  for (const body of [
-    '',
-    '<html>',
-    '[]',
-    '{}',
-    '{"error":null}',
-    '{"error":""}',
-    '{"detail":""}',
-  ]) {
+  const typed = { type: 'error', error: { message: 'boom', type: 'api_error' } }
+  t.strictSame(data('messages', '{"error":"boom"}'), typed)
+  const overloaded = { type: 'error', error: { type: 'overloaded_error', message: 'x' } }
+  t.strictSame(data('messages', JSON.stringify(overloaded)), overloaded)
+  const coded = { error: { message: 'boom', code: 400 } }
+  t.strictSame(data('chat', '{"object":"error","message":"boom","code":400}'), coded)
+  t.strictSame(data('chat', '{"detail":"boom"}'), { error: boom }, 'of FastAPI')
+  const none = ['{"error":null}', '{"error":""}', '{"detail":""}']
+  for (const body of ['', '<html>', '[]', '{}', ...none]) {
     t.equal(errorFrameOf(ANSWERS.chat, body), null, body)
   }
 })

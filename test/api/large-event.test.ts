@@ -1,29 +1,25 @@
-import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import t from 'tap'
-import { classifyEvent } from '../../src/api/answer.ts'
 import type { EventVerdict } from '../../src/api/api.ts'
 import { LargeEvent } from '../../src/api/large-event.ts'
 import { holds } from '../support/property.ts'
 import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
+import { classify, eventsOf } from './events.ts'
 
 // Rows of docs/faults.md that are shown here: large-last-event.
 
 // Goal: what is kept of an event that is too large to hold says what the event says.
 // Method: the verdict of `classifyEvent` on both; captured streams, and events of random shape.
 
-const fixture = (name: string): string =>
-  readFileSync(new URL(`../fixtures/wire-events/${name}`, import.meta.url), 'utf8')
-
-function kept(api: ApiName, event: string, cut = 1_000): Buffer {
+function kept(api: ApiName, event: string | Buffer, cut = 1_000): Buffer {
   const large = new LargeEvent(ANSWERS[api])
   const bytes = Buffer.from(event)
   for (let at = 0; at < bytes.length; at += cut) large.push(bytes.subarray(at, at + cut))
   return Buffer.from(large.end())
 }
 /** The verdict, but for the engine's whole error: what is shown of it is in the message. */
-function meaning(api: ApiName, event: Uint8Array): EventVerdict {
-  const verdict = classifyEvent(ANSWERS[api], event)
+function meaning(api: ApiName, event: string | Uint8Array): EventVerdict {
+  const verdict = classify(api, event)
   return verdict.kind === 'error' ? { ...verdict, said: null } : verdict
 }
 const LONG = `"${String.raw`é\u0041\\\n`.repeat(150_000)}"`
@@ -38,8 +34,8 @@ t.test('LargeEvent: every event of captured streams means the same', async (t) =
     ['responses', 'llamacpp-b11434-responses_stream.sse'],
   ]
   for (const [api, name] of streams) {
-    for (const event of fixture(name).split(/(?<=\n\n)/)) {
-      t.strictSame(meaning(api, kept(api, event)), meaning(api, Buffer.from(event)))
+    for (const event of eventsOf(name)) {
+      t.strictSame(meaning(api, kept(api, event)), meaning(api, event))
     }
   }
 })
@@ -75,47 +71,24 @@ for (const [kind, api, data] of LARGE) {
     t.ok(small.length < 5_000, `${small.length} bytes are kept`)
     const verdict = meaning(api, small)
     t.equal(verdict.kind, kind)
-    t.strictSame(verdict, meaning(api, Buffer.from(event)))
+    t.strictSame(verdict, meaning(api, event))
   })
 }
 
 const leaf = fc.oneof(
   fc.string({ maxLength: 8 }),
-  fc.constantFrom(
-    'x'.repeat(2_100),
-    '\\'.repeat(1_100),
-    '"'.repeat(1_100),
-    '\u0001'.repeat(400),
-    '',
-  ),
+  fc.constantFrom('x'.repeat(2_100), '\\'.repeat(1_100), '"'.repeat(1_100), '\u0001'.repeat(400)),
   fc.constantFrom(0, 1.5e10, null, true, false),
-  fc.constantFrom('stop', 'abort', 'response.completed', 'failed', 'error'),
+  fc.constantFrom('', 'stop', 'abort', 'response.completed', 'failed', 'error'),
 )
+const KEYS = `choices delta content index finish_reason error message object type response status
+  stop_reason tool_calls text`.split(/\s+/)
 const { any } = fc.letrec((tie) => ({
   any: fc.oneof(
     { depthSize: 'small' },
     leaf,
     fc.array(tie('any'), { maxLength: 3 }),
-    fc.dictionary(
-      fc.constantFrom(
-        'choices',
-        'delta',
-        'content',
-        'index',
-        'finish_reason',
-        'error',
-        'message',
-        'object',
-        'type',
-        'response',
-        'status',
-        'stop_reason',
-        'tool_calls',
-        'text',
-      ),
-      tie('any'),
-      { maxKeys: 5 },
-    ),
+    fc.dictionary(fc.constantFrom(...KEYS), tie('any'), { maxKeys: 5 }),
   ),
 }))
 
@@ -126,7 +99,7 @@ t.test('LargeEvent: any event means the same, however it is cut', async (t) => {
       api,
       fc.property(any, fc.integer({ min: 1, max: 40 }), fc.boolean(), (body, cut, wide) => {
         const event = `data: ${JSON.stringify(body, null, wide ? 1 : 0).replaceAll('\n', '\ndata: ')}\n\n`
-        const expected = meaning(api, Buffer.from(event))
+        const expected = meaning(api, event)
         const seen = meaning(api, kept(api, event, cut))
         return JSON.stringify(seen) === JSON.stringify(expected)
       }),
@@ -140,5 +113,5 @@ t.test('LargeEvent: never keeps more than a quarter of a megabyte', async (t) =>
   large.push(Buffer.from('data: ['))
   for (let i = 0; i < 200; i++) large.push(Buffer.from('{"a":"b"},'.repeat(1_000)))
   t.ok(large.end().length <= 256 * 1024)
-  t.equal(classifyEvent(ANSWERS.chat, large.end()).kind, 'neutral')
+  t.equal(classify('chat', large.end()).kind, 'neutral')
 })

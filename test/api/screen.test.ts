@@ -1,55 +1,18 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { classifyEvent } from '../../src/api/answer.ts'
-import { screenEvent } from '../../src/api/screen.ts'
 import { holds } from '../support/property.ts'
 import { ANSWERS, type ApiName } from '../support/answer-apis.ts'
+import { classify, screened } from './events.ts'
 
-const keys = fc.constantFrom(
-  'error',
-  'finish_reason',
-  'object',
-  'choices',
-  'delta',
-  'content',
-  'text',
-  'reasoning',
-  'tool_calls',
-  'audio',
-  'type',
-  'response',
-  'stop_reason',
-  'citation',
-  'index',
-  'model',
-  'detail',
-  'images',
-  'annotations',
-  'a"b',
-  'é',
-  '\n',
-)
+const KEYS = `error finish_reason object choices delta content text reasoning tool_calls audio type
+  response stop_reason citation index model detail images annotations`
+const keys = fc.constantFrom(...KEYS.split(/\s+/), 'a"b', 'é', '\n')
 /** Types of events and of what is in them, with the words that begin or end alike. */
-const types = fc.constantFrom(
-  'response.output_text.delta',
-  'response.reasoning_text.delta',
-  'response.completed',
-  'response.incomplete',
-  'response.failed',
-  'response.cancelled',
-  'response.created',
-  'output_text',
-  'reasoning_text',
-  'content_block_delta',
-  'content_block_start',
-  'message_delta',
-  'message_stop',
-  'message_start',
-  'text_delta',
-  'error',
-  'ping',
-  '',
-)
+const TYPES = `response.output_text.delta response.reasoning_text.delta response.completed
+  response.incomplete response.failed response.cancelled response.created output_text reasoning_text
+  content_block_delta content_block_start message_delta message_stop message_start text_delta error
+  ping`
+const types = fc.constantFrom(...TYPES.split(/\s+/), '')
 const scalars = fc.oneof(
   types,
   fc.constantFrom<unknown>(null, true, false, 0, '', 'error', 'abort', 'stop', '[DONE]', 'x"y\\'),
@@ -61,28 +24,19 @@ const trees = fc.letrec<{ tree: unknown }>((tie) => ({
     { maxDepth: 4, withCrossShrink: true },
     scalars,
     fc.array(tie('tree'), { maxLength: 3 }),
-    fc
-      .array(fc.tuple(keys, tie('tree')), { maxLength: 4 })
-      .map((pairs) => Object.fromEntries(pairs)),
+    fc.array(fc.tuple(keys, tie('tree')), { maxLength: 4 }).map(Object.fromEntries),
   ),
 })).tree
+/** An object that has some of these keys. */
+const some = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(model, NONE_REQUIRED)
+const NONE_REQUIRED = { requiredKeys: [] }
+const deltas = some({
+  content: fc.oneof(scalars, fc.array(scalars)),
+  tool_calls: fc.oneof(fc.array(fc.constant({})), scalars),
+  role: scalars,
+})
 const choices = fc.array(
-  fc.record(
-    {
-      index: fc.nat(3),
-      delta: fc.record(
-        {
-          content: fc.oneof(scalars, fc.array(scalars)),
-          tool_calls: fc.oneof(fc.array(fc.constant({})), scalars),
-          role: scalars,
-        },
-        { requiredKeys: [] },
-      ),
-      text: scalars,
-      finish_reason: scalars,
-    },
-    { requiredKeys: [] },
-  ),
+  some({ index: fc.nat(3), delta: deltas, text: scalars, finish_reason: scalars }),
   { maxLength: 3 },
 )
 const bodies = fc.oneof(
@@ -93,23 +47,17 @@ const bodies = fc.oneof(
 )
 const news = fc.oneof(
   fc.string(),
-  fc.record(
-    { type: types, text: fc.string(), partial_json: scalars, stop_reason: scalars },
-    { requiredKeys: [] },
-  ),
+  some({ type: types, text: fc.string(), partial_json: scalars, stop_reason: scalars }),
 )
 const typedBodies = fc.oneof(
   fc.record({ type: types, delta: news, index: fc.nat(3) }, { requiredKeys: ['delta'] }),
-  fc.record(
-    {
-      type: fc.oneof({ arbitrary: types, weight: 9 }, trees),
-      delta: fc.oneof(news, trees),
-      response: trees,
-      content_block: trees,
-      error: fc.constantFrom<unknown>(null, null, false, {}, 'x'),
-    },
-    { requiredKeys: [] },
-  ),
+  some({
+    type: fc.oneof({ arbitrary: types, weight: 9 }, trees),
+    delta: fc.oneof(news, trees),
+    response: trees,
+    content_block: trees,
+    error: fc.constantFrom<unknown>(null, null, false, {}, 'x'),
+  }),
 )
 /** The many ways to write the same JSON. */
 function textsOf(values: fc.Arbitrary<unknown>): fc.Arbitrary<string> {
@@ -126,20 +74,10 @@ function escape(text: string, letter: string, at: number): string {
   const quotes = text.slice(0, at).replaceAll(/\\./g, '').split('"').length - 1
   return quotes % 2 === 1 && at % 3 === 0 && text[at - 1] !== '\\' ? '\\u0065' : letter
 }
-const plainStarts = fc.constantFrom(
-  '',
-  '',
-  '',
-  '',
-  '',
-  '',
-  '',
-  ':x\n',
-  'event: error\n',
-  'id: 1\n',
-  '\uFEFF',
-  '\n',
-)
+/** Mostly this, else one of those. */
+const mostly = (usual: string, weight: number, ...others: string[]) =>
+  fc.oneof({ arbitrary: fc.constant(usual), weight }, fc.constantFrom(...others))
+const plainStarts = mostly('', 7, ':x\n', 'event: error\n', 'id: 1\n', '\uFEFF', '\n')
 /** A name first, as typed events have it. */
 const namedStarts = fc
   .tuple(
@@ -158,131 +96,90 @@ const eventsAfter = (starts: fc.Arbitrary<string>, data: fc.Arbitrary<string>) =
         fc.constantFrom('[DONE]', '{', '', '{}{"error":1}'),
         fc.string(),
       ),
-      fc.constantFrom(
-        '\n\n',
-        '\n\n',
-        '\n\n',
-        '\r\n\r\n',
-        '\r\r',
-        '\n',
-        '',
-        '\ndata: {}\n\n',
-        '\n\n\n',
-      ),
+      mostly('\n\n', 3, '\r\n\r\n', '\r\r', '\n', '', '\ndata: {}\n\n', '\n\n\n'),
     )
-    .map(([before, field, text, after]) => Buffer.from(`${before}${field}${text}${after}`))
+    .map((parts) => parts.join(''))
 const events = eventsAfter(plainStarts, textsOf(bodies))
 const typedEvents = eventsAfter(fc.oneof(plainStarts, namedStarts), textsOf(typedBodies))
-const apis = fc.constantFrom<ApiName>(
-  'chat',
-  'completions',
-  'embeddings',
-  'responses',
-  'messages',
-  'json',
-)
+const apis = fc.constantFrom(...(Object.keys(ANSWERS) as ApiName[]))
+
+/** Is the event one of the two kinds that the screen may be sure of? */
+const isPlain = (api: ApiName, event: string | Buffer): boolean =>
+  ['content', 'neutral'].includes(classify(api, event).kind)
 
 t.test('screenEvent never calls an end, an error or [DONE] plain', async (t) => {
   let sure = 0
-  holds(
-    t,
-    'what it calls content or neutral is one of the two',
-    fc.property(apis, events, (api, event) => {
-      const screened = screenEvent(ANSWERS[api], event)
-      if (screened === null) return true
-      sure += 1
-      const { kind } = classifyEvent(ANSWERS[api], event)
-      return kind === 'content' || kind === 'neutral'
-    }),
-    5000,
-  )
+  const law = fc.property(apis, events, (api, event) => {
+    if (screened(api, event) === null) return true
+    sure += 1
+    return isPlain(api, event)
+  })
+  holds(t, 'what it calls content or neutral is one of the two', law, 5000)
   t.ok(sure > 200, `it is sure often enough for that to mean something: ${sure} of 5000`)
 })
 
 t.test('screenEvent never calls a typed end, error or [DONE] plain', async (t) => {
-  const seen = { content: 0, neutral: 0 }
-  holds(
-    t,
-    'nor one that only its name tells',
-    fc.property(fc.constantFrom<ApiName>('responses', 'messages'), typedEvents, (api, event) => {
-      const screened = screenEvent(ANSWERS[api], event)
-      if (screened?.kind !== 'content' && screened?.kind !== 'neutral') return screened === null
-      seen[screened.kind] += 1
-      const { kind } = classifyEvent(ANSWERS[api], event)
-      return kind === 'content' || kind === 'neutral'
-    }),
-    10_000,
-  )
-  t.ok(Math.min(seen.content, seen.neutral) > 30, JSON.stringify(seen))
+  const seen = new Map<string | null, number>()
+  const typed = fc.constantFrom<ApiName>('responses', 'messages')
+  const law = fc.property(typed, typedEvents, (api, event) => {
+    const kind = screened(api, event)
+    seen.set(kind, (seen.get(kind) ?? 0) + 1)
+    return kind === null || (/^(?:content|neutral)$/.test(kind) && isPlain(api, event))
+  })
+  holds(t, 'nor one that only its name tells', law, 10_000)
+  for (const kind of ['content', 'neutral']) t.ok((seen.get(kind) ?? 0) > 30, kind)
 })
 
 t.test('screenEvent agrees with classifyEvent on mutated bytes', async (t) => {
-  const bases: readonly (readonly [ApiName, string])[] = [
-    [
-      'chat',
-      'data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"hi"}}],"object":"chunk"}\n\n',
-    ],
-    [
-      'responses',
-      'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"hi"}\n\n',
-    ],
-    [
-      'messages',
-      'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"type":"text_delta","text":"hi"}}\n\n',
-    ],
+  const choice = { finish_reason: null, index: 0, delta: { content: 'hi' } }
+  const text = { type: 'text_delta', text: 'hi' }
+  const bases: readonly (readonly [ApiName, name: string, data: object])[] = [
+    ['chat', '', { choices: [choice], object: 'chunk' }],
+    ['responses', 'response.output_text.delta', { delta: 'hi' }],
+    ['messages', 'content_block_delta', { delta: text }],
   ]
   const mutations = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 })
-  holds(
-    t,
-    'also on broken events',
-    fc.property(fc.constantFrom(...bases), mutations, ([api, base], changes) => {
-      const event = Buffer.from(base)
-      for (const [at, byte] of changes) event[at % event.length] = byte
-      if (screenEvent(ANSWERS[api], event) === null) return true
-      const { kind } = classifyEvent(ANSWERS[api], event)
-      return kind === 'content' || kind === 'neutral'
-    }),
-    10_000,
-  )
+  const law = fc.property(fc.constantFrom(...bases), mutations, ([api, type, data], changes) => {
+    const whole = type === '' ? data : { type, ...data }
+    const event = Buffer.from(`${type && `event: ${type}\n`}data: ${JSON.stringify(whole)}\n\n`)
+    for (const [at, byte] of changes) event[at % event.length] = byte
+    return screened(api, event) === null || isPlain(api, event)
+  })
+  holds(t, 'also on broken events', law, 10_000)
 })
 
 t.test('screenEvent tells content from nothing as classifyEvent does', async (t) => {
-  const deltas = fc.record(
-    {
-      role: fc.constant('assistant'),
-      content: fc.oneof(fc.string(), fc.constant(null)),
-      reasoning_content: fc.oneof(fc.string(), fc.constant(null)),
-      tool_calls: fc.array(fc.record({ index: fc.nat(), id: fc.string() }), { maxLength: 2 }),
-      images: fc.array(fc.record({ url: fc.string() }, { requiredKeys: [] }), { maxLength: 2 }),
-      audio: fc.record({ id: fc.string(), data: fc.string() }, { requiredKeys: [] }),
-      name: fc.string(),
-      thinking_of_tomorrow: fc.oneof(fc.string(), fc.nat(), fc.boolean()),
-    },
-    { requiredKeys: [] },
-  )
-  holds(
-    t,
-    'same kind for plain chunks, sure every time',
-    fc.property(deltas, fc.constantFrom(0, 1), (delta, indent) => {
-      const choice = { index: 0, delta, finish_reason: null }
-      const json = JSON.stringify({ id: 'x', object: 'chat.completion.chunk', choices: [choice] })
-      const text = indent === 0 ? json : json.replaceAll(/("[a-z_]+"):/g, '$1 : ')
-      const event = Buffer.from(`data: ${text}\n\n`)
-      return screenEvent(ANSWERS.chat, event)?.kind === classifyEvent(ANSWERS.chat, event).kind
-    }),
-  )
+  const textOrNull = fc.oneof(fc.string(), fc.constant(null))
+  const plain = some({
+    role: fc.constant('assistant'),
+    content: textOrNull,
+    reasoning_content: textOrNull,
+    tool_calls: fc.array(fc.record({ index: fc.nat(), id: fc.string() }), { maxLength: 2 }),
+    images: fc.array(some({ url: fc.string() }), { maxLength: 2 }),
+    audio: some({ id: fc.string(), data: fc.string() }),
+    name: fc.string(),
+    thinking_of_tomorrow: fc.oneof(fc.string(), fc.nat(), fc.boolean()),
+  })
+  const law = fc.property(plain, fc.constantFrom(0, 1), (delta, indent) => {
+    const choice = { index: 0, delta, finish_reason: null }
+    const json = JSON.stringify({ id: 'x', object: 'chat.completion.chunk', choices: [choice] })
+    const text = indent === 0 ? json : json.replaceAll(/("[a-z_]+"):/g, '$1 : ')
+    const event = `data: ${text}\n\n`
+    return screened('chat', event) === classify('chat', event).kind
+  })
+  holds(t, 'same kind for plain chunks, sure every time', law)
 })
 
 t.test('screenEvent looks for content in the delta alone, and at one choice', async (t) => {
   const parts = 'data: {"choices":[{"delta":{"content":[{"text":"x"}]}}]}\n\n'
   const logprobs = 'data: {"choices":[{"delta":{"content":"x"},"logprobs":{"content":[{}]}}]}\n\n'
-  t.equal(screenEvent(ANSWERS.chat, Buffer.from(parts))?.kind, 'content')
-  t.equal(screenEvent(ANSWERS.chat, Buffer.from(logprobs))?.kind, 'content')
+  t.equal(screened('chat', parts), 'content')
+  t.equal(screened('chat', logprobs), 'content')
   const empty = 'data: {"choices":[{"delta":{},"logprobs":{"content":[{}]}}],"usage":{"x":"y"}}\n\n'
-  t.equal(screenEvent(ANSWERS.chat, Buffer.from(empty))?.kind, 'neutral')
+  t.equal(screened('chat', empty), 'neutral')
   const other = 'data: {"choices":[{"index":1,"delta":{"content":"x"}}]}\n\n'
-  t.equal(screenEvent(ANSWERS.chat, Buffer.from(other)), null, 'of another choice')
-  t.equal(screenEvent(ANSWERS.embeddings, Buffer.from('data: {"text":"x"}\n\n'))?.kind, 'neutral')
+  t.equal(screened('chat', other), null, 'of another choice')
+  t.equal(screened('embeddings', 'data: {"text":"x"}\n\n'), 'neutral')
 })
 
 t.test('screenEvent is unsure of everything that could be an end or an error', async (t) => {
@@ -305,7 +202,7 @@ t.test('screenEvent is unsure of everything that could be an end or an error', a
     'data\n\n',
     ': x\ndata: [DONE]\n\n',
   ]) {
-    t.equal(screenEvent(ANSWERS.chat, Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screened('chat', event), null, JSON.stringify(event))
   }
 })
 
@@ -331,7 +228,7 @@ t.test('screenEvent is unsure of every typed event that could be an end or an er
     `${data.replace('{', '{"error":{"message":"x"},')}\n\n`,
     'event: x.delta\ndata: [DONE]\n\n',
   ]) {
-    t.equal(screenEvent(ANSWERS.responses, Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screened('responses', event), null, JSON.stringify(event))
   }
   for (const event of [
     'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
@@ -340,8 +237,8 @@ t.test('screenEvent is unsure of every typed event that could be an end or an er
     'data: {"type":"error","error":null}\n\n',
     'event: message_delta\ndata: {"delta":{"stop_reason":"end_turn"}}\n\n',
   ]) {
-    t.equal(screenEvent(ANSWERS.messages, Buffer.from(event)), null, JSON.stringify(event))
+    t.equal(screened('messages', event), null, JSON.stringify(event))
   }
-  const crlf = Buffer.from(`event: x.delta\r\n${data}\r\n\r\n`)
-  t.equal(screenEvent(ANSWERS.responses, crlf)?.kind, 'content', 'but not of line ends')
+  const crlf = `event: x.delta\r\n${data}\r\n\r\n`
+  t.equal(screened('responses', crlf), 'content', 'but not of line ends')
 })
