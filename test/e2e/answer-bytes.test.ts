@@ -12,7 +12,7 @@ import {
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
-import { gateOverRaw } from '../support/raw-gate.ts'
+import { gateOverRaw } from '../support/gates.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Rows of docs/faults.md that are shown here: open-after-done, error-after-done, large-last-event,

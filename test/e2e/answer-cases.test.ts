@@ -10,7 +10,7 @@ import {
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
-import { gateOverTwoRaw } from '../support/raw-gate.ts'
+import { gateOverTwoRaw } from '../support/gates.ts'
 import { startGate } from '../support/start-gate.ts'
 
 // Rows of docs/faults.md that are shown here: client-mistake-in-200, content-refused,

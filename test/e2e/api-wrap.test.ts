@@ -1,7 +1,7 @@
 import OpenAI, { APIError } from 'openai'
 import t, { type Test } from 'tap'
-import { post, readStream } from '../support/ask.ts'
-import { gateOverTwo, readTyped, servedBy, type Two } from '../support/fake-client.ts'
+import { post, readStream, servedBy } from '../support/ask.ts'
+import { gateOverTwo, type Two } from '../support/gates.ts'
 import type { FakeOptions } from '../support/fake-upstream.ts'
 
 // Goal: a server that ignores `stream: true` and answers one JSON body, as PyPI's vllm-metal does,
@@ -179,7 +179,7 @@ for (const [path, body] of [
       two.b.options.ttftMs = 300
       const answer = await post(`${two.gate.url}${path}`, JSON.stringify({ stream: true, ...body }))
       t.equal(servedBy(answer), 'pending')
-      const end = await readTyped(answer)
+      const end = await readStream(answer)
       t.notMatch(end.raw, /^\{/m, 'no bare JSON among the events')
       if (end.text === '') {
         t.ok(end.error, 'an error event')

@@ -11,7 +11,7 @@ import {
   SSE_END,
   SSE_HEAD,
 } from '../support/raw-upstream.ts'
-import { gateOverRaw, gateOverTwoRaw } from '../support/raw-gate.ts'
+import { gateOverRaw, gateOverTwoRaw } from '../support/gates.ts'
 import { startGate } from '../support/start-gate.ts'
 
 // Goal: an upstream that answers wrongly, too early, too slowly or too much gives the client one

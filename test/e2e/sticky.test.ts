@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { post } from '../support/ask.ts'
-import { forwarded, gateOverTwo, readTyped, servedBy, type Two } from '../support/fake-client.ts'
+import { post, readStream, servedBy } from '../support/ask.ts'
+import { forwarded, gateOverTwo, type Two } from '../support/gates.ts'
 
 // Rows of docs/bad-input.md that are shown here: response-of-before.
 
@@ -22,8 +22,8 @@ async function madeByB(
   const unary = await create(two)
   t.equal(servedBy(unary), 'b')
   const { id } = (await unary.json()) as { id: string }
-  const end = await readTyped(await create(two, { stream: true }))
-  const { response } = (end.events[0]?.data ?? {}) as { response: { id: string } }
+  const end = await readStream(await create(two, { stream: true }))
+  const { response } = JSON.parse(end.events[0] ?? '{}') as { response: { id: string } }
   two.gate.reload(envOf(two, env))
   t.equal(servedBy(await create(two)), 'a', 'a is preferred')
   return { ...two, ids: [id, response.id] }

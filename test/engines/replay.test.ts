@@ -11,8 +11,7 @@ import { verdict } from '../../src/probe/verdict.ts'
 import { Bench } from '../probe/bench.ts'
 import { capture, capturedJson } from '../probe/captures.ts'
 import type { Step } from '../support/raw-upstream.ts'
-import { chatBody, post, readStream } from '../support/ask.ts'
-import { readTyped, servedBy } from '../support/fake-client.ts'
+import { chatBody, post, readStream, servedBy } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 import { type Asked, readsOf, type Replay, replayUpstream, textOf, wireOf } from './replay.ts'
@@ -108,7 +107,7 @@ t.test('/v1/responses sends its first two events from a frozen engine', async (t
   const body = JSON.stringify({ model: 'default', input: 'hi', stream: true })
   const answer = await post(`${gate.url}/v1/responses`, body)
   t.equal(servedBy(answer), 'b')
-  const end = await readTyped(answer)
+  const end = await readStream(answer)
   t.equal(end.names.at(-1), 'response.completed')
   t.notMatch(end.raw, /resp_a1a36aa93c2e1535/, 'nothing of the frozen one shows')
 })

@@ -18,48 +18,66 @@ export function chat(
   return post(`${gate.url}/v1/chat/completions`, chatBody(over), init)
 }
 
+/** How an event stream ended for its client. */
 export interface StreamEnd {
   /** Data of every event but `[DONE]`. */
-  readonly events: string[]
-  /** Text of all deltas. */
+  readonly events: readonly string[]
+  /** Names of the events that have one, in order. */
+  readonly names: readonly string[]
+  /** The last event, read. */
+  readonly last: Record<string, unknown>
+  /** Text of all deltas, of whatever API. */
   readonly text: string
   readonly done: boolean
-  /** The error object of an error frame, if one came. */
+  /** The error object of the last event, if it has one. */
   readonly error: { readonly code?: string; readonly message?: string } | null
   /** Did the connection break instead of ending? */
   readonly broken: boolean
-  readonly comments: string[]
+  readonly comments: readonly string[]
+  readonly raw: string
+}
+
+/** What an event says, as far as a reader of text cares. */
+interface Said {
+  readonly error?: { readonly code?: string; readonly message?: string }
+  readonly choices?: readonly { delta?: { content?: string | null }; text?: string }[]
+  readonly delta?: string | { readonly text?: string }
 }
 
 /** Reads an event stream to its end, whatever that is. */
 export async function readStream(response: Response): Promise<StreamEnd> {
-  const out = { events: [] as string[], text: '', done: false, broken: false }
-  const comments: string[] = []
-  let error: StreamEnd['error'] = null
   let raw = ''
+  let broken = false
   try {
     const decoder = new TextDecoder()
     for await (const chunk of response.body ?? []) raw += decoder.decode(chunk, { stream: true })
   } catch {
-    out.broken = true
+    broken = true
   }
-  for (const block of raw.split('\n\n')) {
-    if (block.startsWith(':')) comments.push(block)
-    if (!block.startsWith('data: ')) continue
-    const data = block.slice('data: '.length)
-    if (data === '[DONE]') {
-      out.done = true
-      continue
-    }
-    out.events.push(data)
-    const parsed = JSON.parse(data) as {
-      error?: { code?: string; message?: string }
-      choices?: { delta?: { content?: string | null }; text?: string }[]
-    }
-    if (parsed.error !== undefined) error = parsed.error
-    for (const choice of parsed.choices ?? []) {
-      out.text += choice.delta?.content ?? choice.text ?? ''
-    }
+  const blocks = raw.split('\n\n')
+  const data = blocks.flatMap((block) => /^data: (.*)$/m.exec(block)?.[1] ?? [])
+  const events = data.filter((one) => one !== '[DONE]')
+  const said = events.map((one) => JSON.parse(one) as Said)
+  return {
+    events,
+    names: blocks.flatMap((block) => /^event: (.*)$/m.exec(block)?.[1] ?? []),
+    last: (said.at(-1) ?? {}) as Record<string, unknown>,
+    text: said.map(textOf).join(''),
+    done: data.includes('[DONE]'),
+    error: said.findLast((one) => one.error != null)?.error ?? null,
+    broken,
+    comments: blocks.filter((block) => block.startsWith(':')),
+    raw,
   }
-  return { ...out, error, comments }
+}
+
+function textOf({ choices = [], delta }: Said): string {
+  if (typeof delta === 'string') return delta
+  const texts = choices.map((choice) => choice.delta?.content ?? choice.text ?? '')
+  return (delta?.text ?? '') + texts.join('')
+}
+
+/** Which upstream answered. */
+export function servedBy(answer: Response): string | null {
+  return answer.headers.get('x-gengate-upstream')
 }
