@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { FailoverBudget } from '../core/exchange/budget.ts'
 import type { Evidence } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
@@ -7,13 +7,11 @@ import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
-import type { Buffered } from './request/buffered.ts'
-import type { Form } from './request/form.ts'
+import type { Body, Buffered } from './request/body.ts'
 import type { Holds } from './hold.ts'
 import type { Lane } from '../api/index.ts'
 import type { Leases } from './leases.ts'
 import type { Pools } from './upstream/pools.ts'
-import type { ScannedBody } from './request/scan.ts'
 import type { Sticky } from './sticky.ts'
 
 /** The settings that one exchange keeps from its beginning to its end, whatever is reloaded. */
@@ -43,29 +41,15 @@ export interface ProxyDeps {
 }
 
 /** A request as the lane, the guards and the scanner have read it. */
-export interface Asked {
-  readonly requestId: string
+export interface Asked extends Handed, Body {
   readonly method: string
   readonly lane: Lane
-  /** Canonical path, and the query with its question mark, or ''. */
-  readonly path: string
-  readonly query: string
   readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
   /** Nobody will send the body again: its memory is given back, and it is empty. */
   readonly bodySent: () => void
-  /** A body that is not read before it is sent; null: it is in `body`. */
-  readonly upload: IncomingMessage | null
-  readonly scan: ScannedBody
-  /** A multipart form as far as it was read; null: the body is not a form. */
-  readonly form: Form | null
   /** The upstream that keeps what the request refers to; null: any may have it. */
   readonly only: string | null
   readonly settings: ExchangeSettings
-  /** CORS headers for an allowed origin; empty otherwise. */
-  readonly cors: Readonly<Record<string, string>>
-  /** The `Via` that goes on to the upstream. */
-  readonly via: string
   readonly arrivedAt: number
 }
 

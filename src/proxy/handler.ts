@@ -1,16 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
-import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange } from './exchange.ts'
 import { isUnseen } from './request/form.ts'
 import { errorWordsOf, type Lane } from '../api/index.ts'
 import { responseIdOf } from '../api/responses.ts'
 import type { Handed } from '../core/handed.ts'
-import { readByLane, type Refusal } from './request/lane-body.ts'
 import type { ScannedBody } from './request/scan.ts'
-import { freeBody, watchUpload } from './request/body.ts'
+import { freeBody, readByLane, type Refusal } from './request/body.ts'
+import { watchUpload } from './request/upload.ts'
 import { Watch } from './watch.ts'
 
 /** The table learns at most this often that clients are active, ms. */
@@ -69,42 +68,30 @@ export class Proxy {
     this.#tellActive(arrivedAt)
     const settings = this.#deps.config.now
     const { buffered, clock } = this.#deps
-    const held = buffered.begin(request.socket.remoteAddress ?? '')
+    const { bodyMaxBytes: maxBytes } = settings
+    const held = buffered.begin(request.socket.remoteAddress ?? '', maxBytes)
     const refuse = (): void =>
       this.#refuse(response, handed, { code: 'gate_draining', close: true })
     const taken: Taken = { exchange: null, refuse }
     this.#taken.add(taken)
     try {
-      const maxBytes = settings.bodyMaxBytes
-      const resize = (bytes: number): ErrorCode | null => buffered.resize(held, bytes, maxBytes)
-      const limits = { maxBytes, clock, resize, held }
-      const read = await readByLane(request, lane, limits)
+      const read = await readByLane(request, lane, { maxBytes, clock, held })
       // It may have been refused meanwhile, at the end of a drain.
       if (read === null || response.writableEnded) return
       if ('code' in read) return this.#refuse(response, handed, read)
       const only = this.#keeper(method, handed.path, lane, read.scan)
       if (only === undefined) return this.#refuse(response, handed, { code: 'response_not_found' })
-      const { requestId, path, query, cors, via } = handed
-      const { body, upload, scan, form } = read
-      const { headers } = request
       const asked: Asked = {
-        requestId,
+        ...handed,
+        ...read,
         method,
         lane,
-        path,
-        query,
-        headers,
-        body,
+        headers: request.headers,
         bodySent: () => {
-          if (freeBody(body)) buffered.give(held)
+          if (freeBody(read.body)) buffered.give(held)
         },
-        upload,
-        scan,
-        form,
         only,
         settings,
-        cors,
-        via,
         arrivedAt,
       }
       await this.#exchange(asked, response, taken)
@@ -140,13 +127,11 @@ export class Proxy {
       if (isUnseen(form)) this.#deps.emit({ type: 'model_unseen', requestId, path })
     }
     const stop =
-      upload === null
-        ? nothing
-        : watchUpload(upload, this.#deps.clock, () => exchange.end('request_timeout'))
+      upload && watchUpload(upload, this.#deps.clock, () => exchange.end('request_timeout'))
     try {
       await exchange.run()
     } finally {
-      stop()
+      stop?.()
       this.#watch.remove(exchange)
     }
   }
@@ -154,15 +139,9 @@ export class Proxy {
   #refuse(response: ServerResponse, handed: Handed, what: Refusal): void {
     const { requestId, path } = handed
     const { code, detail = '', param = null, close = false } = what
-    const headers = { ...what.headers, ...(close ? { connection: 'close' } : {}) }
-    const answer = errorAnswer(code, {
-      requestId,
-      words: errorWordsOf(path),
-      detail,
-      param,
-      headers,
-    })
-    this.#deps.send(response, handed, answer)
+    const headers = close ? { connection: 'close' } : {}
+    const about = { requestId, words: errorWordsOf(path), detail, param, headers }
+    this.#deps.send(response, handed, errorAnswer(code, about))
   }
 
   #tellActive(nowMs: number): void {
@@ -182,5 +161,3 @@ interface Taken {
 
 /** Who may keep a response. */
 const ABLE = enginesWith('responses')
-
-function nothing(): void {}

@@ -227,7 +227,7 @@ t.test('F32 bodies whose streams have begun leave their room to others', async (
   for (const { body } of running) await body?.cancel()
 })
 
-// Fails without: the slowest going first (proxy/request/buffered.ts).
+// Fails without: the slowest going first (proxy/request/body.ts).
 t.test('F32 four slow senders get 408, and who needs the room is served', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const clock = leapingClock()
@@ -248,7 +248,7 @@ t.test('F32 four slow senders get 408, and who needs the room is served', async 
   for (const client of slow) client.destroy()
 })
 
-// Fails without: the bound over all bodies (proxy/request/buffered.ts), and its `give` in proxy/handler.ts.
+// Fails without: the bound over all bodies (proxy/request/body.ts), and its `give` in proxy/handler.ts.
 t.test('F32 bodies that fill their room together: 503, and room again when they end', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const gate = await startGate(t, {

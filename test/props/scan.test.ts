@@ -1,8 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import * as fc from 'fast-check'
 import t from 'tap'
-import { type ScanResult, scanBody } from '../../src/proxy/request/scan.ts'
-import { Walk } from '../../src/proxy/request/scan-walk.ts'
+import { type ScanResult, scanBody, Walk } from '../../src/proxy/request/scan.ts'
 import { holds } from '../support/property.ts'
 
 const READ = 'model stream n max_tokens max_completion_tokens previous_response_id'.split(' ')
@@ -34,11 +33,10 @@ function reference(bytes: Buffer): unknown {
   const bounds = [fields['max_tokens'], fields['max_completion_tokens']].filter(
     (bound): bound is number => typeof bound === 'number' && Number.isFinite(bound) && bound >= 0,
   )
-  const { n, previous_response_id: previousId } = fields
+  const { previous_response_id: previousId } = fields
   return {
     model,
     stream,
-    n: typeof n === 'number' && Number.isInteger(n) && n >= 1 ? n : 1,
     maxTokens: bounds.length === 0 ? null : Math.max(...bounds),
     previousId: typeof previousId === 'string' ? previousId : null,
     empty: Object.keys(body).length === 0,
@@ -48,7 +46,7 @@ function reference(bytes: Buffer): unknown {
 /** The same of the scanner; its spans must be what they claim to be. */
 function summary(bytes: Buffer, scan: ScanResult): unknown {
   if (!scan.ok) return scan.code
-  const { model, modelSpan, stream, n, maxTokens, previousId, insertAt, empty } = scan
+  const { model, modelSpan, stream, maxTokens, previousId, insertAt, empty } = scan
   if (bytes[insertAt - 1] !== 0x7b) return 'insertAt is not after a brace'
   if (model !== null) {
     const token: unknown = JSON.parse(bytes.subarray(model.start, model.end).toString())
@@ -58,7 +56,7 @@ function summary(bytes: Buffer, scan: ScanResult): unknown {
     const token = bytes.subarray(modelSpan.start, modelSpan.end).toString()
     if (token !== 'null') return 'a span without a name'
   }
-  return { model: model?.value ?? null, stream, n, maxTokens, previousId, empty }
+  return { model: model?.value ?? null, stream, maxTokens, previousId, empty }
 }
 
 /** Does the body go on from an earlier response? */
@@ -263,9 +261,9 @@ t.test('Walk comes to the same whatever it rests at', async (t) => {
           stop += step
           other = steps.run(stop)
         }
-        const model = JSON.stringify(once.found.span('model'))
-        const same = JSON.stringify(steps.found.span('model')) === model
-        return other === flaw && same && steps.found.count === once.found.count
+        const model = JSON.stringify(once.spans.model)
+        const same = JSON.stringify(steps.spans.model) === model
+        return other === flaw && same && steps.members === once.members
       },
     ),
     3000,

@@ -1,6 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import type { IncomingMessage } from 'node:http'
-import { type BodyLimits, type BodyResult, readBody } from './body.ts'
 
 /** Why a form is refused; `model`: only its value is wrong. */
 export type FormFault = { readonly code: 'invalid_form' | 'invalid_model'; readonly detail: string }
@@ -116,7 +114,7 @@ export class FormScan {
       // So that a part without headers ends like any other.
       this.#headSize = HEAD_END.copy(this.#head, 0, 0, 2)
     } else if (!/^(?:-|[ \t]*\r?)$/.test(this.#line) || this.#line.length > PADDING_MAX) {
-      this.#fail({ code: 'invalid_form', detail: 'A boundary is not followed by a line end.' })
+      this.#invalid('A boundary is not followed by a line end.')
     }
     return at + 1
   }
@@ -127,26 +125,27 @@ export class FormScan {
     const head = this.#head.subarray(0, this.#headSize)
     const end = head.indexOf(HEAD_END, Math.max(0, had - HEAD_END.length + 1))
     if (end === -1) {
-      if (this.#headSize === this.#head.length) {
-        this.#fail({ code: 'invalid_form', detail: 'The headers of a part are too large.' })
-      }
+      if (this.#headSize === this.#head.length)
+        this.#invalid('The headers of a part are too large.')
       return chunk.length
     }
     this.#state = 'data'
     this.#tail = NONE
     const next = at + end + HEAD_END.length - had
-    const name = nameOf(head.subarray(2, Math.max(2, end)).toString())
-    if (typeof name === 'object' && name !== null) this.#fail(faultOf(name))
+    const { name = null, fault } = nameOf(head.subarray(2, Math.max(2, end)).toString())
+    if (fault !== undefined) this.#invalid(fault)
     else if (name === 'model') this.#beginValue(this.#before + next)
     return next
   }
 
   #beginValue(at: number): void {
-    if (this.model !== null) {
-      return this.#fail({ code: 'invalid_form', detail: 'Two parts are named model.' })
-    }
+    if (this.model !== null) return this.#invalid('Two parts are named model.')
     this.#valueAt = at
     this.#valueSize = 0
+  }
+
+  #invalid(detail: string): void {
+    this.#fail({ code: 'invalid_form', detail })
   }
 
   #fail(fault: FormFault): void {
@@ -158,10 +157,6 @@ export class FormScan {
 
 const TOO_LONG: FormFault = { code: 'invalid_model', detail: '' }
 
-function faultOf({ fault }: PartFault): FormFault {
-  return { code: 'invalid_form', detail: fault }
-}
-
 /** The boundary that a `Content-Type` of a form names; null: it names none, or not clearly. Pure. */
 export function boundaryOf(contentType: string): string | null {
   const found = [...contentType.matchAll(/;\s*boundary\s*=\s*(?:"([^"]*)"|([^\s;"]*))/gi)]
@@ -171,21 +166,16 @@ export function boundaryOf(contentType: string): string | null {
   return found.length === 1 && good ? boundary : null
 }
 
-/** Why the headers of a part cannot be read in one way only. */
-export interface PartFault {
-  readonly fault: string
-}
-
 /** `; key=value`, the value a token or in quotes. */
 const PARAM = /;[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))[ \t]*/y
 /** Bytes that stand for themselves. */
 const PLAIN_ENCODINGS: readonly string[] = ['', '7bit', '8bit', 'binary']
 
 /**
- * The name of a part by its headers, without the empty line; null: it has none. Where the name is
- * `model` nothing about it may be in doubt. Pure.
+ * The name of a part by its headers, without the empty line, if it has one; or why they cannot be read
+ * in one way only. Where the name is `model` nothing about it may be in doubt.
  */
-export function nameOf(head: string): string | PartFault | null {
+function nameOf(head: string): { readonly name?: string; readonly fault?: string } {
   const lines = head === '' ? [] : head.split('\r\n')
   const valuesOf = (key: string): string[] =>
     lines.flatMap((line) => {
@@ -194,17 +184,17 @@ export function nameOf(head: string): string | PartFault | null {
     })
   if (lines.some((line) => /^[ \t]/.test(line))) return { fault: 'A header of a part is folded.' }
   const [disposition, second] = valuesOf('content-disposition')
-  if (disposition === undefined) return null
+  if (disposition === undefined) return {}
   if (second !== undefined) return { fault: 'A part has two Content-Dispositions.' }
   const { names, more, whole } = paramsOf(disposition)
   const [name] = names
   if (names.length > 1 || more.has('name*')) return { fault: 'A part has more than one name.' }
-  if (name === undefined) return whole ? null : { fault: 'The name of a part cannot be read.' }
-  if (name !== 'model') return name
+  if (name === undefined) return whole ? {} : { fault: 'The name of a part cannot be read.' }
+  if (name !== 'model') return { name }
   if (!whole) return { fault: 'The Content-Disposition of model cannot be read.' }
   if (more.has('filename') || more.has('filename*')) return { fault: 'The part model is a file.' }
   const encoding = valuesOf('content-transfer-encoding').join(',').toLowerCase()
-  return PLAIN_ENCODINGS.includes(encoding) ? name : { fault: 'The part model is encoded.' }
+  return PLAIN_ENCODINGS.includes(encoding) ? { name } : { fault: 'The part model is encoded.' }
 }
 
 /** The parameters of `form-data; …`; `whole`: all of it could be read. */
@@ -236,52 +226,6 @@ export interface Form {
   readonly whole: boolean
   /** Goes on with the rest: a second model in it is refused, too. */
   readonly scan: FormScan
-}
-
-export type FormResult =
-  | { readonly ok: true; readonly form: Form }
-  | { readonly ok: false; readonly fault: FormFault }
-  | Extract<BodyResult, { ok: false }>
-
-/** Clients write the model first, or right after the file: it is looked for in so much. */
-const LOOK_BYTES = 64 * 1024
-
-/**
- * Reads a form until its model is known. Without one in the first 64 KiB the rest is held, if its
- * declared length fits `maxBytes` and there is room, since clients may write the file first; else it
- * goes on with its model unseen. Never rejects.
- */
-export async function readForm(
-  request: IncomingMessage,
-  boundary: string,
-  limits: BodyLimits,
-): Promise<FormResult> {
-  const declared = Number(request.headers['content-length'] ?? Number.NaN)
-  const scan = new FormScan(boundary)
-  let fits: boolean | null = null
-  const enough = (piece: Buffer, read: number): boolean => {
-    scan.push(piece)
-    if (scan.fault !== null || scan.model !== null || scan.ended) return true
-    if (read < LOOK_BYTES || scan.within) return false
-    fits ??= declared <= limits.maxBytes && reserve(limits, declared, read)
-    return !fits
-  }
-  const read = await readBody(request, {
-    ...limits,
-    maxBytes: Number.POSITIVE_INFINITY,
-    enough,
-  })
-  if (!read.ok) return read
-  if (scan.fault !== null) return { ok: false, fault: scan.fault }
-  return { ok: true, form: { bytes: read.bytes, whole: read.whole, scan } }
-}
-
-/** Keeps room for all of it; false: there is none. */
-function reserve({ held, resize }: BodyLimits, bytes: number, read: number): boolean {
-  held.reserved = bytes
-  if (resize(read) === null) return true
-  held.reserved = 0
-  return false
 }
 
 /** Did it go on before a model showed, if it names one at all? Pure. */

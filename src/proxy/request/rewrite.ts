@@ -1,6 +1,5 @@
 import { isWord, QUOTE, spaceEnd, stringEnd } from './scan-tokens.ts'
-import type { ScannedBody } from './scan.ts'
-import type { Span } from './scan-walk.ts'
+import type { ScannedBody, Span } from './scan.ts'
 
 const MODEL_KEY = Buffer.from('"model"')
 const DATA = Buffer.from('data:')

@@ -57,8 +57,17 @@ function areHex(bytes: Uint8Array, at: number): boolean {
   return true
 }
 
-/** The end of the number that starts at `at`. */
-export function numberEnd(bytes: Uint8Array, at: number): number {
+/** Does a number begin with this byte? */
+export function isNumber(first: number): boolean {
+  return first === 0x2d || (first >= 0x30 && first <= 0x39)
+}
+
+/** The end of the number, `true`, `false` or `null` that starts at `at`. */
+export function scalarEnd(bytes: Uint8Array, at: number): number {
+  return isNumber(bytes[at] ?? 0) ? numberEnd(bytes, at) : literalEnd(bytes, at)
+}
+
+function numberEnd(bytes: Uint8Array, at: number): number {
   let i = bytes[at] === 0x2d ? at + 1 : at
   if (bytes[i] === 0x30) i += 1
   else {
@@ -80,8 +89,7 @@ export function numberEnd(bytes: Uint8Array, at: number): number {
   return i
 }
 
-/** The end of `true`, `false` or `null` at `at`. */
-export function literalEnd(bytes: Uint8Array, at: number): number {
+function literalEnd(bytes: Uint8Array, at: number): number {
   const word = bytes[at] === 0x74 ? 'true' : bytes[at] === 0x66 ? 'false' : 'null'
   for (let i = 0; i < word.length; i++) {
     if (bytes[at + i] !== word.charCodeAt(i)) return -1

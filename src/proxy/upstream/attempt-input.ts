@@ -10,7 +10,8 @@ import type { Pool } from './pools.ts'
 import { type AnswerReader, BodyReader, FormReader, RawReader } from '../answer/reader.ts'
 import { StreamReader } from '../answer/stream-reader.ts'
 import { type Form, renamed } from '../request/form.ts'
-import { detached, type FormStart, freeBody } from '../request/body.ts'
+import { freeBody } from '../request/body.ts'
+import { detached, type FormStart } from '../request/upload.ts'
 import { withModel } from '../request/rewrite.ts'
 
 /** Where the answer goes. `write` answers false when the client is slow: call `resume` later. */
