@@ -6,7 +6,7 @@ import type { GateEvent } from './core/event.ts'
 import { fullBudget } from './core/exchange/budget.ts'
 import type { RoutingTable } from './core/table.ts'
 import type { UpstreamSpec } from './core/upstream.ts'
-import { guardBy } from './door/guards.ts'
+import { checkRequest } from './door/guards.ts'
 import { type Send, sendVia } from './door/own-answer.ts'
 import { buildServer, type GateServer } from './door/server.ts'
 import { EMBEDDED_NAME, EmbeddedHost } from './embedded/host.ts'
@@ -194,7 +194,7 @@ class Gate implements App {
       clock: this.#io.clock,
       emit: this.#emit,
       send: this.#send,
-      guard: guardBy(this.#config),
+      guard: (request) => checkRequest(request, this.#config.policy),
       connectionsMax: () => this.#config.now.connectionsMax,
       routes: operatorRoutes({
         metrics: this.#metrics,

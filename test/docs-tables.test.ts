@@ -1,7 +1,8 @@
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { REASONS } from '../src/core/health/reason.ts'
-import { ERRORS, type ErrorSpec } from '../src/errors/catalogue.ts'
+import { mayRetry } from '../src/errors/body.ts'
+import { type ErrorCode, ERRORS } from '../src/errors/catalogue.ts'
 import { FILE_HEADERS, REQUEST_ALLOWED } from '../src/proxy/upstream/headers.ts'
 import { METRICS, type MetricSpec } from '../src/telemetry/metric-table.ts'
 
@@ -26,11 +27,11 @@ function rowsOf(markdown: string): Map<string, string[]> {
 }
 
 t.test('docs/errors.md has exactly the rows of ERRORS', async (t) => {
-  const table: Readonly<Record<string, ErrorSpec>> = ERRORS
-  const expected = Object.entries(table).map(([code, { status, message, advice, retry }]) => [
-    code,
-    [String(status), message, advice, retry === undefined ? 'no' : 'yes'],
-  ])
+  const codes = Object.keys(ERRORS) as ErrorCode[]
+  const expected = codes.map((code) => {
+    const { status, message, advice } = ERRORS[code]
+    return [code, [String(status), message, advice, mayRetry(code) ? 'yes' : 'no']]
+  })
   t.strictSame([...rowsOf(read('errors.md'))], expected)
 })
 

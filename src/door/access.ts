@@ -17,20 +17,18 @@ export interface GuardPolicy {
 }
 
 /** The policy from settings: the default hosts are always served, keys are kept as hashes only. */
-export function guardPolicy(settings: {
-  readonly hosts: readonly string[]
-  readonly origins: readonly string[]
-  readonly keys: readonly string[]
-  readonly operatorNeedsKey: boolean
-  readonly instanceId: string
-}): GuardPolicy {
+export function guardPolicy({
+  hosts,
+  origins,
+  keys,
+  ...rest
+}: Omit<GuardPolicy, 'keyHashes'> & { readonly keys: readonly string[] }): GuardPolicy {
   return {
-    hosts: [...DEFAULT_HOSTS, ...settings.hosts.map((host) => host.toLowerCase())],
+    hosts: [...DEFAULT_HOSTS, ...hosts.map((host) => host.toLowerCase())],
     // Browsers send origins in lower case and without a trailing slash; people write both.
-    origins: settings.origins.map((origin) => origin.toLowerCase().replace(/\/$/, '')),
-    keyHashes: settings.keys.map((key) => hashOf(key)),
-    operatorNeedsKey: settings.operatorNeedsKey,
-    instanceId: settings.instanceId,
+    origins: origins.map((origin) => origin.toLowerCase().replace(/\/$/, '')),
+    keyHashes: keys.map(hashOf),
+    ...rest,
   }
 }
 
@@ -55,8 +53,7 @@ export function isHostAllowed(authority: string, hosts: readonly string[]): bool
   const [, literal, name = '', port] = match
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return false
   if (literal !== undefined) return isIPv6(literal) && !/[.%]|^::ffff:/.test(literal)
-  if (isIPv4(name)) return true
-  return NAME.test(name) && hosts.includes(name)
+  return isIPv4(name) || (NAME.test(name) && hosts.includes(name))
 }
 
 /** Answer headers that an allowed page may read. */
@@ -141,11 +138,7 @@ export function hasValidKey(
 
 /** How often a header comes. `headers` hides it: node drops or joins the later ones. */
 function countOf(rawHeaders: readonly string[], name: string): number {
-  let count = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]?.toLowerCase() === name) count += 1
-  }
-  return count
+  return rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === name).length
 }
 
 /** SHA-256: makes keys of all lengths equally long, so that comparing them tells nothing. */

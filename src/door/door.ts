@@ -169,7 +169,8 @@ export class Door {
     const { path, query, cors, via } = verdict
     const handed = { requestId, path, query, cors, via }
     if (verdict.upgrade === true) this.#takeUpgrade(request, response, handed)
-    else if (request.method !== 'OPTIONS' || (path !== '*' && !hasAny(cors))) return handed
+    else if (request.method !== 'OPTIONS' || (path !== '*' && Object.keys(cors).length === 0))
+      return handed
     else this.#parts.send(response, handed, noContent(requestId))
     return null
   }
@@ -192,7 +193,8 @@ export class Door {
   #hand(request: IncomingMessage, response: ServerResponse, handed: Handed): void {
     const { method = '' } = request
     const { path } = handed
-    const own = this.#routes.get(path) ?? this.#above(path)
+    const above = this.#below.find(([prefix]) => path.startsWith(prefix))
+    const own = this.#routes.get(path) ?? above?.[1]
     if (own !== undefined) {
       if (method === 'GET' || method === 'HEAD') void this.#own(response, handed, own)
       else this.#refuse(response, handed, 'method_not_allowed', OWN_METHODS)
@@ -203,11 +205,6 @@ export class Door {
     else if (method === 'OPTIONS' && laneOf('POST', path) !== null) {
       this.#refuse(response, handed, 'method_not_allowed', { headers: { allow: allowOf(path) } })
     } else this.#parts.send(response, handed, lost(handed))
-  }
-
-  #above(path: string): Route | undefined {
-    for (const [prefix, route] of this.#below) if (path.startsWith(prefix)) return route
-    return undefined
   }
 
   async #own(response: ServerResponse, handed: Handed, route: Route): Promise<void> {
@@ -225,14 +222,7 @@ export class Door {
     details: Omit<ErrorDetails, 'requestId' | 'words'> = {},
   ): null {
     const { requestId, path } = handed
-    const { detail = '', param = null, headers = {} } = details
-    const answer = errorAnswer(code, {
-      requestId,
-      words: errorWordsOf(path),
-      detail,
-      param,
-      headers,
-    })
+    const answer = errorAnswer(code, { ...details, requestId, words: errorWordsOf(path) })
     this.#parts.send(response, handed, answer)
     return null
   }
@@ -263,7 +253,3 @@ export class Door {
 /** Who asked for a socket may have sent frames already. */
 const CLOSE = { headers: { connection: 'close' } }
 const OWN_METHODS = { headers: { allow: 'GET, HEAD' } }
-
-function hasAny(cors: Readonly<Record<string, string>>): boolean {
-  return Object.keys(cors).length > 0
-}

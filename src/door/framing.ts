@@ -1,15 +1,11 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { knownPath, REALTIME_PATH } from '../api/index.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 
-/** What the guards look at; node's `IncomingMessage` is one. */
-export interface GuardedRequest {
-  readonly method?: string | undefined
-  readonly url?: string | undefined
-  readonly rawHeaders: readonly string[]
-  readonly headers: IncomingHttpHeaders
-  readonly httpVersion: string
-}
+/** What the guards look at. */
+export type GuardedRequest = Readonly<
+  Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders' | 'headers' | 'httpVersion'>
+>
 
 /** Why a request may not come in. */
 export interface Refusal {
@@ -66,14 +62,9 @@ export function framingFault(request: GuardedRequest): Refusal | null {
 }
 
 function repeated(rawHeaders: readonly string[]): string | null {
-  const seen = new Set<string>()
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]?.toLowerCase() ?? ''
-    if (!SINGLE.has(name)) continue
-    if (seen.has(name)) return name
-    seen.add(name)
-  }
-  return null
+  const names = rawHeaders.flatMap((text, i) => (i % 2 === 0 ? text.toLowerCase() : []))
+  const single = names.filter((name) => SINGLE.has(name))
+  return single.find((name, i) => single.indexOf(name) < i) ?? null
 }
 
 /** Only `chunked` is understood. What would be fine HTTP elsewhere is told apart from nonsense. */
@@ -208,14 +199,12 @@ export function canonicalPath(rawUrl: string): Target | null {
 
 /** A segment's text; null where it is not text, or would mean more when decoded once again. */
 function decoded(segment: string): string | null {
-  let text = segment
   try {
-    text = decodeURIComponent(segment)
+    const text = decodeURIComponent(segment)
+    return /%[\da-f]{2}|[\p{Cc}\\]/iu.test(text) ? null : text
   } catch {
     return null
   }
-  if (/%[\da-f]{2}/i.test(text) || /[\p{Cc}\\]/u.test(text)) return null
-  return text
 }
 
 /** The canonical spelling: escapes only where RFC 3986 wants them in a path. */

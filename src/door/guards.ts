@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { allowOf, isMethodAllowed, laneOf } from '../api/index.ts'
+import type { Handed } from '../core/handed.ts'
 import {
   corsHeaders,
   type GuardPolicy,
@@ -20,32 +21,15 @@ import {
   upgradeFault,
 } from './framing.ts'
 
-/** May it come in? */
+/** May it come in? An `OPTIONS` whose `cors` is not empty, or whose path is `*`, is answered with 204
+ *  and these headers. */
 export type GuardResult =
-  | {
+  | (Omit<Handed, 'requestId'> & {
       readonly ok: true
-      /** Canonical; routes and forwarder use this one. */
-      readonly path: string
-      /** With its question mark, or ''. */
-      readonly query: string
-      /**
-       * For a page of an allowed origin: what lets it read the answer. An `OPTIONS` for which this
-       * is not empty, or whose path is `*`, is answered with 204 and these headers.
-       */
-      readonly cors: Readonly<Record<string, string>>
-      /** The `Via` that goes on to an upstream. */
-      readonly via: string
       /** It asks for a WebSocket, and its path is the one that has it. */
       readonly upgrade?: true
-    }
+    })
   | Refusal
-
-/** The guards by the policy in force. */
-export function guardBy(config: {
-  readonly policy: GuardPolicy
-}): (request: GuardedRequest) => GuardResult {
-  return (request) => checkRequest(request, config.policy)
-}
 
 /** Asked by platforms under names and from places that nobody can know, and they tell nothing. */
 const OPEN_PATHS: readonly string[] = ['/livez', '/readyz', '/health']
@@ -69,18 +53,16 @@ export function checkRequest(request: GuardedRequest, policy: GuardPolicy): Guar
   }
   if (isForeign(headers, path, policy)) return refuse('origin_not_allowed')
   const { value: via, loop } = viaOf(headers.via, policy.instanceId)
-  if (method === 'OPTIONS') {
-    return { ok: true, path, query, cors: preflightHeaders(headers, policy), via }
-  }
+  const admitted = { ok: true, path, query, via } as const
+  if (method === 'OPTIONS') return { ...admitted, cors: preflightHeaders(headers, policy) }
   const cors = corsHeaders(headers.origin, policy)
   const fault =
     protocolFault(request, path) ??
     (loop ? refuse('loop_detected') : null) ??
-    keyFault(request, { path, open, policy }) ??
+    (open || !needsKey(path, policy) || hasValidKey(request, policy) ? null : NO_KEY) ??
     contentFault(request, path)
   if (fault !== null) return { ...fault, headers: { ...cors, ...fault.headers } }
-  if (asksForSocket(headers)) return { ok: true, path, query, cors, via, upgrade: true }
-  return { ok: true, path, query, cors, via }
+  return { ...admitted, cors, ...(asksForSocket(headers) ? { upgrade: true } : {}) }
 }
 
 /** Does a web page that the operator did not allow ask? */
@@ -106,14 +88,7 @@ function protocolFault(request: GuardedRequest, path: string): Refusal | null {
   return null
 }
 
-function keyFault(
-  request: GuardedRequest,
-  where: { readonly path: string; readonly open: boolean; readonly policy: GuardPolicy },
-): Refusal | null {
-  const { path, open, policy } = where
-  if (open || !needsKey(path, policy) || hasValidKey(request, policy)) return null
-  return refuse('invalid_api_key', '', { 'www-authenticate': 'Bearer' })
-}
+const NO_KEY = refuse('invalid_api_key', '', { 'www-authenticate': 'Bearer' })
 
 /** JSON in UTF-8 and nothing else where a body is read: it makes browsers ask first. */
 const JSON_TYPE =

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { type IncomingMessage, METHODS, type ServerOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
@@ -86,10 +87,8 @@ export function buildServer(parts: DoorParts): GateServer {
     clientErrorHandler: (error, socket) => door.refuseBytes(socket, error),
     // All that is not upgraded is an ordinary request, and its bytes are not a tunnel.
     http: { ...HTTP_OPTIONS, shouldUpgradeCallback: (request) => door.mayUpgrade(request) },
-    routerOptions: {
-      // The door has split the query off; nobody asks Fastify for it.
-      querystringParser: () => NO_QUERY,
-    },
+    // The door has split the query off; nobody asks Fastify for it.
+    routerOptions: { querystringParser: () => NO_QUERY },
   })
   open(app, door)
   const { upgrades } = parts
@@ -155,13 +154,8 @@ async function bind(
   server: FastifyInstance['server'],
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+  server.listen({ host, port })
+  await once(server, 'listening')
   const address = server.address()
   return typeof address === 'object' && address !== null ? address.port : port
 }

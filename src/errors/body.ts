@@ -1,31 +1,10 @@
 import { type ErrorCode, ERRORS } from './catalogue.ts'
 
-/** The types that the OpenAI error object knows; SDKs pick their class by status, not by this. */
-export type ErrorType =
-  | 'invalid_request_error'
-  | 'authentication_error'
-  | 'permission_error'
-  | 'rate_limit_error'
-  | 'server_error'
-
-export interface OpenAiError {
-  readonly error: {
-    readonly message: string
-    readonly type: ErrorType
-    readonly param: string | null
-    readonly code: ErrorCode
-  }
-}
-
 /** Longest message that goes to a client, characters. */
 const MESSAGE_MAX = 1_000
 
 /** The error object that OpenAI clients read, all four keys. `detail` is appended to the message. */
-export function toOpenAiBody(
-  code: ErrorCode,
-  detail = '',
-  param: string | null = null,
-): OpenAiError {
+export function toOpenAiBody(code: ErrorCode, detail = '', param: string | null = null) {
   const { message, status } = ERRORS[code]
   const text = detail === '' ? message : `${message} ${detail}`
   return { error: { message: clip(text, MESSAGE_MAX), type: errorTypeOf(status), param, code } }
@@ -38,17 +17,18 @@ export type ErrorWords = (
   about: { readonly param: string | null; readonly requestId: string },
 ) => object
 
-/** The OpenAI error type that goes with a status. */
-export function errorTypeOf(status: number): ErrorType {
+/** The OpenAI error type that goes with a status; SDKs pick their class by status, not by this. */
+export function errorTypeOf(status: number): string {
   if (status === 401) return 'authentication_error'
   if (status === 403 || status === 421) return 'permission_error'
   if (status === 429) return 'rate_limit_error'
   return status >= 500 ? 'server_error' : 'invalid_request_error'
 }
 
-/** May the client try again? Then it is told when. */
+/** May the client try the same request again? Then it is told when; else `x-should-retry: false`. */
 export function mayRetry(code: ErrorCode): boolean {
-  return 'retry' in ERRORS[code]
+  const { status } = ERRORS[code]
+  return status >= 502 && status <= 504 && !('final' in ERRORS[code])
 }
 
 /** Cuts `text` to `max` characters and escapes what could forge a line or colour a terminal. */

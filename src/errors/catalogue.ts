@@ -1,8 +1,8 @@
 export interface ErrorSpec {
   readonly status: number
-  /** A client may try the same request again, and we say when. Absent: the same request cannot
-   *  succeed, which is sent as `x-should-retry: false`. */
-  readonly retry?: 'after'
+  /** The same request cannot succeed, although its status is one of those after which a client may
+   *  try it again (`mayRetry`). */
+  readonly final?: true
   /** What happened, in one sentence. Details are appended by the caller. */
   readonly message: string
   /** What to do, for docs/errors.md. */
@@ -170,78 +170,67 @@ export const ERRORS = {
   },
   no_eligible_upstream: {
     status: 503,
-    retry: 'after',
     message: 'No upstream can generate now.',
     advice: 'Read the message: it says why, per upstream. `gengate diag` shows the same.',
   },
   upstream_starting: {
     status: 503,
-    retry: 'after',
     message: 'The upstreams are still starting.',
     advice: 'Wait until a model is loaded; GET /readyz turns 200.',
   },
   queue_full: {
     status: 503,
-    retry: 'after',
     message: 'Every eligible upstream is at its cap and the queue is full.',
     advice: 'Raise GENGATE_<NAME>_MAX_CONCURRENCY, or add an upstream.',
   },
   queue_timeout: {
     status: 503,
-    retry: 'after',
     message: 'Every eligible upstream stayed at its cap for too long.',
     advice: 'Raise GENGATE_<NAME>_MAX_CONCURRENCY, or add an upstream.',
   },
   gate_overloaded: {
     status: 503,
-    retry: 'after',
     message: 'The requests that this gate holds now leave no room for another one.',
     advice: 'Send fewer large requests at once, or raise GENGATE_BODY_MAX_BYTES.',
   },
   too_many_connections: {
     status: 503,
-    retry: 'after',
     message: 'This gate has as many connections as it takes.',
     advice: 'Close connections that are not used, or raise GENGATE_CONNECTIONS_MAX.',
   },
   gate_draining: {
     status: 503,
-    retry: 'after',
     message: 'This gate is shutting down.',
     advice: 'Try again; another instance or the restarted gate answers.',
   },
   upstream_unreachable: {
     status: 502,
-    retry: 'after',
     message: 'The upstream refused or dropped the connection.',
     advice: 'Start the engine, or check its URL. `gengate status` shows its state.',
   },
   upstream_protocol_error: {
     status: 502,
-    retry: 'after',
     message: 'The upstream did not send a valid answer.',
     advice: 'Check that the URL belongs to an OpenAI-compatible server.',
   },
   upstream_truncated: {
     status: 502,
-    retry: 'after',
     message: 'The upstream ended its answer before it was complete.',
     advice: 'See the log of the engine, which was stopped or crashed, then try again.',
   },
   upstream_error: {
     status: 502,
-    retry: 'after',
     message: 'The upstream failed while it generated.',
     advice: 'See the log of the engine.',
   },
   upstream_stalled: {
     status: 504,
-    retry: 'after',
     message: 'The upstream stopped generating and was taken out.',
     advice: 'Restart the engine, which is wedged; `gengate diag` shows the proof.',
   },
   upstream_misconfigured: {
     status: 502,
+    final: true,
     message: 'The upstream refuses the key or the model that this gate is configured with.',
     advice: 'Set GENGATE_<NAME>_API_KEY or GENGATE_<NAME>_MODEL.',
   },

@@ -17,31 +17,19 @@ export type TransportFailure =
   /** We gave it up, or could not even write it. */
   | 'unsent'
 
-const BY_CODE: Readonly<Record<string, TransportFailure>> = {
-  ECONNREFUSED: 'refused',
-  ENOENT: 'refused',
-  UND_ERR_CONNECT_TIMEOUT: 'unreachable',
-  ETIMEDOUT: 'unreachable',
-  EHOSTUNREACH: 'unreachable',
-  ENETUNREACH: 'unreachable',
-  EHOSTDOWN: 'unreachable',
-  ENOTFOUND: 'unresolved',
-  EAI_AGAIN: 'unresolved',
-  EADDRNOTAVAIL: 'ours',
-  EMFILE: 'ours',
-  ENFILE: 'ours',
-  ENOBUFS: 'ours',
-  ENOMEM: 'ours',
-  UND_ERR_INVALID_ARG: 'unsent',
-  ABORTED: 'unsent',
-  UND_ERR_HEADERS_OVERFLOW: 'protocol',
-  UND_ERR_RESPONSE: 'protocol',
+const CODES: readonly (readonly [TransportFailure, ...codes: string[]])[] = [
+  ['refused', 'ECONNREFUSED', 'ENOENT'],
+  ['unreachable', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'],
+  ['unreachable', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'],
+  ['unresolved', 'ENOTFOUND', 'EAI_AGAIN'],
+  ['ours', 'EADDRNOTAVAIL', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'],
+  ['unsent', 'UND_ERR_INVALID_ARG', 'ABORTED'],
+  ['protocol', 'UND_ERR_HEADERS_OVERFLOW', 'UND_ERR_RESPONSE', 'UND_ERR_RES_EXCEEDED_MAX_SIZE'],
   // Also for a head with two lengths, or with a length and chunks.
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
-  UND_ERR_RES_EXCEEDED_MAX_SIZE: 'protocol',
+  ['protocol', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'],
   // Ours: see `exchange` of probe/wire.ts.
-  ERR_CONTENT_ENCODING: 'protocol',
-}
+  ['protocol', 'ERR_CONTENT_ENCODING'],
+]
 
 /** Classifies by `code`, never by message. Anything unknown counts as a broken connection. */
 export function transportFailure(error: unknown): TransportFailure {
@@ -50,7 +38,7 @@ export function transportFailure(error: unknown): TransportFailure {
   const code = codeOf(error)
   // llhttp's parse errors all begin with HPE_.
   if (code.startsWith('HPE_')) return 'protocol'
-  return BY_CODE[code] ?? 'reset'
+  return CODES.find(([, ...codes]) => codes.includes(code))?.[0] ?? 'reset'
 }
 
 /** Does it say nothing about the server (docs/decisions/0013)? The one rule, for probes and traffic. */
