@@ -8,16 +8,14 @@ import { type OnceCall, probeOnce as once } from '../probe/round.ts'
 import { fetchJson } from '../probe/wire.ts'
 import { runProbe, type Wire } from '../probe/generate.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Place } from './gate-client.ts'
 
 /** Whom a probe asks. */
-export interface ProbeTarget {
+export interface ProbeTarget extends Place {
   /** Name of the configured upstream; null: an address that somebody gave. */
   readonly upstream: string | null
   readonly engine: EngineKind
-  /** Without `/v1`. */
-  readonly url: string
   readonly model: string | null
-  readonly apiKey: string | null
 }
 
 /** What one probe found. */
@@ -84,11 +82,8 @@ export async function probeOnce(
 /** The same call with the first model that is listed, and that list instead of a second one. */
 async function withFirst(call: OnceCall): Promise<OnceCall> {
   const path = '/v1/models'
-  const listing = await fetchJson({
-    ...call,
-    path,
-    limitMs: Math.min(LIST_LIMIT_MS, call.limitMs),
-  })
+  const limitMs = Math.min(LIST_LIMIT_MS, call.limitMs)
+  const listing = await fetchJson({ ...call, path, limitMs })
   const told = listing.kind === 'answer' && listing.status === 200
   const models = (told ? listedModels(listing.body) : null) ?? []
   return {

@@ -1,6 +1,7 @@
 import type { Config } from '../config/load.ts'
 import { didYouMean } from '../config/known.ts'
-import { type GatePlace, ownGate } from './gate-client.ts'
+import type { UpstreamConfig } from '../config/upstreams.ts'
+import { type GatePlace, ownGate, type Place } from './gate-client.ts'
 import type { ProbeTarget } from './probe-once.ts'
 
 /** Variables that clients take their base URL from, in order; the gate itself never does. */
@@ -47,61 +48,54 @@ function isBaseUrl(url: string): boolean {
   return parsed !== null && (parsed.protocol === 'http:' || parsed.protocol === 'https:')
 }
 
-/** Whom to probe, or why that cannot be told. */
-export type Targets =
-  | { readonly ok: true; readonly targets: readonly ProbeTarget[] }
-  | { readonly ok: false; readonly message: string }
-
-/** The one target of `--url`. Pure. */
-export function targetOfUrl(url: string): Targets {
-  if (!isBaseUrl(url)) {
-    return { ok: false, message: `--url wants an http:// or https:// address, not "${url}".` }
-  }
-  return one({ upstream: null, engine: 'openai', url: withoutV1(url), model: null, apiKey: null })
+/** The target of `--url`; a text: why there is none. Pure. */
+export function targetOfUrl(url: string): ProbeTarget | string {
+  return isBaseUrl(url)
+    ? outsider({ url: withoutV1(url), apiKey: null })
+    : `--url wants an http:// or https:// address, not "${url}".`
 }
 
 /**
  * What clients use, taken from their own variables; null: none is set, so the gate's own port is
- * it. Pure.
+ * it; a text: it is no use. Pure.
  */
-export function targetOfClients(env: Readonly<Record<string, string | undefined>>): Targets | null {
+export function targetOfClients(
+  env: Readonly<Record<string, string | undefined>>,
+): ProbeTarget | string | null {
   const client = clientTarget(env)
   if (client === null) return null
-  if (!isBaseUrl(client.url)) {
-    return { ok: false, message: `${client.source} must be an http:// or https:// address.` }
-  }
-  const { url, model, apiKey } = client
-  return one({ upstream: null, engine: 'openai', url, model, apiKey })
+  const { source, url, model, apiKey } = client
+  return isBaseUrl(url)
+    ? outsider({ url, apiKey }, model)
+    : `${source} must be an http:// or https:// address.`
 }
 
 /** The gate's own listener, as a client sees it. Pure. */
-export function targetOfGate(config: GatePlace): Targets {
-  return one({ upstream: null, engine: 'openai', model: null, ...ownGate(config) })
+export function targetOfGate(config: GatePlace): ProbeTarget {
+  return outsider(ownGate(config))
 }
 
-/** Configured upstreams by name; all of them when none is named. Pure. */
+/** A configured upstream. Pure. */
+export function targetOf({ spec, apiKey }: UpstreamConfig): ProbeTarget {
+  const { name, engine, url, model } = spec
+  return { upstream: name, engine, url, model, apiKey }
+}
+
+/** Configured upstreams by name; a text: there is none of such a name. Pure. */
 export function targetsOfNames(
   names: readonly string[],
-  config: Pick<Config, 'upstreams'>,
-): Targets {
-  const all = config.upstreams.map(({ spec, apiKey }): ProbeTarget => {
-    const { name, engine, url, model } = spec
-    return { upstream: name, engine, url, model, apiKey }
-  })
-  if (names.length === 0) return { ok: true, targets: all }
-  const targets: ProbeTarget[] = []
-  for (const name of names) {
-    const target = all.find((candidate) => candidate.upstream === name)
-    if (target === undefined) {
-      const known = config.upstreams.map(({ spec }) => spec.name)
-      const message = `there is no upstream "${name}"; configured are: ${known.join(', ')}.`
-      return { ok: false, message: message + didYouMean(name, known) }
-    }
-    targets.push(target)
+  { upstreams }: Pick<Config, 'upstreams'>,
+): readonly ProbeTarget[] | string {
+  const known = upstreams.map(({ spec }) => spec.name)
+  const stranger = names.find((name) => !known.includes(name))
+  if (stranger === undefined) {
+    return names.flatMap((name) => upstreams.filter(({ spec }) => spec.name === name).map(targetOf))
   }
-  return { ok: true, targets }
+  const meant = didYouMean(stranger, known)
+  return `there is no upstream "${stranger}"; configured are: ${known.join(', ')}.${meant}`
 }
 
-function one(target: ProbeTarget): Targets {
-  return { ok: true, targets: [target] }
+/** Nobody has said what runs there. */
+function outsider(place: Place, model: string | null = null): ProbeTarget {
+  return { upstream: null, engine: 'openai', model, ...place }
 }

@@ -6,8 +6,8 @@ import { ask, askGate, listedIn, ownGate, type Place } from '../gate-client.ts'
 import { type GateStatus, isReason } from '../gate-status.ts'
 import { type CliIo, EXIT } from '../io.ts'
 import type { Askable, ConfigFlags } from '../load.ts'
-import { probeOnce, type ProbeOnce } from '../probe-once.ts'
-import { targetOfClients, targetOfGate, type Targets, targetsOfNames } from '../targets.ts'
+import { probeOnce, type ProbeOnce, type ProbeTarget } from '../probe-once.ts'
+import { targetOf, targetOfClients, targetOfGate } from '../targets.ts'
 
 export const diag: CommandSpec = {
   name: 'diag',
@@ -30,8 +30,8 @@ export const diag: CommandSpec = {
 interface DiagDeps {
   readonly io: CliIo
   readonly probeOnce: ProbeOnce
-  /** Where clients send their requests, for when no gate runs. */
-  readonly clients: Targets
+  /** Where clients send their requests, for when no gate runs; a text: why that cannot be told. */
+  readonly clients: ProbeTarget | string
 }
 
 const MODELS_LIMIT_MS = 3_000
@@ -40,18 +40,20 @@ const PROBE_TIMEOUT_MS = 5_000
 
 /** Prints the lines of `diag`: the running gate's knowledge, or else what probes of our own find
  *  now. Exit 0 when eligible, else 1. */
-export async function diagnose(config: Askable, deps: DiagDeps): Promise<number> {
-  const { io } = deps
+export async function diagnose(
+  config: Askable,
+  { io, probeOnce: probe, clients }: DiagDeps,
+): Promise<number> {
   const answer = await askGate(ownGate(config), io)
   if (answer.kind !== 'status') io.err(`gengate: ${answer.message}`)
-  if (!deps.clients.ok) {
-    io.err(`gengate: ${deps.clients.message}`)
+  if (typeof clients === 'string') {
+    io.err(`gengate: ${clients}`)
     return EXIT.usage
   }
   const found =
     answer.kind === 'status'
       ? await askedGate(answer.status, config, io)
-      : await fromProbes(config, deps)
+      : await fromProbes(config, clients, probe)
   for (const line of diagLines(found)) io.out(line)
   return found.eligible ? EXIT.ok : EXIT.failed
 }
@@ -102,67 +104,46 @@ function fromGate(status: GateStatus, models: number | null, config: Askable): D
     generationReason: shown === undefined ? 'unknown' : generationReason(reason),
     eligible: servable,
     reason: diagReason(reason),
-    upstreams: status.upstreams.map((row) => ({
-      name: row.name,
-      enabled: row.intent === 'enabled',
-      eligible: row.eligible,
-      reason: row.reason,
-      authEnvKeys: keysOf(config, row.name),
-    })),
-  }
-}
-
-/** The diagnosis without a gate: only what clients really reach counts as eligible. */
-async function fromProbes(config: Askable, deps: DiagDeps): Promise<Diagnosis> {
-  const named = targetsOfNames([], config)
-  const upstreams = named.ok ? named.targets : []
-  const [client] = deps.clients.ok ? deps.clients.targets : []
-  const targets = client === undefined ? upstreams : [client, ...upstreams]
-  const findings = await Promise.all(
-    targets.map((target) => deps.probeOnce(target, PROBE_TIMEOUT_MS)),
-  )
-  const endpoint = findings.find(({ target }) => target === client)
-  const outcome = endpoint?.outcome ?? { kind: 'inconclusive', detail: 'not asked' }
-  const words = reasonsOf(outcome)
-  const connected = outcome.kind !== 'fail' || !NO_CONNECTION.has(outcome.reason)
-  return {
-    endpointPresent: endpoint !== undefined && (endpoint.models !== null || connected),
-    models: endpoint?.models?.length ?? null,
-    generationOk: outcome.kind === 'pass',
-    generationReason: words.generation,
-    eligible: outcome.kind === 'pass',
-    reason: words.reason,
-    upstreams: config.upstreams.map(({ spec }): DiagUpstream => {
-      const found = findings.find(({ target }) => target.upstream === spec.name)
-      const enabled = spec.intent === 'enabled'
-      const reason = found === undefined ? 'not_probed_yet' : reasonOf(found.outcome)
-      return {
-        name: spec.name,
-        enabled,
-        eligible: enabled && found?.outcome.kind === 'pass',
-        reason: enabled ? reason : spec.intent,
-        authEnvKeys: keysOf(config, spec.name),
-      }
+    upstreams: status.upstreams.map((row) => {
+      const keys = config.upstreams.find(({ spec }) => spec.name === row.name)?.apiKeyNames
+      return upstreamLine({ ...row, enabled: row.intent === 'enabled' }, keys ?? [])
     }),
   }
 }
 
+/** The diagnosis without a gate: only what clients really reach counts as eligible. */
+async function fromProbes(
+  config: Askable,
+  client: ProbeTarget,
+  probe: ProbeOnce,
+): Promise<Diagnosis> {
+  const [{ outcome, models }, upstreams] = await Promise.all([
+    probe(client, PROBE_TIMEOUT_MS),
+    Promise.all(
+      config.upstreams.map(async (one) => {
+        const { outcome: ended } = await probe(targetOf(one), PROBE_TIMEOUT_MS)
+        const { name, intent } = one.spec
+        const enabled = intent === 'enabled'
+        const eligible = enabled && ended.kind === 'pass'
+        const reason = enabled ? reasonOf(ended) : intent
+        return upstreamLine({ name, enabled, eligible, reason }, one.apiKeyNames)
+      }),
+    ),
+  ])
+  const words = reasonsOf(outcome)
+  const connected = outcome.kind !== 'fail' || !NO_CONNECTION.has(outcome.reason)
+  return {
+    endpointPresent: models !== null || connected,
+    models: models?.length ?? null,
+    generationOk: outcome.kind === 'pass',
+    generationReason: words.generation,
+    eligible: outcome.kind === 'pass',
+    reason: words.reason,
+    upstreams,
+  }
+}
+
 const NO_CONNECTION: ReadonlySet<string> = new Set(['refused', 'unreachable'])
-
-function keysOf(config: Askable, name: string): readonly string[] {
-  return config.upstreams.find(({ spec }) => spec.name === name)?.apiKeyNames ?? []
-}
-
-/** One upstream as `diag` shows it. */
-interface DiagUpstream {
-  readonly name: string
-  readonly enabled: boolean
-  readonly eligible: boolean
-  /** A word of ours; it is translated here. */
-  readonly reason: string
-  /** Names of env keys, never values. */
-  readonly authEnvKeys: readonly string[]
-}
 
 /** What `diag` found out. */
 interface Diagnosis {
@@ -175,7 +156,8 @@ interface Diagnosis {
   readonly generationReason: string
   readonly eligible: boolean
   readonly reason: string
-  readonly upstreams: readonly DiagUpstream[]
+  /** A line for each. */
+  readonly upstreams: readonly string[]
 }
 
 /** The secret-safe lines that operators' scripts read. Pure. */
@@ -187,12 +169,20 @@ function diagLines(found: Diagnosis): string[] {
     `local_vllm_generation_probe_ok=${found.generationOk}`,
     `local_vllm_generation_probe_reason=${found.generationReason}`,
     `local_vllm: eligible=${yes(found.eligible)} reason=${found.reason}`,
-    ...found.upstreams.map(
-      ({ name, enabled, eligible, reason, authEnvKeys }) =>
-        `- ${name}: configured=yes enabled=${yes(enabled)} eligible=${yes(eligible)}` +
-        ` reason=${diagReason(reason)} auth_env_keys=${authEnvKeys.join(',') || 'none'}`,
-    ),
+    ...found.upstreams,
   ]
+}
+
+/** One upstream. `keys`: names of its env keys, never values. */
+function upstreamLine(
+  one: { name: string; enabled: boolean; eligible: boolean; reason: string },
+  keys: readonly string[],
+): string {
+  const { name, enabled, eligible, reason } = one
+  return (
+    `- ${name}: configured=yes enabled=${yes(enabled)} eligible=${yes(eligible)}` +
+    ` reason=${diagReason(reason)} auth_env_keys=${keys.join(',') || 'none'}`
+  )
 }
 
 /** Reasons that say "asked to generate, it did not": one word in the operator's world. */
@@ -238,23 +228,18 @@ export function reasonsOf(outcome: ProbeOutcome): { generation: string; reason: 
 
 /** The reason that a gate would give after this one outcome. Pure. */
 export function reasonOf(outcome: ProbeOutcome): string {
-  switch (outcome.kind) {
-    case 'pass':
-      return 'ok'
-    case 'embeds':
-      return 'embeddings_only'
-    case 'timeout':
-      return 'wedged'
-    case 'fail':
-      return outcome.reason
-    case 'cold':
-      return 'model_not_loaded'
-    // One refusal for load, or a probe that told nothing, leaves it unproven.
-    case 'busy':
-    case 'inconclusive':
-      return 'not_probed_yet'
-  }
+  return outcome.kind === 'fail' ? outcome.reason : REASON_OF[outcome.kind]
 }
+
+const REASON_OF = {
+  pass: 'ok',
+  embeds: 'embeddings_only',
+  timeout: 'wedged',
+  cold: 'model_not_loaded',
+  // One refusal for load, or a probe that told nothing, leaves it unproven.
+  busy: 'not_probed_yet',
+  inconclusive: 'not_probed_yet',
+} as const satisfies Record<Exclude<ProbeOutcome['kind'], 'fail'>, Reason>
 
 function yes(value: boolean): 'yes' | 'no' {
   return value ? 'yes' : 'no'

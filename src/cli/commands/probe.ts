@@ -13,20 +13,13 @@ import {
 } from '../command.ts'
 import { type CliIo, EXIT, paint } from '../io.ts'
 import {
-  type GateRefusal,
   type ProbeFinding,
   probeOnce,
   type ProbeOnce,
   type ProbeTarget,
   refusalText,
 } from '../probe-once.ts'
-import {
-  targetOfClients,
-  targetOfGate,
-  targetOfUrl,
-  type Targets,
-  targetsOfNames,
-} from '../targets.ts'
+import { targetOfClients, targetOfGate, targetOfUrl, targetsOfNames } from '../targets.ts'
 import { type Look, printLook } from '../watch.ts'
 
 interface ProbeFlags extends WatchFlags {
@@ -64,9 +57,9 @@ gate's own port.`,
     const { io } = world
     const ask: ProbeOnce = (target, timeoutMs, signal) =>
       probeOnce(target, timeoutMs, io.clock, signal)
-    const toProbe = (targets: Targets): Promise<number> => probeAll(targets, flags, { world, ask })
+    const toProbe = (wanted: Wanted): Promise<number> => probeAll(wanted, flags, { world, ask })
     if (flags.url !== undefined) {
-      const both = { ok: false, message: 'name upstreams, or give --url, not both.' } as const
+      const both = 'name upstreams, or give --url, not both.'
       return toProbe(names.length > 0 ? both : targetOfUrl(flags.url))
     }
     if (names.length > 0) {
@@ -78,10 +71,13 @@ gate's own port.`,
   },
 }
 
+/** Whom to probe; a text: why that cannot be told. */
+type Wanted = ProbeTarget | readonly ProbeTarget[] | string
+
 /** One real generation per target, at the same time. Exit 0 when every one generates, else 1; a
  *  watch ends as its last look would, and with 1 before there was any. */
 export async function probeAll(
-  wanted: Targets,
+  wanted: Wanted,
   flags: ProbeFlags,
   {
     world,
@@ -89,11 +85,11 @@ export async function probeAll(
   }: { readonly world: Parameters<typeof watchUntilStopped>[2]; readonly ask: ProbeOnce },
 ): Promise<number> {
   const { io } = world
-  if (!wanted.ok) {
-    io.err(`gengate: ${wanted.message}`)
+  if (typeof wanted === 'string') {
+    io.err(`gengate: ${wanted}`)
     return EXIT.usage
   }
-  const { targets } = wanted
+  const targets = [wanted].flat()
   const look = async (signal?: AbortSignal): Promise<Look> => {
     const asked = targets.map((target) => ask(target, flags.timeout * 1_000, signal))
     return lookOf(await Promise.all(asked), io)
@@ -114,9 +110,8 @@ function lookOf(findings: readonly ProbeFinding[], io: CliIo): Look {
 }
 
 function coloured(io: CliIo, finding: ProbeFinding): string {
-  const line = probeLine(finding)
-  const word = finding.outcome.kind === 'pass' ? 'ok' : 'fail'
-  return paint(io, word === 'ok' ? 'green' : 'red', word) + line.slice(word.length)
+  const colour = finding.outcome.kind === 'pass' ? 'green' : 'red'
+  return probeLine(finding).replace(/^\w+/, (word) => paint(io, colour, word))
 }
 
 /** Version of the artefact's fields: they are added, never changed. */
@@ -127,8 +122,9 @@ const ARTEFACT_VERSION = 1
  * theirs. No key stands in it. Pure.
  */
 export function probeArtefact(finding: ProbeFinding): Record<string, unknown> {
-  const { target, models, outcome, refusal } = finding
+  const { target, models, outcome } = finding
   const generates = outcome.kind === 'pass'
+  const [error, hint] = generates ? [null, null] : failureOf(outcome, finding)
   return {
     version: ARTEFACT_VERSION,
     type: 'vllm_status',
@@ -139,13 +135,13 @@ export function probeArtefact(finding: ProbeFinding): Record<string, unknown> {
     inference_ok: generates,
     generation_probe_ok: generates,
     generation_probe_reason: legacyProbeReason(outcome),
-    error: generates ? null : whatFailed(outcome, refusal),
+    error,
     upstream: target.upstream,
     engine: target.engine,
     latency_ms: generates ? Math.round(outcome.latencyMs) : null,
     tokens: generates ? outcome.tokens : null,
     outcome: findingLabel(finding),
-    hint: generates ? null : adviceOf(outcome, finding),
+    hint,
   }
 }
 
@@ -162,69 +158,43 @@ export function probeDocument(findings: readonly ProbeFinding[]): Record<string,
 }
 
 /** One readable line: verdict, whom, where, what. Pure. */
-export function probeLine({ target, models, outcome, refusal }: ProbeFinding): string {
-  const name = target.upstream === null ? '' : `${target.upstream}  `
-  const head = `${outcome.kind === 'pass' ? 'ok' : 'fail'}  ${name}${target.url}/v1  `
-  if (outcome.kind !== 'pass')
-    return `${head}${whatFailed(outcome, refusal)} ${adviceOf(outcome, { target, refusal })}`.trimEnd()
-  const tokens = outcome.tokens === 1 ? '1 token' : `${outcome.tokens} tokens`
-  const listed = models === null || models.length === 0 ? 'none listed' : models.join(', ')
-  return `${head}generated ${tokens} in ${Math.round(outcome.latencyMs)} ms (models: ${listed})`
-}
-
-/** The gate's message has named the reasons already. */
-const GATE_HINT = '`gengate status` shows more.'
-
-/** What went wrong, in one sentence; a gate's own words where it refused. */
-function whatFailed(
-  outcome: Exclude<ProbeOutcome, { kind: 'pass' }>,
-  refusal: GateRefusal | undefined,
-): string {
-  if (refusal !== undefined) return refusalText(refusal)
-  switch (outcome.kind) {
-    case 'embeds':
-      return 'embeddings_only: it embeds and generates nothing.'
-    case 'timeout':
-      return `timeout: nothing was generated within ${outcome.limitMs / 1000} s.`
-    case 'busy':
-      return `busy: it refuses for load (${outcome.detail}).`
-    case 'cold':
-      return 'model_not_loaded: no model is in memory.'
-    case 'inconclusive':
-      return `inconclusive: ${outcome.detail}.`
-    case 'fail':
-      return `${outcome.reason}: ${outcome.detail}.`
+export function probeLine(finding: ProbeFinding): string {
+  const { target, models, outcome } = finding
+  const where = `${target.upstream === null ? '' : `${target.upstream}  `}${target.url}/v1`
+  if (outcome.kind !== 'pass') {
+    return `fail  ${where}  ${failureOf(outcome, finding).join(' ')}`.trimEnd()
   }
+  const tokens = outcome.tokens === 1 ? '1 token' : `${outcome.tokens} tokens`
+  const listed = models?.join(', ') || 'none listed'
+  const took = Math.round(outcome.latencyMs)
+  return `ok  ${where}  generated ${tokens} in ${took} ms (models: ${listed})`
 }
 
-/** What to do about it; a gate that refused has told it. */
-function adviceOf(
+/** What went wrong, in one sentence, and what to do about it. A gate that refused says it itself, and has
+ *  named the reasons already. */
+function failureOf(
   outcome: Exclude<ProbeOutcome, { kind: 'pass' }>,
-  { target, refusal }: { readonly target: ProbeTarget; readonly refusal?: GateRefusal | undefined },
-): string {
-  return refusal === undefined ? hintFor(outcome, target) : GATE_HINT
-}
-
-/** What to do about it, from the table of reasons. */
-function hintFor(
-  outcome: Exclude<ProbeOutcome, { kind: 'pass' }>,
-  { upstream }: ProbeTarget,
-): string {
+  { target, refusal }: ProbeFinding,
+): readonly [what: string, todo: string] {
+  if (refusal !== undefined) return [refusalText(refusal), '`gengate status` shows more.']
   switch (outcome.kind) {
     case 'embeds':
-      return REASONS.embeddings_only.hint
+      return ['embeddings_only: it embeds and generates nothing.', REASONS.embeddings_only.hint]
     case 'timeout':
-      return 'It is wedged, or slower than --timeout: try a longer one, else restart the engine.'
+      return [
+        `timeout: nothing was generated within ${outcome.limitMs / 1000} s.`,
+        'It is wedged, or slower than --timeout: try a longer one, else restart the engine.',
+      ]
     case 'busy':
-      return 'Try again when it has less to do.'
+      return [`busy: it refuses for load (${outcome.detail}).`, 'Try again when it has less to do.']
     case 'cold':
-      return 'The first request loads it.'
+      return ['model_not_loaded: no model is in memory.', 'The first request loads it.']
     case 'inconclusive':
-      return ''
-    case 'fail':
-      return REASONS[outcome.reason].hint.replaceAll(
-        '<NAME>',
-        upstream === null ? '<NAME>' : upstream.toUpperCase(),
-      )
+      return [`inconclusive: ${outcome.detail}.`, '']
+    case 'fail': {
+      const name = target.upstream?.toUpperCase() ?? '<NAME>'
+      const todo = REASONS[outcome.reason].hint.replaceAll('<NAME>', name)
+      return [`${outcome.reason}: ${outcome.detail}.`, todo]
+    }
   }
 }
