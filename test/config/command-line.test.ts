@@ -31,22 +31,8 @@ t.test('commandLine splits as a shell does', async (t) => {
 })
 
 t.test('commandLine agrees with /bin/sh on whatever it accepts', async (t) => {
-  const part = fc.constantFrom(
-    'a',
-    'b c',
-    '=',
-    "'",
-    '"',
-    '\\',
-    ' ',
-    'x',
-    "' '",
-    '\\"',
-    '-',
-    '.',
-    '{',
-    '\\\\',
-  )
+  const plain = ['a', 'b c', '=', ' ', 'x', '-', '.', '{']
+  const part = fc.constantFrom(...plain, "'", '"', '\\', "' '", '\\"', '\\\\')
   const texts = fc.array(part, { maxLength: 8 }).map((parts) => `printf %s\\\\n ${parts.join('')}`)
   holds(
     t,
@@ -67,32 +53,17 @@ t.test('commandLine agrees with /bin/sh on whatever it accepts', async (t) => {
 
 t.test('commandLine takes variables in front of the command', async (t) => {
   const parsed = readAs(commandLine, `OMP_NUM_THREADS=2 X='a b' vllm serve A=1`)
-  t.same(parsed, {
-    ok: true,
-    value: { command: 'vllm', args: ['serve', 'A=1'], env: { OMP_NUM_THREADS: '2', X: 'a b' } },
-  })
+  const env = { OMP_NUM_THREADS: '2', X: 'a b' }
+  t.same(parsed, { ok: true, value: { command: 'vllm', args: ['serve', 'A=1'], env } })
   t.same(split(`'A=1' b`), ['A=1', 'b'], 'a quoted word is a command')
   t.match(split('GENGATE_PORT=1 a'), /variable of the gate/)
   t.match(split('A=1'), /names no command/)
 })
 
 t.test('commandLine refuses what needs a shell, and never repeats the text', async (t) => {
-  for (const text of [
-    'a | b',
-    'a > f',
-    'a < f',
-    'a & b',
-    'a; b',
-    'a $KEY',
-    'a "$KEY"',
-    'a `b`',
-    'a "`b`"',
-    'a *',
-    'a ?',
-    'a (b)',
-    '~/a',
-    'a # b',
-  ]) {
+  const pipes = ['a | b', 'a > f', 'a < f', 'a & b', 'a; b', 'a (b)']
+  const words = ['a $KEY', 'a "$KEY"', 'a `b`', 'a "`b`"', 'a *', 'a ?', '~/a', 'a # b']
+  for (const text of [...pipes, ...words]) {
     t.match(split(`${text} sk-secret`), /^uses .+ which needs a shell/, text)
     t.notMatch(split(`${text} sk-secret`), /sk-secret/)
   }
@@ -113,31 +84,18 @@ const issues = (env: Record<string, string>): string => {
 
 t.test('loadConfig() knows what goes together with _RUN', async (t) => {
   const run = { GENGATE_LLAMACPP_RUN: 'llama-server --api-key sk-secret' }
-  t.match(load(run), {
-    ok: true,
-    config: { upstreams: [{ run: { command: 'llama-server' }, idleStopMs: null }] },
-  })
-  t.match(load({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '60000' }), {
-    config: { upstreams: [{ idleStopMs: 60_000 }] },
-  })
-  t.match(
-    issues({ ...run, GENGATE_LLAMACPP_PROBE: 'off' }),
-    /_RUN needs GENGATE_LLAMACPP_PROBE=active/,
-  )
-  t.match(
-    issues({ GENGATE_LLAMACPP_IDLE_STOP_MS: '60000' }),
-    /_IDLE_STOP_MS needs GENGATE_LLAMACPP_RUN/,
-  )
-  t.equal(
-    issues({ GENGATE_LLAMACPP_IDLE_STOP_MS: '60000', GENGATE_LLAMACPP_RUN: 'a |' }).split('\n')
-      .length,
-    1,
-  )
-  t.match(
-    issues({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '60000', GENGATE_LLAMACPP_COLD: 'never' }),
-    /does not go with/,
-  )
-  t.match(issues({ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '500' }), /from 1000 to/)
+  const idle = { GENGATE_LLAMACPP_IDLE_STOP_MS: '60000' }
+  const upstreams = [{ run: { command: 'llama-server' }, idleStopMs: null }]
+  t.match(load(run), { ok: true, config: { upstreams } })
+  t.match(load({ ...run, ...idle }), { config: { upstreams: [{ idleStopMs: 60_000 }] } })
+  const wrong: [env: Record<string, string>, issue: RegExp][] = [
+    [{ ...run, GENGATE_LLAMACPP_PROBE: 'off' }, /_RUN needs GENGATE_LLAMACPP_PROBE=active/],
+    [idle, /_IDLE_STOP_MS needs GENGATE_LLAMACPP_RUN/],
+    [{ ...idle, GENGATE_LLAMACPP_RUN: 'a |' }, /^GENGATE_LLAMACPP_RUN uses .*$/],
+    [{ ...run, ...idle, GENGATE_LLAMACPP_COLD: 'never' }, /does not go with/],
+    [{ ...run, GENGATE_LLAMACPP_IDLE_STOP_MS: '500' }, /from 1000 to/],
+  ]
+  for (const [env, issue] of wrong) t.match(issues(env), issue)
 })
 
 t.test('a command line is never printed, and a change of it is noticed', async (t) => {
@@ -145,32 +103,20 @@ t.test('a command line is never printed, and a change of it is noticed', async (
   if (!one?.ok || !two?.ok) throw new Error('both load')
   t.match(printConfig(one.config).join('\n'), /GENGATE_LLAMACPP_RUN=\(set\)/)
   t.notMatch(printConfig(one.config).join('\n'), /sk-secret/)
-  t.same(diffConfig(one.config, two.config), {
-    changed: ['GENGATE_LLAMACPP_RUN'],
-    needsRestart: [],
-  })
+  const changed = ['GENGATE_LLAMACPP_RUN']
+  t.same(diffConfig(one.config, two.config), { changed, needsRestart: [] })
   t.same(diffConfig(one.config, one.config).changed, [])
 })
 
 t.test('the example of docs/supervisor.md loads', async (t) => {
   const page = readFileSync(new URL('../../docs/supervisor.md', import.meta.url), 'utf8')
   const text = /```ini\n(.*?)```/s.exec(page)?.[1] ?? ''
-  const loaded = loadConfig({
-    env: {},
-    file: { path: '.env', text },
-    flags: { upstreams: [] },
-    readFile: () => null,
-  })
-  t.match(loaded, {
-    ok: true,
-    config: {
-      upstreams: [
-        { run: { command: 'llama-server' }, idleStopMs: null },
-        {
-          run: { command: 'ollama', env: { OLLAMA_HOST: '127.0.0.1:11434' } },
-          idleStopMs: 600_000,
-        },
-      ],
-    },
-  })
+  const file = { path: '.env', text }
+  const loaded = loadConfig({ env: {}, file, flags: { upstreams: [] }, readFile: () => null })
+  const ollama = { command: 'ollama', env: { OLLAMA_HOST: '127.0.0.1:11434' } }
+  const upstreams = [
+    { run: { command: 'llama-server' }, idleStopMs: null },
+    { run: ollama, idleStopMs: 600_000 },
+  ]
+  t.match(loaded, { ok: true, config: { upstreams } })
 })

@@ -4,25 +4,20 @@ import { engineOf } from '../../src/engines/index.ts'
 import type { EngineKind } from '../../src/core/upstream.ts'
 
 t.test('engineOf() reads the kind from the front of the name', async (t) => {
-  const cases: [string, EngineKind][] = [
-    ['vllm', 'vllm'],
-    ['vllm_cpu', 'vllm'],
-    ['vllm2', 'vllm'],
-    ['vllm_metal', 'vllm_metal'],
-    ['vllm_metal2', 'vllm_metal'],
-    ['vllm_metal_big', 'vllm_metal'],
-    ['vllm_metallic', 'vllm'],
-    ['ollama_big', 'ollama'],
-    ['llamacpp2', 'llamacpp'],
-    ['mlx_', 'mlx'],
-    ['sglang', 'sglang'],
-    ['lmstudio', 'lmstudio'],
-    ['llamaswap', 'llamaswap'],
-    ['ollamas', 'openai'],
-    ['my_ollama', 'openai'],
-    ['big', 'openai'],
+  const cases: [EngineKind, string[]][] = [
+    ['vllm', ['vllm', 'vllm_cpu', 'vllm2', 'vllm_metallic']],
+    ['vllm_metal', ['vllm_metal', 'vllm_metal2', 'vllm_metal_big']],
+    ['ollama', ['ollama_big']],
+    ['llamacpp', ['llamacpp2']],
+    ['mlx', ['mlx_']],
+    ['sglang', ['sglang']],
+    ['lmstudio', ['lmstudio']],
+    ['llamaswap', ['llamaswap']],
+    ['openai', ['ollamas', 'my_ollama', 'big']],
   ]
-  for (const [name, kind] of cases) t.equal(engineOf(name), kind, name)
+  for (const [kind, names] of cases) {
+    for (const name of names) t.equal(engineOf(name), kind, name)
+  }
 })
 
 // docs/configuration.md tells the ports, and a test holds it to them.

@@ -48,14 +48,10 @@ const checked = async (env: Record<string, string>) =>
 
 t.test('configNotes() names the model that a request without one would load', async (t) => {
   const chosen = { GENGATE_OLLAMA_MODEL: 'gemma' }
-  t.match(
-    await checked(chosen),
-    /loads gemma at ollama if it is not in memory \(GENGATE_OLLAMA_MODEL\)/,
-  )
-  t.match(
-    await checked({}),
-    /means the one in memory at ollama, else loads the last that generated/,
-  )
+  const named = 'loads gemma at ollama if it is not in memory (GENGATE_OLLAMA_MODEL)'
+  t.match(await checked(chosen), named)
+  const nameless = 'means the one in memory at ollama, else loads the last that generated'
+  t.match(await checked({}), nameless)
   t.notMatch(await checked({ ...chosen, GENGATE_OLLAMA_COLD: 'never' }), /loads/)
 })
 
@@ -64,6 +60,8 @@ t.test('programsOf() looks on the PATH of the line first', async (t) => {
   t.equal(find('sh', {}), null)
   t.match(find('sh', { PATH: '/bin' }), /sh$/)
 })
+
+const noted = (env: Record<string, string>) => configNotes(configOf(env), () => null)
 
 t.test('settings of an upstream that is not listed are noted, with the nearest name', async (t) => {
   const table: [env: Record<string, string>, note: string][] = [
@@ -84,15 +82,8 @@ t.test('settings of an upstream that is not listed are noted, with the nearest n
       'upstream vllm_mteal is taken for vllm at http://127.0.0.1:8001 by its name. Did you mean vllm_metal?',
     ],
   ]
-  for (const [env, note] of table)
-    t.same(
-      configNotes(configOf(env), () => null),
-      [note],
-    )
+  for (const [env, note] of table) t.same(noted(env), [note])
   for (const env of [{}, { GENGATE_UPSTREAMS: 'ollama2,vllm_cpu,llamacpp_big' }]) {
-    t.same(
-      configNotes(configOf(env), () => null),
-      [],
-    )
+    t.same(noted(env), [])
   }
 })

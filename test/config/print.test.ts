@@ -44,14 +44,9 @@ t.test('configToJson() is plain data without a secret', async (t) => {
     env_file: '.env',
     upstreams: [{ name: 'x', url: 'http://box:1', auth_env_keys: ['GENGATE_X_API_KEY'] }],
   })
-  t.match(
-    json.settings.find(({ name }) => name === 'GENGATE_PORT'),
-    { shadowed: true, unused: false },
-  )
-  t.match(
-    json.settings.find(({ name }) => name === 'GENGATE_SPARE_API_KEY'),
-    { unused: true },
-  )
+  const setting = (wanted: string) => json.settings.find(({ name }) => name === wanted)
+  t.match(setting('GENGATE_PORT'), { shadowed: true, unused: false })
+  t.match(setting('GENGATE_SPARE_API_KEY'), { unused: true })
 })
 
 t.test('printIssue() makes one line of harmless characters', async (t) => {
@@ -63,12 +58,8 @@ t.test('printIssue() makes one line of harmless characters', async (t) => {
 })
 
 function configOf(env: Env, files: Readonly<Record<string, string>> = {}): Config {
-  const loaded = loadConfig({
-    env,
-    file: null,
-    flags: { upstreams: [] },
-    readFile: (p) => files[p] ?? null,
-  })
+  const readFile = (path: string) => files[path] ?? null
+  const loaded = loadConfig({ env, file: null, flags: { upstreams: [] }, readFile })
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.issues))
   return loaded.config
 }
@@ -94,9 +85,8 @@ t.test('diffConfig() sees a key behind (set), also in a file of the same name', 
   const env = { GENGATE_API_KEYS: 'a', GENGATE_OLLAMA_API_KEY: 'a', GENGATE_MLX_API_KEY_FILE: '/k' }
   const list = { GENGATE_UPSTREAMS: 'ollama,mlx', ...env }
   const was = configOf(list, { '/k': 'a' })
-  t.same(diffConfig(was, configOf({ ...list, GENGATE_API_KEYS: 'b' }, { '/k': 'a' })).changed, [
-    'GENGATE_API_KEYS',
-  ])
+  const other = configOf({ ...list, GENGATE_API_KEYS: 'b' }, { '/k': 'a' })
+  t.same(diffConfig(was, other).changed, ['GENGATE_API_KEYS'])
   const now = configOf({ ...list, GENGATE_OLLAMA_API_KEY: 'b' }, { '/k': 'b' })
   t.same(diffConfig(was, now), {
     changed: ['GENGATE_MLX_API_KEY_FILE', 'GENGATE_OLLAMA_API_KEY'],

@@ -31,15 +31,8 @@ t.test('oneOf() lists the words', async (t) => {
 })
 
 t.test('yesOrNo takes 1 and 0, true and false', async (t) => {
-  t.same(
-    ['1', 'true', '0', 'false'].map((text) => readAs(yesOrNo, text)),
-    [
-      { ok: true, value: true },
-      { ok: true, value: true },
-      { ok: true, value: false },
-      { ok: true, value: false },
-    ],
-  )
+  for (const text of ['1', 'true']) t.same(readAs(yesOrNo, text), { ok: true, value: true })
+  for (const text of ['0', 'false']) t.same(readAs(yesOrNo, text), { ok: true, value: false })
   t.equal(said(yesOrNo, 'yes'), 'must be one of 1, 0, true, false, not "yes".')
 })
 

@@ -13,6 +13,12 @@ interface World {
   readonly files?: Readonly<Record<string, string>>
 }
 
+/** Each as the list names it. */
+const listed = (urls: Record<string, string>): string =>
+  Object.entries(urls)
+    .map(([name, url]) => `${name}=${url}`)
+    .join(' ')
+
 function read({ env = {}, file, flags = [], first, files = {} }: World) {
   const reading = new Reading(gather(env, file === undefined ? null : { path: '.env', text: file }))
   const upstreams = readList(reading, {
@@ -50,31 +56,16 @@ t.test('readList() without a word takes the three defaults', async (t) => {
 })
 
 t.test('readList() takes flags instead of GENGATE_UPSTREAMS and names bare URLs', async (t) => {
-  const flags = [
-    'http://a:11434',
-    'mlx',
-    'x=http://b:1',
-    'http://c:8080',
-    'http://d:11434',
-    'https://e',
-  ]
+  const more = ['http://c:8080', 'http://d:11434', 'https://e']
+  const flags = ['http://a:11434', 'mlx', 'x=http://b:1', ...more]
   const { urls, shadowed, settings } = read({ flags, file: 'GENGATE_UPSTREAMS=ollama' })
-  t.same(Object.entries(urls), [
-    ['ollama', 'http://a:11434'],
-    ['mlx', 'http://127.0.0.1:8080'],
-    ['x', 'http://b:1'],
-    ['llamacpp', 'http://c:8080'],
-    ['upstream_1', 'http://d:11434'],
-    ['upstream_2', 'https://e'],
-  ])
+  const first = 'ollama=http://a:11434 mlx=http://127.0.0.1:8080 x=http://b:1'
+  const rest = 'llamacpp=http://c:8080 upstream_1=http://d:11434 upstream_2=https://e'
+  t.equal(listed(urls), `${first} ${rest}`)
   t.same(shadowed, ['GENGATE_UPSTREAMS'])
-  t.match(
-    settings.find(({ name }) => name === 'GENGATE_UPSTREAMS'),
-    {
-      value: 'ollama,mlx,x,llamacpp,upstream_1,upstream_2',
-      source: 'flag',
-    },
-  )
+  const value = 'ollama,mlx,x,llamacpp,upstream_1,upstream_2'
+  const list = settings.find(({ name }) => name === 'GENGATE_UPSTREAMS')
+  t.match(list, { value, source: 'flag' })
 })
 
 t.test('readList() leaves a name to the upstream that asks for it, also further on', async (t) => {
@@ -96,37 +87,16 @@ t.test('readList() refuses a name that stands there twice', async (t) => {
 t.test('a URL in the list and _URL are one setting: the higher source wins', async (t) => {
   const list = 'GENGATE_UPSTREAMS=x=http://file:1'
   const own = 'GENGATE_X_URL=http://file:2'
+  const env = { GENGATE_X_URL: 'http://env:1' }
+  const flags = ['x=http://flag:1']
+  const both = `${list}\nGENGATE_X_URL=http://file:1/v1/`
+  const listInEnv = { GENGATE_UPSTREAMS: 'x=http://env:1' }
   const cases: [string, World, string, string[]][] = [
-    [
-      'env over list in file',
-      { file: list, env: { GENGATE_X_URL: 'http://env:1' } },
-      'http://env:1',
-      ['GENGATE_UPSTREAMS'],
-    ],
-    [
-      'list in env over file',
-      { file: own, env: { GENGATE_UPSTREAMS: 'x=http://env:1' } },
-      'http://env:1',
-      ['GENGATE_X_URL'],
-    ],
-    [
-      'flag over env',
-      { flags: ['x=http://flag:1'], env: { GENGATE_X_URL: 'http://env:1' } },
-      'http://flag:1',
-      [],
-    ],
-    [
-      'flag over file',
-      { flags: ['x=http://flag:1'], file: own },
-      'http://flag:1',
-      ['GENGATE_X_URL'],
-    ],
-    [
-      'the same said twice',
-      { file: `${list}\nGENGATE_X_URL=http://file:1/v1/` },
-      'http://file:1',
-      [],
-    ],
+    ['env over list in file', { file: list, env }, 'http://env:1', ['GENGATE_UPSTREAMS']],
+    ['list in env over file', { file: own, env: listInEnv }, 'http://env:1', ['GENGATE_X_URL']],
+    ['flag over env', { flags, env }, 'http://flag:1', []],
+    ['flag over file', { flags, file: own }, 'http://flag:1', ['GENGATE_X_URL']],
+    ['the same said twice', { file: both }, 'http://file:1', []],
     ['only _URL', { flags: ['x'], file: own }, 'http://file:2', []],
   ]
   for (const [what, world, url, shadowed] of cases) {
@@ -214,16 +184,15 @@ t.test('a key comes from its variable or its file, and is never repeated', async
   const world = { files: { '/k': 's3cret\n', '/bad': 's3cret\nmore' } }
   const keyOf = (env: Env, file?: string) =>
     read({ ...world, flags: ['x=http://box:1'], env, ...(file === undefined ? {} : { file }) })
-  t.match(keyOf({ GENGATE_X_API_KEY_FILE: '/k' }).upstreams, [
-    { apiKey: 's3cret', apiKeyNames: ['GENGATE_X_API_KEY_FILE'] },
-  ])
-  t.match(keyOf({ GENGATE_X_API_KEY: 'e' }, 'GENGATE_X_API_KEY_FILE=/k').upstreams, [
-    { apiKey: 'e', apiKeyNames: ['GENGATE_X_API_KEY'] },
-  ])
-  t.match(keyOf({ GENGATE_X_API_KEY_FILE: '/k' }, 'GENGATE_X_API_KEY=f').upstreams, [
-    { apiKey: 's3cret', apiKeyNames: ['GENGATE_X_API_KEY_FILE'] },
-  ])
-  t.match(keyOf({}).upstreams, [{ apiKey: null, apiKeyNames: [] }])
+  const good: [env: Env, file: string | undefined, apiKey: string | null, names: string[]][] = [
+    [{ GENGATE_X_API_KEY_FILE: '/k' }, undefined, 's3cret', ['GENGATE_X_API_KEY_FILE']],
+    [{ GENGATE_X_API_KEY: 'e' }, 'GENGATE_X_API_KEY_FILE=/k', 'e', ['GENGATE_X_API_KEY']],
+    [{ GENGATE_X_API_KEY_FILE: '/k' }, 'GENGATE_X_API_KEY=f', 's3cret', ['GENGATE_X_API_KEY_FILE']],
+    [{}, undefined, null, []],
+  ]
+  for (const [env, file, apiKey, apiKeyNames] of good) {
+    t.match(keyOf(env, file).upstreams, [{ apiKey, apiKeyNames }])
+  }
   const bad: [Env, RegExp][] = [
     [{ GENGATE_X_API_KEY_FILE: '/gone' }, /cannot be read/],
     [{ GENGATE_X_API_KEY_FILE: '/bad' }, /line break/],
@@ -239,40 +208,20 @@ t.test('a key comes from its variable or its file, and is never repeated', async
 })
 
 t.test('readList() puts the upstream that is started first, or adds it', async (t) => {
-  const lines: [first: World['first'], env: Env, urls: Record<string, string>][] = [
-    [
-      { name: 'ollama', url: null },
-      {},
-      {
-        ollama: 'http://127.0.0.1:11434',
-        vllm_metal: 'http://127.0.0.1:8002',
-        vllm_cpu: 'http://127.0.0.1:8001',
-      },
-    ],
-    [
-      { name: 'llamacpp', url: null },
-      { GENGATE_UPSTREAMS: 'ollama' },
-      { llamacpp: 'http://127.0.0.1:8080', ollama: 'http://127.0.0.1:11434' },
-    ],
-    [
-      { name: 'x', url: null },
-      { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
-      { x: 'http://box:1', ollama: 'http://127.0.0.1:11434' },
-    ],
-    [
-      { name: 'x', url: 'http://127.0.0.1:7' },
-      { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' },
-      { x: 'http://127.0.0.1:7', ollama: 'http://127.0.0.1:11434' },
-    ],
-    [
-      { name: 'vllm_cpu', url: 'http://127.0.0.1:7' },
-      { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: 'http://box:1' },
-      { vllm_cpu: 'http://127.0.0.1:7' },
-    ],
+  const [ollama, local] = ['ollama=http://127.0.0.1:11434', 'http://127.0.0.1:7']
+  const three = `${ollama} vllm_metal=http://127.0.0.1:8002 vllm_cpu=http://127.0.0.1:8001`
+  const withX = { GENGATE_UPSTREAMS: 'ollama,x=http://box:1' }
+  const own = { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: 'http://box:1' }
+  const lines: [name: string, url: string | null, env: Env, urls: string][] = [
+    ['ollama', null, {}, three],
+    ['llamacpp', null, { GENGATE_UPSTREAMS: 'ollama' }, `llamacpp=http://127.0.0.1:8080 ${ollama}`],
+    ['x', null, withX, `x=http://box:1 ${ollama}`],
+    ['x', local, withX, `x=${local} ${ollama}`],
+    ['vllm_cpu', local, own, `vllm_cpu=${local}`],
   ]
-  for (const [first, env, urls] of lines) {
-    const found = read({ env, ...(first === undefined ? {} : { first }) })
-    t.same(Object.entries(found.urls), Object.entries(urls), JSON.stringify(env))
+  for (const [name, url, env, urls] of lines) {
+    const found = read({ env, first: { name, url } })
+    t.equal(listed(found.urls), urls, JSON.stringify(env))
     t.same(found.issues, [])
   }
 })
@@ -287,10 +236,8 @@ t.test('refuseOwnListener() prints both ways out of the clash on port 8000', asy
     const [issue] = issuesOf({ GENGATE_VLLM_CPU_URL: `http://${host}:8000/v1` })
     t.equal(issue?.name, 'GENGATE_VLLM_CPU_URL', host)
     t.match(issue?.message, /vLLM's default port is 8000 too/)
-    t.match(
-      issue?.message,
-      /engine to port 8001 and set GENGATE_VLLM_CPU_URL=http:\/\/127.0.0.1:8001/,
-    )
+    const move = 'engine to port 8001 and set GENGATE_VLLM_CPU_URL=http://127.0.0.1:8001'
+    t.match(issue?.message, move)
     t.match(issue?.message, /GENGATE_PORT=8010/)
   }
 })

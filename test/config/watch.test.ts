@@ -1,13 +1,4 @@
-import {
-  mkdirSync,
-  mkdtempSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { POLL_MS, SETTLE_MS, watchEnvFile } from '../../src/config/watch.ts'
@@ -17,12 +8,6 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 /** Generous: a machine may be busy. What must not be seen is waited for no longer than that. */
 const SEEN_MS = 8_000
 const UNSEEN_MS = 4 * SETTLE_MS
-
-function directory(t: Test): string {
-  const path = mkdtempSync(join(tmpdir(), 'gengate-watch-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
 
 function wait(ms: number): Promise<void> {
   return sleep(systemClock, ms, new AbortController().signal)
@@ -59,7 +44,7 @@ function watching(t: Test, path: string, { polls }: { polls: boolean }) {
 }
 
 t.test('watchEnvFile() sees an edit in place, a rename over, removal and return', async (t) => {
-  const dir = directory(t)
+  const dir = t.testdir({})
   const path = join(dir, '.env')
   writeFileSync(path, 'A=1')
   const watch = watching(t, path, { polls: false })
@@ -79,7 +64,7 @@ t.test('watchEnvFile() sees an edit in place, a rename over, removal and return'
 })
 
 t.test('watchEnvFile() sees the link swap of a ConfigMap, and edits behind it', async (t) => {
-  const dir = directory(t)
+  const dir = t.testdir({})
   for (const version of ['..1', '..2']) {
     mkdirSync(join(dir, version))
     writeFileSync(join(dir, version, 'gate.env'), 'A=1')
@@ -97,7 +82,7 @@ t.test('watchEnvFile() sees the link swap of a ConfigMap, and edits behind it', 
 })
 
 t.test('watchEnvFile() waits for a file whose directory is not there yet', async (t) => {
-  const dir = join(directory(t), 'later')
+  const dir = join(t.testdir({}), 'later')
   const watch = watching(t, join(dir, '.env'), { polls: true })
   mkdirSync(dir)
   writeFileSync(join(dir, '.env'), 'A=1')
@@ -110,7 +95,7 @@ t.test('watchEnvFile() waits for a file whose directory is not there yet', async
 })
 
 t.test('watchEnvFile() is over when it is stopped', async (t) => {
-  const path = join(directory(t), '.env')
+  const path = join(t.testdir({}), '.env')
   const clock = new VirtualClock()
   let calls = 0
   const stop = watchEnvFile({ path, clock, onChange: () => calls++ })
@@ -123,7 +108,7 @@ t.test('watchEnvFile() is over when it is stopped', async (t) => {
 })
 
 t.test('watchEnvFile() that is stopped during a look says nothing more', async (t) => {
-  const path = join(directory(t), '.env')
+  const path = join(t.testdir({}), '.env')
   const tasks: (() => void)[] = []
   const clock = {
     ...systemClock,
