@@ -28,8 +28,8 @@ import { hostMachine } from './supervisor/host.ts'
 import type { EngineDeath, Machine } from './supervisor/machine.ts'
 import { Supervisor } from './supervisor/supervisor.ts'
 import type { Log } from './telemetry/log.ts'
-import { createMetrics, type Metrics, viewOf } from './telemetry/metrics.ts'
-import { createFanout } from './telemetry/observer.ts'
+import { fanOut } from './telemetry/events.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 
 /** What the composition root takes from the process. */
 export interface AppIo {
@@ -91,10 +91,7 @@ class Gate implements App {
     this.#config = new AppConfig(config, this.#instanceId)
     this.#started = { atMs: clock.nowMs(), wallMs: clock.wallMs() }
     this.store = new TableStore(this.#config.table(), () => clock.nowMs())
-    this.#metrics = createMetrics({
-      readView: () => viewOf(this.store.current, this.#now()),
-      version: io.version,
-    })
+    this.#metrics = createMetrics(() => ({ ...this.#now(), table: this.store.current }), io.version)
     const report = (name: string, error: unknown): void =>
       io.log.note('error', 'observer_failed', `${name}: ${String(error)}`)
     const observers = [
@@ -102,7 +99,7 @@ class Gate implements App {
       { name: 'log', observe: io.log.observe },
       { name: 'supervisor', observe: (event: GateEvent) => this.#supervisor.observe(event) },
     ]
-    this.#emit = createFanout(observers, report).emit
+    this.#emit = fanOut(observers, report)
     this.#send = sendVia(this.#emit)
     this.#pools = new Pools(() => clock.nowMs())
     const shared = { store: this.store, clock, random, emit: this.#emit }

@@ -45,7 +45,7 @@ function meantAnew(was: Entry | undefined, now: Entry): GateEvent[] {
   const before = was === undefined || was.facts.models === null ? null : choiceOf(was)
   if (before?.loads === true && before.model === choice.model) return []
   const { model } = choice
-  return [{ type: 'model_meant', upstream: now.spec.name, model, text: choiceText(choice) }]
+  return [{ type: 'model_meant', upstream: now.spec.name, model, sentence: choiceText(choice) }]
 }
 
 /** The upstream that a request without a model would go to now; null: none. */

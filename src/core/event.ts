@@ -56,7 +56,7 @@ export type GateEvent =
       readonly upstream: string
       readonly model: string
       /** The same as a sentence. */
-      readonly text: string
+      readonly sentence: string
     }
   /** The upstream that the next default request would go to is another one. */
   | { readonly type: 'route_changed'; readonly from: string | null; readonly to: string | null }

@@ -1,7 +1,7 @@
 import sonic from 'sonic-boom'
 import type { GateEvent } from '../core/event.ts'
 import { type Clock, isoTime } from '../runtime/clock.ts'
-import { type Level, LEVELS, type LogRecord, noteOf, recordOf } from './record.ts'
+import { type Level, LEVELS, type Line, lineOf, noteOf } from './events.ts'
 
 /** How lines look. */
 export interface LineStyle {
@@ -27,42 +27,33 @@ export interface LogParts extends LineStyle {
 
 /** One line per request and per change of state; nothing below `level`. */
 export function createLog(parts: LogParts): Log {
-  const { tty, color, clock } = parts
+  const { clock } = parts
   const lowest = LEVELS.indexOf(parts.level)
-  const put = (record: LogRecord | null): void => {
-    if (record === null || LEVELS.indexOf(record.level) < lowest) return
-    parts.write(renderLine(record, { tty, color, wallMs: clock.wallMs() }))
+  const put = (event: string, line: Line | null): void => {
+    if (line === null || LEVELS.indexOf(line.level) < lowest) return
+    parts.write(renderLine(event, line, { ...parts, wallMs: clock.wallMs() }))
   }
   return {
-    observe: (event) => put(recordOf(event)),
-    note: (level, event, text) => put(noteOf(level, event, text)),
+    observe: (event) => put(event.type, lineOf(event)),
+    note: (level, event, text) => put(event, noteOf(level, text)),
   }
 }
 
-/** The line of an event, or null where it has none. Pure. */
-export function formatLine(
-  event: GateEvent,
-  style: LineStyle & { readonly wallMs: number },
-): string | null {
-  const record = recordOf(event)
-  return record === null ? null : renderLine(record, style)
-}
-
-/** A record as text with its line end. Pure. */
-export function renderLine(
-  record: LogRecord,
-  style: LineStyle & { readonly wallMs: number },
+/** A line as text with its end. Pure. */
+function renderLine(
+  event: string,
+  { level, fields, sentence }: Line,
+  { tty, color, wallMs }: LineStyle & { readonly wallMs: number },
 ): string {
-  const time = isoTime(style.wallMs)
-  if (!style.tty) {
-    const { level, event, fields } = record
-    const rest = JSON.stringify(fields).slice('{'.length)
+  const time = isoTime(wallMs)
+  if (!tty) {
+    const rest = JSON.stringify(fields()).slice('{'.length)
     return `{"time":"${time}","level":"${level}","event":"${event}"${rest === '}' ? '' : ','}${rest}\n`
   }
   const clock = time.slice('2026-01-01T'.length, -1)
-  const level = record.level.padEnd('error'.length)
-  if (!style.color) return `${clock} ${level} ${record.sentence()}\n`
-  return `${DIM}${clock}${PLAIN} ${COLORS[record.level]}${level}${PLAIN} ${record.sentence()}\n`
+  const column = level.padEnd('error'.length)
+  if (!color) return `${clock} ${column} ${sentence()}\n`
+  return `${DIM}${clock}${PLAIN} ${COLORS[level]}${column}${PLAIN} ${sentence()}\n`
 }
 
 const PLAIN = '\u001B[0m'
@@ -80,21 +71,20 @@ export interface OpenLog extends Log {
   readonly close: () => Promise<void>
 }
 
-export interface OpenLogParts extends LineStyle {
-  readonly level: Level
-  readonly clock: Pick<Clock, 'after' | 'wallMs'>
-  /** A file descriptor; 2: stderr. */
-  readonly to: number
-}
-
-/** Opens the log of one gate. Lines that a stopped reader costs are reported when it reads on. */
-export function openLog({ clock, to, tty, color, level }: OpenLogParts): OpenLog {
-  const writer = openWriter(to, clock, (count) => {
-    const note = noteOf('warn', 'log_lines_dropped', `${count} log lines were dropped: nobody read`)
-    return renderLine(note, { tty, color, wallMs: clock.wallMs() })
+/** Opens the log of one gate. Lines that a stopped reader costs are reported when it reads on. `to`: a file
+ *  descriptor; 2 is stderr. */
+export function openLog(
+  parts: Omit<LogParts, 'write' | 'clock'> & {
+    readonly clock: Pick<Clock, 'after' | 'wallMs'>
+    readonly to: number
+  },
+): OpenLog {
+  const { clock } = parts
+  const writer = openWriter(parts.to, clock, (count) => {
+    const note = noteOf('warn', `${count} log lines were dropped: nobody read`)
+    return renderLine('log_lines_dropped', note, { ...parts, wallMs: clock.wallMs() })
   })
-  const log = createLog({ tty, color, level, clock, write: writer.write })
-  return { ...log, close: writer.close }
+  return { ...createLog({ ...parts, write: writer.write }), close: writer.close }
 }
 
 /** What may wait for a reader that does not read, bytes; beyond it new lines are dropped and counted. */

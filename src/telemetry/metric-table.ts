@@ -1,3 +1,5 @@
+import type { FailReason, ProbeOutcome } from '../core/health/evidence.ts'
+
 /** One metric: what it is, and for docs/metrics.md what to do about it. */
 export interface MetricSpec {
   readonly kind: 'gauge' | 'counter' | 'histogram'
@@ -177,3 +179,46 @@ export const METRICS = {
 } as const satisfies Record<string, MetricSpec>
 
 export type MetricName = keyof typeof METRICS
+
+/** Names of one kind. */
+export type NameOf<Kind extends MetricSpec['kind']> = {
+  [Name in MetricName]: (typeof METRICS)[Name]['kind'] extends Kind ? Name : never
+}[MetricName]
+
+/** Label names and values of one series. */
+export type Labels = Readonly<Record<string, string>>
+
+/** What events are counted by. */
+export interface Tally {
+  readonly add: (name: NameOf<'counter'>, labels: Labels, value?: number) => void
+  /** Takes milliseconds, shows seconds. */
+  readonly observe: (name: NameOf<'histogram'>, upstream: string, ms: number) => void
+}
+
+/** Stands for a value outside a closed set, so that no input can grow the number of series. */
+export const OTHER = 'other'
+
+/** Every outcome label, spelled so that the compiler notices a new one. */
+const OUTCOMES: Readonly<Record<Exclude<ProbeOutcome['kind'], 'fail'> | FailReason, true>> = {
+  pass: true,
+  embeds: true,
+  timeout: true,
+  busy: true,
+  cold: true,
+  inconclusive: true,
+  loading: true,
+  sleeping: true,
+  refused: true,
+  unreachable: true,
+  http_5xx: true,
+  invalid_response: true,
+  truncated: true,
+  model_not_found: true,
+  unauthorized: true,
+  bad_request: true,
+  wrong_kind: true,
+}
+
+export function labelOfOutcome(outcome: string): string {
+  return Object.hasOwn(OUTCOMES, outcome) ? outcome : OTHER
+}

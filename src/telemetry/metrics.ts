@@ -1,58 +1,29 @@
-import { stateOf } from '../core/entry.ts'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { DOUBT_CAUSES, type GateEvent } from '../core/event.ts'
-import type { FailReason, ProbeOutcome } from '../core/health/evidence.ts'
+import { type Entry, stateOf } from '../core/entry.ts'
 import { lastProofAt } from '../core/health/facts.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
-import { REASONS, type State } from '../core/health/reason.ts'
-import { PROCESS_STATES, type ProcessState, type ProcessStatus } from '../core/owned/process.ts'
+import { REASONS } from '../core/health/reason.ts'
+import { PROCESS_STATES, type ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
-import { Instruments, type Reading } from './instruments.ts'
-import { NO_UPSTREAM } from './metric-table.ts'
+import { countEvent } from './events.ts'
+import {
+  type Labels,
+  METRICS,
+  type MetricSpec,
+  type NameOf,
+  NO_UPSTREAM,
+  type Tally,
+} from './metric-table.ts'
 
-/** One upstream at the moment of a scrape, as a plain value. */
-export interface UpstreamView {
-  readonly name: string
-  readonly state: State
-  readonly inFlight: number
-  /** Last proof of generation on the wall clock, ms since 1970; null: never. */
-  readonly lastGenerationWallMs: number | null
-  readonly probeDeadlineMs: number
-  readonly ejectAfterMs: number
-  /** What its process does, where the gate owns it. */
-  readonly engine?: ProcessState | null
-}
-
-/** What a scrape shows, read when it happens. */
-export interface MetricsView {
-  readonly upstreams: readonly UpstreamView[]
-}
-
-/** What the table cannot know. */
-export interface ViewContext {
+/** The truth that the gauges show, at the moment of a scrape. */
+export interface Scraped {
+  readonly table: RoutingTable
   readonly nowMs: number
   readonly wallMs: number
   readonly inFlight: (name: string) => number
   /** Absent: the gate owns no engine. */
   readonly engineOf?: (name: string) => ProcessStatus | null
-}
-
-/** The truth that the gauges show, from one snapshot. Pure. */
-export function viewOf(table: RoutingTable, context: ViewContext): MetricsView {
-  const { health } = table.config
-  return {
-    upstreams: table.entries.map((entry) => {
-      const proofAt = lastProofAt(entry.facts)
-      return {
-        name: entry.spec.name,
-        state: stateOf(entry),
-        inFlight: context.inFlight(entry.spec.name),
-        lastGenerationWallMs: proofAt === null ? null : context.wallMs - (context.nowMs - proofAt),
-        probeDeadlineMs: probeDeadlineMs(health, entry.facts),
-        ejectAfterMs: ejectAfterMs(health, entry.facts),
-        engine: context.engineOf?.(entry.spec.name)?.state ?? null,
-      }
-    }),
-  }
 }
 
 /** The metrics of one gate. */
@@ -64,26 +35,19 @@ export interface Metrics {
   readonly contentType: string
 }
 
-export interface MetricsParts {
-  /** Called once per scrape. */
-  readonly readView: () => MetricsView
-  readonly version: string
-}
-
-const STATES: readonly State[] = [...new Set(Object.values(REASONS).map((row) => row.state))]
+const STATES = [...new Set(Object.values(REASONS).map((row) => row.state))]
 
 /**
- * The metrics on their own registry, never prom-client's global one. Gauges read the view when
- * they are scraped; what belongs to an upstream vanishes with it. The only file that turns
- * milliseconds into seconds.
+ * The metrics on their own registry, never prom-client's global one. Gauges are read when they are
+ * scraped (`scrape` is called once then); what belongs to an upstream vanishes with it.
  */
-export function createMetrics({ readView, version }: MetricsParts): Metrics {
+export function createMetrics(scrape: () => Scraped, version: string): Metrics {
   const instruments = new Instruments()
-  let view: MetricsView = { upstreams: [] }
+  let scraped: Scraped | null = null
   let reloaded = true
 
   for (const [name, read] of PER_UPSTREAM) {
-    instruments.gauge(name, () => view.upstreams.flatMap(read))
+    instruments.gauge(name, () => (scraped === null ? [] : readAll(scraped, read)))
   }
   instruments.gauge('gengate_config_last_reload_successful', () => [[{}, reloaded ? 1 : 0]])
   instruments.gauge('gengate_build_info', () => [[{ version, node: process.version }, 1]])
@@ -95,148 +59,188 @@ export function createMetrics({ readView, version }: MetricsParts): Metrics {
     contentType: instruments.contentType,
     observe(event) {
       if (event.type === 'config_reloaded') reloaded = event.ok
-      count(instruments, event)
+      countEvent(event, instruments)
     },
     async text() {
-      view = readView()
-      instruments.keepOnly(new Set(view.upstreams.map((upstream) => upstream.name)))
+      scraped = scrape()
+      instruments.keepOnly(new Set(scraped.table.entries.map(({ spec }) => spec.name)))
       return instruments.text()
     },
   }
 }
 
-/** How each gauge of an upstream reads its value. */
-const PER_UPSTREAM: readonly (readonly [
-  Parameters<Instruments['gauge']>[0],
-  (upstream: UpstreamView) => readonly Reading[],
-])[] = [
-  ['gengate_upstream_eligible', (u) => one(u, u.state === 'eligible' ? 1 : 0)],
-  [
-    'gengate_upstream_state',
-    (u) => STATES.map((state): Reading => [{ upstream: u.name, state }, u.state === state ? 1 : 0]),
-  ],
-  ['gengate_upstream_in_flight', (u) => one(u, u.inFlight)],
+type ReadGauge = (entry: Entry, scraped: Scraped) => readonly Reading[]
+
+/** How each gauge of an upstream reads its value; the label `upstream` is put to it. */
+const PER_UPSTREAM: readonly (readonly [NameOf<'gauge'>, ReadGauge])[] = [
+  ['gengate_upstream_eligible', (entry) => only(stateOf(entry) === 'eligible' ? 1 : 0)],
+  ['gengate_upstream_state', (entry) => oneOf(STATES, stateOf(entry))],
+  ['gengate_upstream_in_flight', ({ spec }, { inFlight }) => only(inFlight(spec.name))],
   [
     'gengate_engine_state',
-    (u) =>
-      u.engine == null
-        ? []
-        : PROCESS_STATES.map((state): Reading => [
-            { upstream: u.name, state },
-            u.engine === state ? 1 : 0,
-          ]),
+    ({ spec }, { engineOf }) => {
+      const status = engineOf?.(spec.name) ?? null
+      return status === null ? [] : oneOf(PROCESS_STATES, status.state)
+    },
   ],
-  ['gengate_probe_deadline_seconds', (u) => one(u, u.probeDeadlineMs / 1000)],
-  ['gengate_eject_after_seconds', (u) => one(u, u.ejectAfterMs / 1000)],
+  [
+    'gengate_probe_deadline_seconds',
+    ({ facts }, { table }) => only(probeDeadlineMs(table.config.health, facts) / 1000),
+  ],
+  [
+    'gengate_eject_after_seconds',
+    ({ facts }, { table }) => only(ejectAfterMs(table.config.health, facts) / 1000),
+  ],
   [
     'gengate_last_generation_timestamp_seconds',
-    (u) => (u.lastGenerationWallMs === null ? [] : one(u, u.lastGenerationWallMs / 1000)),
+    ({ facts }, { nowMs, wallMs }) => {
+      const proofAt = lastProofAt(facts)
+      return proofAt === null ? [] : only((wallMs - (nowMs - proofAt)) / 1000)
+    },
   ],
 ]
 
-function one(upstream: UpstreamView, value: number): readonly Reading[] {
-  return [[{ upstream: upstream.name }, value]]
+function only(value: number): readonly Reading[] {
+  return [[{}, value]]
 }
 
-/** What each event adds. Exhaustive: a new event must say what it counts. */
-function count(instruments: Instruments, event: GateEvent): void {
-  switch (event.type) {
-    case 'probe_ended': {
-      const { upstream, durationMs, tokens } = event
-      instruments.add('gengate_probes_total', { upstream, outcome: labelOfOutcome(event.outcome) })
-      instruments.observe('gengate_probe_duration_seconds', upstream, durationMs / 1000)
-      if (tokens > 0) instruments.add('gengate_probe_tokens_total', { upstream }, tokens)
-      return
-    }
-    case 'first_content':
-      instruments.observe(
-        'gengate_time_to_first_token_seconds',
-        event.upstream,
-        event.ttftMs / 1000,
-      )
-      return
-    case 'gap':
-      instruments.observe('gengate_inter_token_seconds', event.upstream, event.gapMs / 1000)
-      return
-    case 'exchange_ended': {
-      const upstream = event.upstream ?? NO_UPSTREAM
-      instruments.add('gengate_requests_total', { upstream, code: labelOfStatus(event.status) })
-      if (event.ending === 'cut') instruments.add('gengate_midstream_failures_total', { upstream })
-      if (event.ending === 'client_gone') {
-        instruments.add('gengate_client_aborts_total', { upstream, phase: event.phase })
+function oneOf(states: readonly string[], now: string): readonly Reading[] {
+  return states.map((state) => [{ state }, state === now ? 1 : 0])
+}
+
+function readAll(scraped: Scraped, read: ReadGauge): readonly Reading[] {
+  return scraped.table.entries.flatMap((entry) =>
+    read(entry, scraped).map(([labels, value]): Reading => {
+      return [{ upstream: entry.spec.name, ...labels }, value]
+    }),
+  )
+}
+
+/** One value of a gauge at the moment of a scrape. */
+type Reading = readonly [Labels, number]
+
+/**
+ * The instruments of the table on a registry of their own, never prom-client's global one. The
+ * only file that imports prom-client.
+ */
+class Instruments implements Tally {
+  readonly #registry = new Registry()
+  readonly #counters = new Map<string, Counter>()
+  readonly #histograms = new Map<string, Histogram>()
+  /** Everything that belongs to one upstream, so that it can go when the upstream goes. */
+  readonly #owned = new Map<string, Owned>()
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry })
+    for (const [name, spec] of Object.entries(TABLE)) {
+      const common = {
+        name,
+        help: spec.help,
+        labelNames: [...spec.labels],
+        registers: [this.#registry],
       }
-      return
-    }
-    case 'refused':
-      instruments.add('gengate_requests_total', {
-        upstream: NO_UPSTREAM,
-        code: labelOfStatus(event.status),
-      })
-      return
-    case 'bug':
-      instruments.add('gengate_bugs_total', {})
-      return
-    case 'failover':
-      instruments.add('gengate_failovers_total', { upstream: event.from })
-      return
-    case 'replayed':
-      instruments.add('gengate_replays_total', { upstream: event.upstream })
-      return
-    case 'doubted':
-      instruments.add('gengate_doubts_total', { why: event.why })
-      return
-    case 'held':
-      instruments.add('gengate_holds_total', {})
-      return
-    case 'route_changed':
-      instruments.add('gengate_route_changes_total', {})
-      return
-    case 'engine_process': {
-      const { upstream, step, cause } = event
-      if (step === 'started' && cause !== null) {
-        instruments.add('gengate_engine_restarts_total', { upstream, reason: cause })
+      if (spec.kind === 'counter') this.#counters.set(name, new Counter(common))
+      if (spec.kind === 'histogram') {
+        const buckets = [...(spec.buckets ?? [])]
+        this.#histograms.set(name, new Histogram({ ...common, buckets }))
       }
-      return
     }
-    case 'state_changed':
-    case 'model_meant':
-    case 'model_unseen':
-    case 'config_reloaded':
-    case 'embedded':
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  /** A gauge that reads the truth at every scrape; series that `read` leaves out are gone. */
+  gauge(name: NameOf<'gauge'>, read: () => readonly Reading[]): void {
+    const { help, labels } = METRICS[name]
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [],
+      collect() {
+        this.reset()
+        for (const [values, value] of read()) this.set(values, value)
+      },
+    })
+    this.#registry.registerMetric(gauge)
+  }
+
+  add(name: NameOf<'counter'>, labels: Labels, value = 1): void {
+    this.#add(name, labels, value)
+  }
+
+  /** Bound once per upstream: gaps between tokens come in thousands a second. */
+  observe(name: NameOf<'histogram'>, upstream: string, ms: number): void {
+    const { bound } = this.#ownedBy(upstream)
+    let child = bound.get(name)
+    if (child === undefined) {
+      child = this.#histograms.get(name)?.labels({ upstream })
+      if (child === undefined) return
+      bound.set(name, child)
+    }
+    child.observe(ms / 1000)
+  }
+
+  /** Drops every series of upstreams that are gone, and starts the counters of new ones at 0, so
+   *  that `rate()` sees their first increase. */
+  keepOnly(upstreams: ReadonlySet<string>): void {
+    for (const [upstream, { counted, bound }] of this.#owned) {
+      if (upstream === NO_UPSTREAM || upstreams.has(upstream)) continue
+      for (const { name, labels } of counted.values()) this.#counters.get(name)?.remove(labels)
+      for (const name of bound.keys()) this.#histograms.get(name)?.remove({ upstream })
+      this.#owned.delete(upstream)
+    }
+    for (const upstream of upstreams) {
+      for (const [name, { kind, labels }] of Object.entries(TABLE)) {
+        if (kind === 'counter' && labels.length === 1 && labels[0] === 'upstream') {
+          this.#add(name, { upstream }, 0)
+        }
+      }
+    }
+  }
+
+  #add(name: string, labels: Labels, value: number): void {
+    const upstream = labels['upstream']
+    if (upstream === undefined) return this.#counters.get(name)?.inc(labels, value)
+    const { counted } = this.#ownedBy(upstream)
+    const series = `${name} ${Object.values(labels).join(' ')}`
+    let one = counted.get(series)
+    if (one === undefined) {
+      const child = this.#counters.get(name)?.labels(labels)
+      if (child === undefined) return
+      one = { name, labels, child }
+      counted.set(series, one)
+    }
+    one.child.inc(value)
+  }
+
+  #ownedBy(upstream: string): Owned {
+    let owned = this.#owned.get(upstream)
+    if (owned === undefined) {
+      owned = { counted: new Map(), bound: new Map() }
+      this.#owned.set(upstream, owned)
+    }
+    return owned
   }
 }
 
-/** Stands for a value outside a closed set, so that no input can grow the number of series. */
-const OTHER = 'other'
-
-type Outcome = Exclude<ProbeOutcome['kind'], 'fail'> | FailReason
-
-/** Every outcome label, spelled so that the compiler notices a new one. */
-const OUTCOMES: Readonly<Record<Outcome, true>> = {
-  pass: true,
-  embeds: true,
-  timeout: true,
-  busy: true,
-  cold: true,
-  inconclusive: true,
-  loading: true,
-  sleeping: true,
-  refused: true,
-  unreachable: true,
-  http_5xx: true,
-  invalid_response: true,
-  truncated: true,
-  model_not_found: true,
-  unauthorized: true,
-  bad_request: true,
-  wrong_kind: true,
+interface Owned {
+  readonly counted: Map<string, Series>
+  readonly bound: Map<NameOf<'histogram'>, { observe(seconds: number): void }>
 }
 
-function labelOfOutcome(outcome: string): string {
-  return Object.hasOwn(OUTCOMES, outcome) ? outcome : OTHER
+/** One series of a counter, bound once: looking its labels up costs more than counting. */
+interface Series {
+  readonly name: string
+  readonly labels: Labels
+  readonly child: { inc(value: number): void }
 }
 
-/** An upstream may answer with any number; only the statuses that HTTP has become labels. */
-function labelOfStatus(status: number): string {
-  return Number.isInteger(status) && status >= 100 && status <= 599 ? String(status) : OTHER
-}
+/** The table with its literal types forgotten. */
+const TABLE: Readonly<Record<string, MetricSpec>> = METRICS

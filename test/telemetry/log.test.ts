@@ -7,7 +7,7 @@ import t from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import {
   createLog,
-  formatLine,
+  type LineStyle,
   openLog,
   type OpenLog,
   WAITING_BYTES_MAX,
@@ -32,6 +32,16 @@ const ended: Extract<GateEvent, { type: 'exchange_ended' }> = {
   durationMs: 1_234.56,
   bytes: 3_100,
   phase: 'after_commit',
+}
+
+/** The line of an event, or null where it has none. */
+function formatLine(event: GateEvent, style: LineStyle & { wallMs: number }): string | null {
+  let written: string | null = null
+  const write = (line: string): void => void (written = line)
+  createLog({ ...style, level: 'debug', clock: { wallMs: () => style.wallMs }, write }).observe(
+    event,
+  )
+  return written
 }
 
 /** Every event into which a string from outside can get. */
@@ -71,9 +81,12 @@ const others: readonly GateEvent[] = [
   { type: 'bug', where: 'server', message: 'Error: x\n    at y' },
   { type: 'config_reloaded', ok: false, notes: ['GENGATE_PORT: no number', 'kept'] },
   { type: 'embedded', message: 'a toy answers' },
+  { type: 'model_meant', upstream: 'a', model: 'm', sentence: 'A request means m.' },
+  { type: 'model_unseen', requestId: 'r1', path: '/v1/x' },
+  { type: 'engine_process', upstream: 'a', step: 'died', cause: 'exited', text: 'status 1' },
 ]
 
-t.test('formatLine() is one JSON object per line where no terminal reads', async (t) => {
+t.test('createLog() writes one JSON object per line where no terminal reads', async (t) => {
   const line = formatLine(ended, json) ?? ''
   t.ok(line.endsWith('}\n'))
   t.strictSame(JSON.parse(line), {
@@ -95,7 +108,7 @@ t.test('formatLine() is one JSON object per line where no terminal reads', async
   })
 })
 
-t.test('formatLine() is a readable line on a terminal, coloured only when asked', async (t) => {
+t.test('createLog() writes a readable line on a terminal, coloured only when asked', async (t) => {
   const clock = new Date(json.wallMs).toISOString().slice(11, 23)
   t.equal(
     formatLine(ended, tty),
@@ -129,12 +142,31 @@ t.test('every event is counted or logged, and levels tell what matters', async (
     'error',
     'error',
     'warn',
+    'info',
+    'warn',
+    'warn',
   ])
   t.equal(formatLine({ type: 'gap', upstream: 'a', gapMs: 1 }, json), null)
   t.equal(formatLine({ type: 'first_content', upstream: 'a', ttftMs: 1 }, json), null)
   t.match(formatLine(others[0] as GateEvent, tty), 'a: ok → wedged (silent for 8 s)')
+  t.strictSame(JSON.parse(formatLine(others[13] as GateEvent, json) ?? ''), {
+    time: new Date(json.wallMs).toISOString(),
+    level: 'warn',
+    event: 'engine_process',
+    upstream: 'a',
+    step: 'died',
+    cause: 'exited',
+    message: 'status 1',
+  })
+  t.match(formatLine(others[13] as GateEvent, tty), 'a: engine died (exited): status 1')
+  t.match(formatLine(others[11] as GateEvent, tty), 'a: A request means m.')
+  t.notMatch(formatLine(others[11] as GateEvent, json), 'A request', 'which machines do not need')
   t.match(formatLine(others[9] as GateEvent, tty), 'stays in force: GENGATE_PORT: no number; kept')
-  for (const event of others) t.notMatch(formatLine(event, json), 'canary', 'no query string')
+  for (const event of [ended, ...others]) {
+    const line = formatLine(event, json) ?? ''
+    t.notMatch(line, 'canary', 'no query string')
+    for (const name of Object.keys(JSON.parse(line))) t.match(name, /^[a-z_]+$/)
+  }
 })
 
 t.test('no string from outside forges a line, colours it or makes it long', async (t) => {
@@ -166,7 +198,7 @@ t.test('createLog() leaves out what is below its level', async (t) => {
   for (const event of others) log.observe(event)
   log.note('info', 'note', 'not shown')
   log.note('error', 'note', 'shown')
-  t.equal(lines.length, 8)
+  t.equal(lines.length, 10)
   t.match(JSON.parse(lines.at(-1) ?? ''), { level: 'error', event: 'note', message: 'shown' })
 })
 

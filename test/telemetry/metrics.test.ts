@@ -2,8 +2,8 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import { METRICS, type MetricSpec } from '../../src/telemetry/metric-table.ts'
-import { createMetrics, type MetricsView, viewOf } from '../../src/telemetry/metrics.ts'
-import { World } from '../support/world.ts'
+import { createMetrics, type Scraped } from '../../src/telemetry/metrics.ts'
+import { spec, tableConfig, World } from '../support/world.ts'
 
 /** Name and labels → value, from the text format. */
 function parse(text: string): Map<string, number> {
@@ -16,14 +16,14 @@ function parse(text: string): Map<string, number> {
   )
 }
 
-const upstream = (name: string): MetricsView['upstreams'][number] => ({
-  name,
-  state: 'eligible',
-  inFlight: 2,
-  lastGenerationWallMs: 1_800_000_000_500,
-  probeDeadlineMs: 1_000,
-  ejectAfterMs: 8_000,
-})
+const inFlightAt = (name: string): number => (name === 'a' ? 2 : 0)
+
+/** Of upstreams of these names, of which each but `b` passed a probe a second before. */
+function scrapeOf(...names: readonly string[]): Scraped {
+  const world = new World(tableConfig({ specs: names.map((name) => spec({ name })) })).at(1_000)
+  for (const name of names) if (name !== 'b') world.pass(name)
+  return { table: world.table, nowMs: 2_000, wallMs: 1_800_000_001_500, inFlight: inFlightAt }
+}
 
 const ended = (more: Partial<Extract<GateEvent, { type: 'exchange_ended' }>>): GateEvent => ({
   type: 'exchange_ended',
@@ -56,8 +56,7 @@ const everything = (name: string): GateEvent[] => [
 ]
 
 t.test('createMetrics() counts every event under its frozen name, in seconds', async (t) => {
-  const view = { upstreams: [upstream('a'), { ...upstream('b'), state: 'cold' as const }] }
-  const metrics = createMetrics({ readView: () => view, version: '1.2.3' })
+  const metrics = createMetrics(() => scrapeOf('a', 'b'), '1.2.3')
   for (const event of everything('a')) metrics.observe(event)
   metrics.observe({ type: 'held', requestId: 'r' })
   metrics.observe({ type: 'doubted', why: 'slept', lostMs: 9 })
@@ -70,8 +69,9 @@ t.test('createMetrics() counts every event under its frozen name, in seconds', a
     'gengate_upstream_eligible{upstream="b"}': 0,
     'gengate_upstream_state{upstream="a",state="eligible"}': 1,
     'gengate_upstream_state{upstream="a",state="ejected"}': 0,
-    'gengate_upstream_state{upstream="b",state="cold"}': 1,
+    'gengate_upstream_state{upstream="b",state="unknown"}': 1,
     'gengate_upstream_in_flight{upstream="a"}': 2,
+    'gengate_upstream_in_flight{upstream="b"}': 0,
     'gengate_probe_deadline_seconds{upstream="a"}': 1,
     'gengate_eject_after_seconds{upstream="a"}': 8,
     'gengate_last_generation_timestamp_seconds{upstream="a"}': 1_800_000_000.5,
@@ -99,12 +99,13 @@ t.test('createMetrics() counts every event under its frozen name, in seconds', a
     [`gengate_build_info{version="1.2.3",node="${process.version}"}`]: 1,
   }
   for (const [series, value] of Object.entries(expected)) t.equal(got.get(series), value, series)
+  t.notOk(got.has('gengate_last_generation_timestamp_seconds{upstream="b"}'), 'never')
   t.ok(got.has('process_cpu_seconds_total'), 'default metrics')
   t.match(metrics.contentType, /^text\/plain; version=0\.0\.4/)
 })
 
 t.test('createMetrics() has every metric of the table and no other of ours', async (t) => {
-  const metrics = createMetrics({ readView: () => ({ upstreams: [upstream('a')] }), version: '1' })
+  const metrics = createMetrics(() => scrapeOf('a'), '1')
   const text = await metrics.text()
   const named = [...text.matchAll(/^# TYPE (gengate_\S+) (\S+)$/gm)].map(([, name, kind]) => [
     name,
@@ -131,23 +132,23 @@ t.test('createMetrics() has every metric of the table and no other of ours', asy
 })
 
 t.test('an upstream that is gone is gone from every series at the next scrape', async (t) => {
-  let view: MetricsView = { upstreams: [upstream('a'), upstream('b')] }
-  const metrics = createMetrics({ readView: () => view, version: '1' })
+  let view = scrapeOf('a', 'b')
+  const metrics = createMetrics(() => view, '1')
   for (const event of [...everything('a'), ...everything('b')]) metrics.observe(event)
   t.match(await metrics.text(), 'upstream="b"')
-  view = { upstreams: [upstream('a')] }
+  view = scrapeOf('a')
   const text = await metrics.text()
   t.notMatch(text, 'upstream="b"')
   t.match(text, 'gengate_inter_token_seconds_count{upstream="a"} 1')
   metrics.observe({ type: 'gap', upstream: 'b', gapMs: 30 })
   t.notMatch(await metrics.text(), 'upstream="b"', 'nor does a late event bring it back for long')
-  view = { upstreams: [upstream('a'), upstream('b')] }
+  view = scrapeOf('a', 'b')
   metrics.observe({ type: 'gap', upstream: 'b', gapMs: 30 })
   t.match(await metrics.text(), 'gengate_inter_token_seconds_count{upstream="b"} 1', 'back, from 0')
 })
 
 t.test('a reload that failed shows until one works', async (t) => {
-  const metrics = createMetrics({ readView: () => ({ upstreams: [] }), version: '1' })
+  const metrics = createMetrics(() => scrapeOf(), '1')
   const shown = async (): Promise<number | undefined> =>
     parse(await metrics.text()).get('gengate_config_last_reload_successful')
   metrics.observe({ type: 'config_reloaded', ok: false, notes: [] })
@@ -157,7 +158,7 @@ t.test('a reload that failed shows until one works', async (t) => {
 })
 
 t.test('no input makes the number of series grow without bound', async (t) => {
-  const metrics = createMetrics({ readView: () => ({ upstreams: [upstream('a')] }), version: '1' })
+  const metrics = createMetrics(() => scrapeOf('a'), '1')
   const random = fc.sample(fc.record({ text: fc.string(), status: fc.double() }), 2_000)
   for (const { text, status } of random) {
     metrics.observe(ended({ status, path: text, requestId: text, code: text }))
@@ -165,23 +166,4 @@ t.test('no input makes the number of series grow without bound', async (t) => {
   }
   const ours = [...parse(await metrics.text()).keys()].filter((name) => name.startsWith('gengate_'))
   t.ok(ours.length < 120, `${ours.length} series`)
-})
-
-t.test('viewOf() reads one snapshot, with the last generation on the wall clock', async (t) => {
-  const world = new World().at(1_000).pass('a')
-  const view = viewOf(world.table, {
-    nowMs: 3_000,
-    wallMs: 1_800_000_003_000,
-    inFlight: (name) => (name === 'a' ? 4 : 0),
-  })
-  t.strictSame(view.upstreams[0], {
-    name: 'a',
-    engine: null,
-    state: 'eligible',
-    inFlight: 4,
-    lastGenerationWallMs: 1_800_000_001_000,
-    probeDeadlineMs: 1_000,
-    ejectAfterMs: 8_000,
-  })
-  t.match(view.upstreams[1], { name: 'b', state: 'unknown', lastGenerationWallMs: null })
 })

@@ -248,7 +248,7 @@ t.test(
       const before = world.table
       tell()
       return changesBetween(before, world.table, 0).flatMap((event) =>
-        event.type === 'model_meant' ? [event.text] : [],
+        event.type === 'model_meant' ? [event.sentence] : [],
       )
     }
     world.tell('a', { type: 'loaded', at: 0, names: [] })
