@@ -4,7 +4,7 @@ import { ACTIVE_FOR_MS, isUsed, NO_FACTS } from './health/facts.ts'
 import { judge, type JudgeContext, judgeWorks } from './health/judge.ts'
 import { learn } from './health/learn.ts'
 import { type HealthPolicy, probeDeadlineMs } from './health/policy.ts'
-import { type EvidenceReason, REASONS } from './health/reason.ts'
+import { type EvidenceReason, REASONS, type State } from './health/reason.ts'
 import { idsOf } from './model/model-choice.ts'
 import type { UpstreamSpec } from './upstream.ts'
 
@@ -234,13 +234,16 @@ function advance(was: Entry, ctx: JudgeContext): Entry {
   const held = nowMs < was.ejections.holdUntil && REASONS[raw].serves !== 'no'
   const out = wasState === 'ejected' && !NOT_ADMITTED.includes(raw)
   if (out && was.facts.owed > 0) return { ...was, wakeAt }
-  // A crash loop may come back by way of loading: its hold-down goes on.
-  if (!held || !(out || wasState === 'starting')) return turn(was, raw, wakeAt, nowMs)
+  if (!held || !(out || HELD_BY_WAY_OF.includes(wasState))) return turn(was, raw, wakeAt, nowMs)
   return turn(was, 'hold_down', Math.min(wakeAt, was.ejections.holdUntil), nowMs)
 }
 
 /** What an ejected upstream may turn into at once: it gets nothing, or only what loads it. */
 const NOT_ADMITTED: readonly EvidenceReason[] = ['model_not_loaded', 'loading', 'sleeping']
+
+/** What it may be between its ejection and its return without an end of its hold-down: a crash loop
+ *  loads, and its proof may age while we stand still. Only a cold one is let in. */
+const HELD_BY_WAY_OF: readonly State[] = ['starting', 'unknown', 'misconfigured']
 
 function turn(was: Entry, reason: EvidenceReason, wakeAt: number, nowMs: number): Entry {
   if (reason === was.reason) return wakeAt === was.wakeAt ? was : { ...was, wakeAt }

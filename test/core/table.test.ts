@@ -8,12 +8,9 @@ import { spec, tableConfig, World } from '../support/world.ts'
 // Goal: what a verdict alone does not know: hysteresis, epochs, intent, generations.
 
 const ready = () => new World().pass('a').pass('b').active()
-const refuse = (world: World, name = 'a') =>
-  world.sent(name).tell(name, {
-    type: 'probe_ended',
-    at: world.now,
-    outcome: { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' },
-  })
+const failure = (world: World, reason: 'refused' | 'unauthorized' | 'model_not_found') =>
+  ({ type: 'probe_ended', at: world.now, outcome: { kind: 'fail', reason, detail: '' } }) as const
+const refuse = (world: World, name = 'a') => world.sent(name).tell(name, failure(world, 'refused'))
 
 t.test('nextTable() admits after an ejection only by two passes', async (t) => {
   const world = refuse(ready().at(2_000))
@@ -69,6 +66,35 @@ t.test('nextTable() holds a crash loop down that comes back by way of loading', 
       .reason('a'),
     'ok',
   )
+})
+
+t.test('nextTable() holds down on, whatever it was between two proofs', async (t) => {
+  /** How its proof comes to nothing. */
+  const ends: Record<string, (world: World) => World> = {
+    // Nobody could probe while this process stood still.
+    stale: (world) => world.at(world.now + 6_500),
+    unauthorized: (world) => world.sent('a').tell('a', failure(world, 'unauthorized')),
+    model_not_found: (world) => world.sent('a').tell('a', failure(world, 'model_not_found')),
+  }
+  for (const [reason, end] of Object.entries(ends)) {
+    const world = ready()
+    for (let crash = 0; crash < 3; crash++) {
+      refuse(world.at(world.now + 1_000))
+      world.at(world.now + 500).pass('a')
+      if (crash < 2) world.at(world.now + 10_000)
+      world.pass('a')
+    }
+    t.equal(world.reason('a'), 'hold_down')
+    t.equal(end(world).reason('a'), reason)
+    t.equal(world.pass('a').reason('a'), 'hold_down', `after ${reason}`)
+    t.equal(
+      world
+        .at(world.now + 10_000)
+        .pass('a')
+        .reason('a'),
+      'ok',
+    )
+  }
 })
 
 t.test('nextTable() lets progress alone take back a wedge verdict', async (t) => {
