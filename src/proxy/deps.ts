@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { FailoverBudget } from '../core/exchange/budget.ts'
-import type { Evidence } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
 import type { Handed } from '../core/handed.ts'
 import type { Answer } from '../errors/answer.ts'
@@ -8,9 +7,8 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
 import type { Body, Buffered } from './request/body.ts'
-import type { Holds } from './hold.ts'
+import type { Holds, Leases } from './leases.ts'
 import type { Lane } from '../api/index.ts'
-import type { Leases } from './leases.ts'
 import type { Pools } from './upstream/pools.ts'
 import type { Sticky } from './sticky.ts'
 
@@ -51,13 +49,4 @@ export interface Asked extends Handed, Body {
   readonly only: string | null
   readonly settings: ExchangeSettings
   readonly arrivedAt: number
-}
-
-/** Applies evidence about one upstream, at the epoch in which it was gathered. */
-export function report(
-  deps: Pick<ProxyDeps, 'store'>,
-  about: { readonly upstream: string; readonly epoch: number },
-  evidence: Evidence,
-): void {
-  deps.store.apply({ type: 'evidence', name: about.upstream, epoch: about.epoch, evidence })
 }

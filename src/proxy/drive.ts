@@ -1,3 +1,4 @@
+import type { Evidence } from '../core/health/evidence.ts'
 import type { AttemptEnding } from '../core/exchange/ending.ts'
 import {
   ARRIVED,
@@ -8,7 +9,7 @@ import {
   type Wish,
 } from '../core/exchange/exchange.ts'
 import { next } from '../core/exchange/next.ts'
-import { type ProxyDeps, report } from './deps.ts'
+import type { ProxyDeps } from './deps.ts'
 import type { Lease } from './leases.ts'
 
 /** What needs a connection, to an upstream or to the client. */
@@ -135,4 +136,13 @@ export class Drive {
         return this.#hands(effect, this.#lease)
     }
   }
+}
+
+/** Applies evidence about one upstream, at the epoch in which it was gathered. */
+export function report(
+  deps: Pick<ProxyDeps, 'store'>,
+  about: { readonly upstream: string; readonly epoch: number },
+  evidence: Evidence,
+): void {
+  deps.store.apply({ type: 'evidence', name: about.upstream, epoch: about.epoch, evidence })
 }

@@ -5,14 +5,13 @@ import { endRuleOf } from '../core/health/facts.ts'
 import { errorWordsOf, workOf } from '../api/index.ts'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
-import { AnswerWriter, ClientFlow } from './answer/answer-writer.ts'
-import { ClientSink } from './answer/sink.ts'
-import { type Asked, type ProxyDeps, report } from './deps.ts'
-import { type Deed, Drive } from './drive.ts'
+import { AnswerWriter, ClientFlow, ClientSink } from './answer/writer.ts'
+import type { Asked, ProxyDeps } from './deps.ts'
+import { type Deed, Drive, report } from './drive.ts'
 import type { Lease } from './leases.ts'
 import { Attempt } from './upstream/attempt.ts'
-import { attemptInput } from './upstream/attempt-input.ts'
-import { answerHeaders, pendingHeaders } from './upstream/headers.ts'
+import { answerHeaders, attemptInput, pendingHeaders } from './upstream/headers.ts'
+import { NO_FLIGHT } from '../core/health/evidence.ts'
 
 type Doing<T extends Deed['type']> = Extract<Deed, { type: T }>
 
@@ -36,7 +35,7 @@ export class Exchange {
     this.#asked = asked
     this.#response = response
     this.#flow = new ClientFlow(response)
-    this.#writer = new AnswerWriter(response, { clock: deps.clock, api: asked.lane.api })
+    this.#writer = new AnswerWriter(response, deps.clock, asked.lane.api)
     const wish = wishOf(asked)
     this.#commitAt = wish.commitAt
     this.#drive = new Drive(deps, wish, (deed, lease) => this.#do(deed, lease))
@@ -117,7 +116,7 @@ export class Exchange {
       writer,
       onCommit: () => drive.tell({ type: 'committed' }),
       onFirstContent: () => drive.tell({ type: 'first_content' }),
-      headFor: (head, length) => answerHeaders(head, { asked, spec, length }),
+      headFor: (head, length) => answerHeaders(head, asked, spec, length),
     })
     const input = attemptInput(deps, asked, {
       pool,
@@ -150,8 +149,8 @@ export class Exchange {
   #passOn({ answer, upstream, headers }: Doing<'pass_on'>): void {
     const { entries } = this.#deps.store.current
     const spec = entries.find((entry) => entry.spec.name === upstream)?.spec ?? null
-    const about = { asked: this.#asked, spec, length: answer.body.length }
-    this.#writer.passOn(answer, { ...answerHeaders(answer, about), ...headers })
+    const own = answerHeaders(answer, this.#asked, spec, answer.body.length)
+    this.#writer.passOn(answer, { ...own, ...headers })
   }
 
   #over(summary: Summary): void {
@@ -185,5 +184,69 @@ function wishOf({ requestId, path, arrivedAt, lane, scan, body, only, settings }
     judged: api !== null,
     holdMs: settings.holdMs,
     commitAt: stream ? arrivedAt + settings.commitDeadlineMs : null,
+  }
+}
+
+/** How often what is in flight is looked at, ms: a fraction of any deadline. */
+const LOOK_MS = 200
+
+/**
+ * Looks at what is in flight while anything is: tells the table (so that silence becomes evidence)
+ * and asks each exchange whether it should move on. Costs nothing while nothing is in flight.
+ */
+export class Watch {
+  readonly #deps: ProxyDeps
+  readonly #running = new Set<{ tick(nowMs: number): void }>()
+  readonly #epochs = new Map<string, number>()
+  #cancel: (() => void) | null = null
+
+  constructor(deps: ProxyDeps) {
+    this.#deps = deps
+  }
+
+  add(exchange: { tick(nowMs: number): void }): void {
+    this.#running.add(exchange)
+    this.#cancel ??= this.#deps.clock.after(LOOK_MS, () => this.#look())
+  }
+
+  remove(exchange: { tick(nowMs: number): void }): void {
+    this.#running.delete(exchange)
+    if (this.#running.size === 0) this.#rest()
+  }
+
+  close(): void {
+    this.#cancel?.()
+    this.#cancel = null
+  }
+
+  #look(): void {
+    this.#cancel = this.#deps.clock.after(LOOK_MS, () => this.#look())
+    const nowMs = this.#deps.clock.nowMs()
+    this.#deps.store.apply({ type: 'client_active', at: nowMs })
+    this.#publish(nowMs)
+    for (const exchange of this.#running) exchange.tick(nowMs)
+  }
+
+  /** Nothing is in flight any more: say so once, then sleep. */
+  #rest(): void {
+    this.close()
+    this.#publish(this.#deps.clock.nowMs())
+  }
+
+  #publish(at: number): void {
+    const { store, leases } = this.#deps
+    for (const { spec, epoch } of store.current.entries) {
+      const flight = leases.flight(spec.name)
+      const known = this.#epochs.get(spec.name) === epoch
+      if (flight.inFlight === 0 && !known) continue
+      if (flight.inFlight === 0) this.#epochs.delete(spec.name)
+      else this.#epochs.set(spec.name, epoch)
+      const evidence = {
+        type: 'flight',
+        at,
+        flight: flight.inFlight === 0 ? NO_FLIGHT : flight,
+      } as const
+      store.apply({ type: 'evidence', name: spec.name, epoch, evidence })
+    }
   }
 }

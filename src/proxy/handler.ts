@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { enginesWith } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
-import { Exchange } from './exchange.ts'
+import { Exchange, Watch } from './exchange.ts'
 import { isUnseen } from './request/form.ts'
 import { errorWordsOf, type Lane } from '../api/index.ts'
 import { responseIdOf } from '../api/responses.ts'
@@ -10,7 +10,6 @@ import type { Handed } from '../core/handed.ts'
 import type { ScannedBody } from './request/scan.ts'
 import { freeBody, readByLane, type Refusal } from './request/body.ts'
 import { watchUpload } from './request/upload.ts'
-import { Watch } from './watch.ts'
 
 /** The table learns at most this often that clients are active, ms. */
 const ACTIVE_EVERY_MS = 1_000

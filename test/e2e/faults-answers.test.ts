@@ -167,7 +167,7 @@ t.test('F42 a trickle of bytes is no progress, a trickle of events is', async (t
   t.equal(slow.text, 't0 t1 t2 t3 t4 t5 ')
 })
 
-// Fails without: the comments of a pending answer (`#keepAlive` of proxy/answer/answer-writer.ts).
+// Fails without: the comments of a pending answer (`#keepAlive` of proxy/answer/writer.ts).
 t.test('F43 comments alone: the only upstream is waited for, ours keep the client', async (t) => {
   const a = await fakeUpstream(t, { models: ['m'] })
   const gate = await startGate(t, {

@@ -1,14 +1,16 @@
 import type { ServerResponse } from 'node:http'
-import type { AttemptEnding, Failed, HeldAnswer } from '../../src/core/exchange/ending.ts'
+import {
+  type AttemptEnding,
+  type Failed,
+  type HeldAnswer,
+  removed,
+} from '../../src/core/exchange/ending.ts'
 import type { ExchangeEffect, Summary } from '../../src/core/exchange/exchange.ts'
-import { removed } from '../../src/core/exchange/ending.ts'
-import type { AnswerWriter } from '../../src/proxy/answer/answer-writer.ts'
-import { ClientFlow } from '../../src/proxy/answer/answer-writer.ts'
-import { ClientSink } from '../../src/proxy/answer/sink.ts'
+import { type AnswerWriter, ClientFlow, ClientSink } from '../../src/proxy/answer/writer.ts'
 import type { ProxyDeps } from '../../src/proxy/deps.ts'
 import { type Deed, Drive } from '../../src/proxy/drive.ts'
 import type { Lease } from '../../src/proxy/leases.ts'
-import type { Watch } from '../../src/proxy/watch.ts'
+import type { Watch } from '../../src/proxy/exchange.ts'
 import type { Engine, JobFailure, JobWish } from './sim-engine.ts'
 
 /** A request as a simulated client sends it. */

@@ -2,19 +2,17 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { Gather } from '../../core/gather.ts'
 import { codeOf, transportFailure } from '../../errors/transport.ts'
-import {
-  actionOf,
-  type AttemptInput,
-  type AttemptSink,
-  failedByAnswer,
-  mayStream,
-} from './attempt-input.ts'
+import type { AttemptInput } from './attempt-input.ts'
+import type { ClientSink } from '../answer/writer.ts'
 import { type Decoding, decodingOf } from '../../runtime/coding.ts'
 import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/ending.ts'
 import {
+  actionOf,
   answerOfMistake,
+  failedByAnswer,
   failedByContent,
   failedByTransport,
+  mayStream,
   UNREAD,
   withoutBody,
   withOneType,
@@ -29,6 +27,10 @@ const HINTS_MAX = 32
  *  be passed on streams from there; of all else, no more is worth waiting for. */
 const ERROR_BODY_MAX = 1024 * 1024
 const ERROR_BODY_MS = 2_000
+
+/** Where the answer goes. */
+type AttemptSink = Pick<ClientSink, 'commit' | 'write' | 'content'> &
+  Partial<Pick<ClientSink, 'works'>>
 
 /**
  * One try at one upstream: connect, send, wait for content, relay. It ends exactly once, in
@@ -65,17 +67,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#dispatch()
   }
 
-  /** Has the upstream's answer begun to reach the client? */
-  get committed(): boolean {
-    return this.#committed
-  }
-
-  /** Gives up at once; the upstream sees its connection close. */
-  abort(): void {
-    this.#end({ kind: 'aborted' }, 'broken')
-  }
-
-  /** Gives up with an ending that somebody else decided. */
+  /** Gives up at once, with an ending that somebody else decided; the upstream sees its connection
+   *  close. */
   stop(ending: AttemptEnding): void {
     this.#end(ending, 'broken')
   }

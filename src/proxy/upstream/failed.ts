@@ -1,3 +1,4 @@
+import type { AttemptInput } from './attempt-input.ts'
 import type { AnswerHead, EndCode, Failed, HeldAnswer } from '../../core/exchange/ending.ts'
 import { namesLoading, namesNothingLoaded } from '../../api/answer.ts'
 import { objectOf } from '../../api/read.ts'
@@ -10,6 +11,21 @@ import {
   codeOf,
   transportFailure,
 } from '../../errors/transport.ts'
+
+/** What the table of statuses says of an answer to this attempt. Pure. */
+export function actionOf({ judged, mapped }: AttemptInput, status: number): StatusAction {
+  return judged ? statusAction(status, { mapped }) : 'judge'
+}
+
+/** Is an answer of this status the client's, whatever its body says? One about a key is read first. */
+export function mayStream(input: AttemptInput, status: number): boolean {
+  return actionOf(input, status) === 'pass' && !mayRefuseUs(status) && !input.pending()
+}
+
+/** How an answer that is not judged by its content ends the attempt; null: it is passed on. Pure. */
+export function failedByAnswer(input: AttemptInput, answer: HeldAnswer): Failed | null {
+  return failedByStatus(actionOf(input, answer.status), answer, input.pool.target.authorization)
+}
 
 /**
  * The head with its `Content-Type` as one text: sent twice with the same value it counts once. Null:

@@ -1,25 +1,26 @@
 import type { AnswerHead } from '../../core/exchange/ending.ts'
+import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
-import { TYPE_OF } from '../answer/reader.ts'
-import type { Asked } from '../deps.ts'
+import { BodyReader, RawReader } from '../answer/reader.ts'
+import { FormReader, StreamReader, TYPE_OF } from '../answer/stream-reader.ts'
+import type { Asked, ProxyDeps } from '../deps.ts'
+import { freeBody } from '../request/body.ts'
+import { type Form, renamed } from '../request/form.ts'
+import { withModel } from '../request/rewrite.ts'
+import { detached, type FormStart } from '../request/upload.ts'
+import type { AttemptInput } from './attempt-input.ts'
+import type { Pool } from './pools.ts'
 
 /** Headers by lower-case name, as node:http and undici give them. */
 export type IncomingHeaders = Readonly<Record<string, string | string[] | undefined>>
 
+type Headers = Record<string, string | string[]>
+
 /** What the gate itself says to an upstream. */
-export interface RequestExtra {
-  readonly requestId: string
+export interface RequestExtra extends Pick<Asked, 'requestId' | 'via'> {
   /** The upstream's own key; null: it has none. The client's key never goes on. */
   readonly authorization: string | null
-  /** The chain of gates, with this one. */
-  readonly via: string
   readonly hasBody: boolean
-}
-
-export interface ResponseOptions {
-  /** The body may be altered or framed anew, so that its length is not to be passed on. Nor is its
-   *  coding, which has been taken off. */
-  readonly stripLength: boolean
 }
 
 /** Client headers that reach an upstream; a list of what may, since nobody can list what may not.
@@ -47,8 +48,10 @@ export const FILE_HEADERS: ReadonlySet<string> = new Set([
 ])
 const REQUEST_ALLOWED_PREFIXES = /^(?:openai|anthropic|x-stainless)-[\w!#$%&'*+.^`|~-]*$/
 
-/** Hop by hop (RFC 9110 §7.6.1), whether `Connection` names them or not. */
-const HOP_BY_HOP = [
+/** Answer headers that stay behind: between two hops, or orders to the client's browser that an
+ *  upstream has no business to give in the gate's name. */
+const RESPONSE_STRIPPED: ReadonlySet<string> = new Set([
+  // Hop by hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -59,12 +62,7 @@ const HOP_BY_HOP = [
   'trailer',
   'transfer-encoding',
   'upgrade',
-]
-
-/** Answer headers that stay behind: between two hops, or orders to the client's browser that an
- *  upstream has no business to give in the gate's name. */
-const RESPONSE_STRIPPED: ReadonlySet<string> = new Set([
-  ...HOP_BY_HOP,
+  // Orders to a browser.
   '__proto__',
   'alt-svc',
   'clear-site-data',
@@ -110,18 +108,17 @@ export function requestHeaders(
   return out
 }
 
-/** Headers for the client from those of the upstream. The caller adds its own afterwards. */
-export function responseHeaders(
-  raw: IncomingHeaders,
-  options: ResponseOptions,
-): Record<string, string | string[]> {
+/** Headers for the client from those of the upstream. The caller adds its own afterwards. `stripLength`:
+ *  the body may be altered or framed anew, so that its length is not to be passed on; nor is its coding,
+ *  which has been taken off. */
+export function responseHeaders(raw: IncomingHeaders, stripLength: boolean): Headers {
   const named = connectionNames(raw['connection'])
-  const out: Record<string, string | string[]> = {}
+  const out: Headers = {}
   for (const name of Object.keys(raw)) {
     const value = raw[name]
     if (value === undefined || isResponseStripped(name) || !TOKEN.test(name)) continue
     if (named.has(name) && name !== 'content-type') continue
-    if (options.stripLength && (name === 'content-length' || name === 'content-encoding')) continue
+    if (stripLength && (name === 'content-length' || name === 'content-encoding')) continue
     if (typeof value === 'string') {
       if (VALUE.test(value)) out[name] = value
       continue
@@ -157,24 +154,20 @@ function isResponseStripped(name: string): boolean {
   return RESPONSE_STRIPPED.has(name) || RESPONSE_STRIPPED_PREFIXES.test(name)
 }
 
-type Headers = Record<string, string | string[]>
-
 /** Status line and headers that the client gets with the upstream's answer. */
 export function answerHeaders(
   head: AnswerHead,
-  about: {
-    readonly asked: Asked
-    readonly spec: UpstreamSpec | null
-    readonly length: number | null
-  },
+  asked: Asked,
+  spec: UpstreamSpec | null,
+  length: number | null,
 ): Headers {
-  const { asked, spec, length } = about
   const becomesEvents = wraps(asked) && head.status < 300 && !isEventStream(head)
   const headers = becomesEvents ? { ...head.headers, 'content-type': TYPE_OF.events } : head.headers
-  const out = responseHeaders(headers, { stripLength: asked.lane.api !== null })
+  const out = responseHeaders(headers, asked.lane.api !== null)
   if (length !== null) out['content-length'] = String(length)
   Object.assign(out, asked.cors)
-  if (spec !== null) nameUpstream(out, spec)
+  if (spec !== null) out['x-gengate-upstream'] = spec.name
+  if (spec?.engine === 'embedded') out['x-gengate-embedded'] = spec.model ?? 'yes'
   out['x-request-id'] = asked.requestId
   // Engines say that they are full, and hardly ever when to come back.
   if (head.status === 503) out['retry-after'] ??= '1'
@@ -184,16 +177,11 @@ export function answerHeaders(
 /** The head that is sent at the commit deadline, before anybody has served. */
 export function pendingHeaders(asked: Asked): Headers {
   return {
-    ...responseHeaders({ 'content-type': TYPE_OF.events }, { stripLength: true }),
+    ...responseHeaders({ 'content-type': TYPE_OF.events }, true),
     ...asked.cors,
     'x-gengate-upstream': 'pending',
     'x-request-id': asked.requestId,
   }
-}
-
-function nameUpstream(out: Headers, { name, engine, model }: UpstreamSpec): void {
-  out['x-gengate-upstream'] = name
-  if (engine === 'embedded') out['x-gengate-embedded'] = model ?? 'yes'
 }
 
 /** Does a JSON answer have to become the event stream that the client asked for? */
@@ -204,4 +192,118 @@ function wraps({ lane, scan }: Asked): boolean {
 /** Does it say that it is a stream of events? Pure. */
 export function isEventStream(head: AnswerHead): boolean {
   return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
+}
+
+/** What one attempt sends: path, headers and body, with the model name that the upstream knows. */
+export function attemptInput(
+  deps: ProxyDeps,
+  asked: Asked,
+  to: {
+    readonly pool: Pool
+    readonly model: string | null
+    /** Did the gate choose it, so that a 404 is the gate's mistake and not the client's? */
+    readonly mapped: boolean
+    /** Has the head of an event stream gone out already? */
+    readonly pending: () => boolean
+    readonly endRule: EndRule
+    readonly onEndSign: (sign: EndSign) => void
+    readonly mayReplay: (seen: boolean) => boolean
+  },
+): AttemptInput {
+  const { pool, model } = to
+  const { lane, scan, upload } = asked
+  const body = upload === null ? bodyFor(asked, model) : null
+  const start = formStart(asked, model)
+  const onId = (id: string): void => deps.sticky.remember(id, pool.target.name)
+  return {
+    pool,
+    method: asked.method,
+    path: `${pool.basePath}${asked.path}${asked.query}`,
+    headers: sentHeaders(asked, pool, start),
+    body: upload === null ? body : (flushed) => detached(upload, flushed, start),
+    bodySent: () => {
+      if (body !== null && body !== asked.body) freeBody(body)
+      asked.bodySent()
+    },
+    judged: lane.api !== null,
+    mapped: to.mapped,
+    pending: to.pending,
+    mayReplay: to.mayReplay,
+    readerFor: (head) => {
+      if (lane.api === null || isVectors(asked, head)) return new RawReader()
+      // What the client wrote comes back; where it wrote nothing, the upstream's name is as good.
+      const back = model === null ? null : scan.model?.value || null
+      const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
+      const { endRule, onEndSign } = to
+      const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
+      return new FormReader(isEventStream(head) ? 'events' : 'json', {
+        either: scan.stream,
+        readerFor: (form) =>
+          form === 'events' ? new StreamReader(options) : new BodyReader(options),
+      })
+    },
+    onBug: (error) => {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      deps.emit({ type: 'bug', where: 'attempt', message })
+    },
+    clock: deps.clock,
+  }
+}
+
+function sentHeaders(asked: Asked, pool: Pool, start: FormStart | null): Record<string, string> {
+  const { upload, headers, form } = asked
+  const sent = requestHeaders(headers, {
+    requestId: asked.requestId,
+    authorization: pool.target.authorization,
+    via: asked.via,
+    hasBody: upload !== null || asked.body.length > 0,
+  })
+  // mlx-lm refuses a body without its length (411): what the client declared goes on.
+  const length = upload === null ? undefined : headers['content-length']
+  const longer = start === null || form === null ? 0 : start.first.length - form.bytes.length
+  if (length !== undefined) sent['content-length'] = String(Number(length) + longer)
+  return sent
+}
+
+function bodyFor({ body, scan, form }: Asked, model: string | null): Buffer | null {
+  if (body.length === 0) return null
+  if (form !== null) return inName(form, model)
+  return model === null ? body : withModel(body, scan, model)
+}
+
+/** What was read of a form that is not held whole; null: there is none. */
+function formStart({ upload, form }: Asked, model: string | null): FormStart | null {
+  if (upload === null || form === null) return null
+  return { first: inName(form, model), look: (chunk) => form.scan.push(chunk) }
+}
+
+function inName({ bytes, scan }: Form, model: string | null): Buffer {
+  return model === null || scan.model === null ? bytes : renamed(bytes, scan.model, model)
+}
+
+/**
+ * A JSON answer to a client that asked for a stream: its events where we know how they look; else
+ * the answer as it is, unless (`pending`) a stream has begun already. Null: it cannot go out.
+ */
+function asStream(asked: Asked, answer: Buffer, pending: boolean): Buffer | null {
+  const asEvents = asked.lane.api?.asEvents
+  if (asEvents === undefined) return pending ? null : answer
+  // Rare enough to build the tree: the body has been proven to parse.
+  const body: unknown = JSON.parse(asked.body.toString())
+  return asEvents(answer, asksForUsage(body))
+}
+
+function asksForUsage(body: unknown): boolean {
+  const options = isRecord(body) ? body['stream_options'] : null
+  return isRecord(options) && options['include_usage'] === true
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+/** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
+function isVectors({ lane }: Asked, head: AnswerHead): boolean {
+  if (lane.api?.bytes !== true) return false
+  return (head.headers['content-type'] ?? '').toLowerCase().startsWith('application/octet-stream')
 }

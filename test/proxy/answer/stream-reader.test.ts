@@ -1,9 +1,10 @@
 import t from 'tap'
-import type { Step } from '../../../src/proxy/answer/reader.ts'
-import { StreamReader } from '../../../src/proxy/answer/stream-reader.ts'
+import type { AnswerReader, Step } from '../../../src/proxy/answer/reader.ts'
+import { type Form, FormReader, StreamReader } from '../../../src/proxy/answer/stream-reader.ts'
 import { ANSWERS } from '../../support/answer-apis.ts'
 
 // Goal: what of an upstream's answer may go on, and when; and whether it ended properly.
+// Rows of docs/faults.md that are shown here: stream-labelled-json.
 
 const role =
   'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
@@ -147,4 +148,70 @@ t.test('StreamReader tells that a prompt is read on, before the first content on
   t.ok(push(reader, ': keepalive 1024/4096\n\n').works)
   push(reader, token('a'))
   t.notOk(push(reader, ': keepalive 4096/4096\n\n').works)
+})
+
+const step = (out: Buffer[]): Step => ({ out, content: 0, failure: null })
+
+/** Hands on what it gets and notes as what it was taken. */
+function reading(label: Form, either = true) {
+  const seen = { form: '', got: '', type: '' as string | null }
+  const readerFor = (form: Form): AnswerReader => {
+    seen.form = form
+    return {
+      push: (chunk) => step([chunk]),
+      end: () => step([Buffer.from('|')]),
+      complete: () => false,
+    }
+  }
+  const reader = new FormReader(label, { either, readerFor })
+  const take = ({ out }: Step): void => void (seen.got += Buffer.concat(out).toString())
+  return {
+    push: (text: string | Buffer) => take(reader.push(Buffer.from(text))),
+    end: () => {
+      take(reader.end())
+      return { ...seen, type: reader.type }
+    },
+  }
+}
+
+const EVENTS = 'text/event-stream; charset=utf-8'
+const BOM = '\uFEFF'
+for (const [bytes, label, form, type] of [
+  ['data: {}\n\n', 'json', 'events', EVENTS],
+  [': hello\n\n', 'json', 'events', EVENTS],
+  ['event: x\n\n', 'json', 'events', EVENTS],
+  ['id: 1\n\n', 'json', 'events', EVENTS],
+  ['retry: 1\n\n', 'json', 'events', EVENTS],
+  ['error: {"code":400}\n\n', 'json', 'events', EVENTS],
+  [' \r\n\t{"a":1}', 'events', 'json', 'application/json'],
+  ['{"a":1}', 'json', 'json', null],
+  ['data: {}\n\n', 'events', 'events', null],
+  ['database', 'json', 'json', null],
+  ['data', 'events', 'events', null],
+  ['<html>', 'events', 'events', null],
+  ['', 'json', 'json', null],
+  ['  ', 'json', 'json', null],
+] as const) {
+  t.test(`FormReader: ${JSON.stringify(bytes)} labelled ${label} is ${form}`, async (t) => {
+    for (const bom of ['', BOM]) {
+      const whole = reading(label)
+      if (bytes !== '') whole.push(bom + bytes)
+      t.strictSame(whole.end(), { form, got: `${bytes}|`, type })
+      const parted = reading(label)
+      for (const byte of Buffer.from(bom + bytes)) parted.push(Buffer.of(byte))
+      t.strictSame(parted.end(), { form, got: `${bytes}|`, type }, 'in single bytes')
+    }
+  })
+}
+
+t.test('FormReader: where no stream was asked for the label says what it is', async (t) => {
+  const unary = reading('json', false)
+  unary.push(`${BOM}data: {}`)
+  t.strictSame(unary.end(), { form: 'json', got: 'data: {}|', type: null })
+})
+
+t.test('FormReader: does not look for ever', async (t) => {
+  const endless = reading('events')
+  endless.push(' '.repeat(5_000))
+  t.strictSame(endless.end(), { form: 'events', got: `${' '.repeat(5_000)}|`, type: null })
 })

@@ -294,7 +294,7 @@ t.test('abort() ends at once and the upstream sees its connection close', async 
   )
   const { running } = attempt(pool)
   while (requests() === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-  running.abort()
+  running.stop({ kind: 'aborted' })
   t.strictSame(await running.done, { kind: 'aborted' })
   while (!seen.closed) await new Promise((resolve) => setTimeout(resolve, 5))
   t.ok(seen.closed)
@@ -303,7 +303,7 @@ t.test('abort() ends at once and the upstream sees its connection close', async 
 t.test('abort() before the connection exists sends nothing', async (t) => {
   const { pool, requests } = await upstream(t, (socket) => socket.write(json(ANSWER)))
   const { running } = attempt(pool)
-  running.abort()
+  running.stop({ kind: 'aborted' })
   t.strictSame(await running.done, { kind: 'aborted' })
   await new Promise((resolve) => setTimeout(resolve, 50))
   t.equal(requests(), 0)
@@ -401,7 +401,7 @@ t.test('a few bytes that become hundreds of megabytes wait for a slow client', a
   t.ok(before <= 3, `${before} pieces of 16 kB, after the megabyte that is held`)
   running.resume()
   t.ok((await rest()) > before, 'and goes on when the client does')
-  running.abort()
+  running.stop({ kind: 'aborted' })
   t.strictSame(await running.done, { kind: 'aborted' })
 })
 

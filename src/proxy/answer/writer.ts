@@ -4,8 +4,12 @@ import type { Flow } from '../../core/exchange/exchange.ts'
 import { STALLED_MS } from '../../core/exchange/trying.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { HeldAnswer } from '../../core/exchange/ending.ts'
+import type { AnswerHead, HeldAnswer } from '../../core/exchange/ending.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../api/frame.ts'
+import type { ProxyDeps } from '../deps.ts'
+import { report } from '../drive.ts'
+import { isEstablished } from '../../core/exchange/progress.ts'
+import type { Lease } from '../leases.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is
  *  silent for ten seconds. */
@@ -23,7 +27,6 @@ export class AnswerWriter {
   readonly #clock: Clock
   readonly #api: AnswerApi | null
   #state: 'open' | 'pending' | 'committed' | 'ended' = 'open'
-  #answered = false
   #bytes = 0
   #streamed = false
   /** What was written last that may tell a number: an error frame goes on from it. */
@@ -33,13 +36,10 @@ export class AnswerWriter {
   #cancelKeepAlive = (): void => {}
 
   /** `api` says what an error looks like inside a stream; null: nothing is put into it. */
-  constructor(
-    response: ServerResponse,
-    how: { readonly clock: Clock; readonly api: AnswerApi | null },
-  ) {
+  constructor(response: ServerResponse, clock: Clock, api: AnswerApi | null) {
     this.#response = response
-    this.#clock = how.clock
-    this.#api = how.api
+    this.#clock = clock
+    this.#api = api
   }
 
   /** Bytes of body written to the client. */
@@ -47,27 +47,9 @@ export class AnswerWriter {
     return this.#bytes
   }
 
-  get status(): number {
-    return this.#response.statusCode
-  }
-
-  /** Has a head been sent? */
-  get begun(): boolean {
-    return this.#state !== 'open'
-  }
-
-  /** Has an answer begun? Comments while it is awaited do not count. */
-  get answered(): boolean {
-    return this.#answered
-  }
-
   /** Has a stream begun whose upstream is still to come? */
   get pending(): boolean {
     return this.#state === 'pending'
-  }
-
-  get ended(): boolean {
-    return this.#state === 'ended'
   }
 
   /** 200 and comments while the answer is still to come (the commit deadline has passed). */
@@ -83,7 +65,6 @@ export class AnswerWriter {
   /** The head of the upstream's answer; a comment instead where the head has gone out already. */
   commit(status: number, headers: Record<string, string | string[]>, upstream: string): void {
     this.#cancelKeepAlive()
-    this.#answered = true
     if (this.#state === 'pending') this.#send(Buffer.from(`: gengate upstream=${upstream}\n\n`))
     else if (this.#state === 'open') this.#response.writeHead(status, headers)
     this.#streamed ||= String(headers['content-type'] ?? '').startsWith('text/event-stream')
@@ -111,7 +92,6 @@ export class AnswerWriter {
   ): void {
     if (this.#state !== 'open') return
     this.#state = 'ended'
-    this.#answered = true
     this.#bytes += Buffer.byteLength(body)
     this.#response.writeHead(status, {
       ...headers,
@@ -124,10 +104,8 @@ export class AnswerWriter {
   passOn(answer: HeldAnswer, headers: Record<string, string | string[]>): void {
     if (this.#state === 'open') return this.answer(answer.status, headers, answer.body)
     const text = answer.body.toString('utf8')
-    const frame =
-      this.#api === null
-        ? null
-        : errorFrameOf(this.#api, text, { sequence: this.#sequence, status: answer.status })
+    const about = { sequence: this.#sequence, status: answer.status }
+    const frame = this.#api && errorFrameOf(this.#api, text, about)
     if (frame !== null) this.#cutWith(frame)
     else this.cut('upstream_error', `It answered ${answer.status}.`)
   }
@@ -242,5 +220,97 @@ export class ClientFlow {
       'close',
       clock.after(STALLED_MS, () => response.destroy()),
     )
+  }
+}
+
+export interface SinkInput {
+  readonly deps: ProxyDeps
+  readonly lease: Lease
+  /** The model that answers, by the name that the upstream knows; absent or null: it has none. */
+  readonly means?: string | null
+  readonly writer: AnswerWriter
+  /** Status and headers for the client, from the upstream's. */
+  readonly headFor: (head: AnswerHead, length: number | null) => Record<string, string | string[]>
+  /** The upstream's answer has begun to reach the client. */
+  readonly onCommit: () => void
+  /** Content is about to reach the client, or would if it were not held. */
+  readonly onFirstContent: () => void
+}
+
+/** Between one attempt and the client: writes, measures, and tells the table what moves. */
+export class ClientSink {
+  readonly #in: SinkInput
+  #attempt: { resume(): void } | null = null
+  #events = 0
+  #firstAt = 0
+  #lastAt = 0
+
+  constructor(input: SinkInput) {
+    this.#in = input
+  }
+
+  /** The attempt to pause and resume; it exists only after its sink. */
+  attach(attempt: { resume(): void }): void {
+    this.#attempt = attempt
+  }
+
+  commit(head: AnswerHead, length: number | null): void {
+    const { writer, lease, headFor, onCommit } = this.#in
+    writer.commit(head.status, headFor(head, length), lease.upstream)
+    onCommit()
+  }
+
+  write(chunk: Buffer): boolean {
+    const { deps, writer, lease } = this.#in
+    const more = writer.write(chunk)
+    if (!more) {
+      lease.pause(deps.clock.nowMs())
+      writer.onDrain(() => this.#readOn())
+    }
+    return more
+  }
+
+  /** The time in which the client took nothing is nobody's silence, and no gap between tokens. */
+  #readOn(): void {
+    const { deps, lease } = this.#in
+    this.#lastAt = deps.clock.nowMs()
+    lease.resume(this.#lastAt)
+    this.#attempt?.resume()
+  }
+
+  works(): void {
+    const { deps, lease } = this.#in
+    lease.workedAt(deps.clock.nowMs())
+  }
+
+  content(events: number): void {
+    const { deps, lease } = this.#in
+    const at = deps.clock.nowMs()
+    lease.contentAt(at)
+    if (this.#events === 0) this.#first(at)
+    else this.#next(at)
+    this.#events += events
+    this.#lastAt = at
+  }
+
+  #first(at: number): void {
+    const { deps, lease } = this.#in
+    this.#firstAt = at
+    const { sentAt, bytes, cold = false } = lease.item
+    if (lease.work === 'generation') {
+      report(deps, lease, { type: 'first_content', at, ttftMs: at - sentAt, bytes, cold })
+    }
+    this.#in.onFirstContent()
+  }
+
+  #next(at: number): void {
+    const { deps, lease, means = null } = this.#in
+    const gapMs = at - this.#lastAt
+    deps.emit({ type: 'gap', upstream: lease.upstream, gapMs })
+    if (lease.work !== 'generation') return
+    if (!isEstablished(at - this.#firstAt, this.#events)) return
+    const longestMs = lease.progress(at, gapMs)
+    if (longestMs === null) return
+    report(deps, lease, { type: 'progress', at, gapMs: longestMs, model: means })
   }
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { ProxyDeps } from '../../src/proxy/deps.ts'
 import { Leases } from '../../src/proxy/leases.ts'
-import { Watch } from '../../src/proxy/watch.ts'
+import { Watch } from '../../src/proxy/exchange.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { tableConfig } from '../support/world.ts'
