@@ -9,8 +9,10 @@ export interface CommandLine {
   readonly env: Readonly<Record<string, string | undefined>>
 }
 
-/** What only a shell could do, outside of quotes. */
-const FOR_A_SHELL = '|&;<>()$`*?'
+/** What separates words; a line that is continued is one line. */
+const BLANKS = /(?:\s|\\\n)*/y
+/** A piece of a word: '…', "…", \ with what it quotes, or text in which a shell sees nothing to do. */
+const PIECE = /'([^']*)'|"((?:[^"\\$`]|\\[^])*)"|\\(?:\n|([^]))|([^\s'"\\|&;<>()$`*?]+)/y
 const ASSIGNMENT = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s
 
 /**
@@ -50,60 +52,32 @@ interface Word {
 function wordsOf(text: string): Word[] | string {
   const words: Word[] = []
   let at = 0
-  while (at < text.length) {
-    if (/\s/.test(text[at] ?? '')) at++
-    else if (text.startsWith('\\\n', at)) at += 2
-    else {
-      const word = wordAt(text, at)
-      if (typeof word === 'string') return word
-      words.push({ text: word.text, plain: !/['"\\]/.test(text[at] ?? '') })
-      at = word.end
+  const take = (form: RegExp): readonly (string | undefined)[] => {
+    form.lastIndex = at
+    const found = form.exec(text) ?? []
+    at += found[0]?.length ?? 0
+    return found
+  }
+  for (take(BLANKS); at < text.length; take(BLANKS)) {
+    const first = text[at] ?? ''
+    if (first === '~' || first === '#') return shellText(first)
+    let word = ''
+    while (/\S/.test(text[at] ?? '')) {
+      const [piece, single, double = '', escaped, plain] = take(PIECE)
+      if (piece === undefined) return problemAt(text.slice(at))
+      word += single ?? escaped ?? plain ?? double.replaceAll(/\\(?:\n|(["\\$`]))/g, '$1')
     }
+    words.push({ text: word, plain: !/['"\\]/.test(first) })
   }
   return words
 }
 
-/** The word that begins at `start`, or what is wrong with it. */
-function wordAt(text: string, start: number): { text: string; end: number } | string {
-  let word = ''
-  let at = start
-  for (; at < text.length && !/\s/.test(text[at] ?? '');) {
-    const char = text[at] ?? ''
-    if (char === "'" || char === '"') {
-      const quote = quoteAt(text, at)
-      if (typeof quote === 'string') return quote
-      word += quote.text
-      at = quote.end
-    } else if (char === '\\') {
-      if (at + 1 >= text.length) return 'ends with a \\.'
-      // A line that is continued is one line.
-      if (text[at + 1] !== '\n') word += text[at + 1]
-      at += 2
-    } else {
-      if (FOR_A_SHELL.includes(char)) return shellText(char)
-      if (at === start && (char === '~' || char === '#')) return shellText(char)
-      word += char
-      at++
-    }
-  }
-  return { text: word, end: at }
-}
-
-/** The text between the quotes that open at `start`. */
-function quoteAt(text: string, start: number): { text: string; end: number } | string {
-  const quote = text[start] ?? ''
-  let inside = ''
-  for (let at = start + 1; at < text.length; at++) {
-    const char = text[at] ?? ''
-    if (char === quote) return { text: inside, end: at + 1 }
-    if (quote === "'") inside += char
-    else if (char === '\\' && '"\\$`\n'.includes(text[at + 1] ?? ' ')) {
-      at++
-      if (text[at] !== '\n') inside += text[at] ?? ''
-    } else if (char === '$' || char === '`') return shellText(char)
-    else inside += char
-  }
-  return `opens a ${quote} and does not close it.`
+/** What is wrong where no piece of a word begins. */
+function problemAt(rest: string): string {
+  const [, inside] = /^"(?:[^"\\$`]|\\[^])*([$`])/.exec(rest) ?? []
+  const char = inside ?? rest.slice(0, 1)
+  if (char === '\\') return 'ends with a \\.'
+  return /['"]/.test(char) ? `opens a ${char} and does not close it.` : shellText(char)
 }
 
 function shellText(char: string): string {
