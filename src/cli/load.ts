@@ -72,13 +72,13 @@ export function askable(
 ): Askable | null {
   const { env, file } = sources(io, flags)
   if (result.issues.some(({ name }) => ADDRESS.has(name) || name === file?.path)) return null
-  const reading = new Reading(gather(env, file))
+  const reading = new Reading(gather(env, file), io.readFile)
   const listed = readList(reading, { upstreams: flags.upstream ?? [] })
   return {
     host: reading.global('GENGATE_HOST'),
     port: reading.global('GENGATE_PORT'),
-    apiKeys: readApiKeys(reading, io.readFile),
-    upstreams: listed.flatMap((one) => readUpstream(reading, one, io.readFile) ?? []),
+    apiKeys: readApiKeys(reading),
+    upstreams: listed.flatMap((one) => readUpstream(reading, one) ?? []),
   }
 }
 

@@ -4,7 +4,7 @@ import type { ModelGroup } from '../core/table.ts'
 import { isLoopback } from '../runtime/address.ts'
 import { didYouMean } from './known.ts'
 import { meaningOf } from './names.ts'
-import { Reading } from './reading.ts'
+import { type ReadFile, Reading } from './reading.ts'
 import type { GlobalValues } from './settings.ts'
 import {
   type ConfigIssue,
@@ -14,10 +14,9 @@ import {
   gather,
   type Setting,
 } from './sources.ts'
-import { quoted, readAs } from './types.ts'
+import { quoted } from './types.ts'
 import {
   listRefused,
-  type ReadFile,
   readList,
   readUpstream,
   refuseOwnListener,
@@ -77,12 +76,12 @@ const EMBEDDED = 'embedded'
  * `readFile`. Every issue is found, not only the first; with one issue there is no configuration.
  */
 export function loadConfig(input: LoadInput): ConfigResult {
-  const reading = new Reading(gather(input.env, input.file))
+  const reading = new Reading(gather(input.env, input.file), input.readFile)
   const values = reading.globals()
   const { host, port, trustedBind } = values
   const listed = readList(reading, input.flags)
   const names = listed.map(({ name }) => name)
-  const all = listed.flatMap((one) => readUpstream(reading, one, input.readFile) ?? [])
+  const all = listed.flatMap((one) => readUpstream(reading, one) ?? [])
   refuseTwins(reading, all)
   if (!reading.refused('GENGATE_PORT') && !reading.refused('GENGATE_HOST')) {
     for (const upstream of all) refuseOwnListener(reading, upstream, { host, port })
@@ -90,7 +89,7 @@ export function loadConfig(input: LoadInput): ConfigResult {
   const chosen = input.flags.upstreams.length > 0 || input.flags.first !== undefined
   const embedded = readEmbedded(reading, names, chosen)
   const upstreams = preferredFirst(reading, all, names)
-  const apiKeys = readApiKeys(reading, input.readFile)
+  const apiKeys = readApiKeys(reading)
   refuseOpenBind(reading, host, apiKeys.length > 0 || trustedBind)
   const models = readModels(reading, embedded.mode === 'off' ? names : [...names, EMBEDDED])
   const unused = reading.names.toSorted().filter((name) => {
@@ -121,19 +120,11 @@ export function loadConfig(input: LoadInput): ConfigResult {
 }
 
 /** The keys that clients may use, of both settings. */
-export function readApiKeys(reading: Reading, readFile: ReadFile): readonly string[] {
+export function readApiKeys(reading: Reading): readonly string[] {
   const keys = reading.global('GENGATE_API_KEYS') ?? []
   const path = reading.global('GENGATE_API_KEYS_FILE')
-  if (path === null) return keys
-  const content = readFile(path)
-  if (content === null) {
-    reading.refuse('GENGATE_API_KEYS_FILE', 'names a file that cannot be read.')
-    return keys
-  }
-  const parsed = readAs(apiKeysFile, content)
-  if (parsed.ok) return [...new Set([...keys, ...parsed.value])]
-  for (const message of parsed.messages) reading.refuse('GENGATE_API_KEYS_FILE', message)
-  return keys
+  const more = path === null ? null : reading.takeFile('GENGATE_API_KEYS_FILE', apiKeysFile, path)
+  return [...new Set([...keys, ...(more ?? [])])]
 }
 
 /** Refuses a listener that strangers can reach; `guarded`: a key is needed, or the operator vouches

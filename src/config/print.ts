@@ -12,25 +12,8 @@ export function printConfig(config: Config): string[] {
   })
 }
 
-/** The same for programs: plain data, no secret. */
-interface PrintedConfig {
-  readonly env_file: string | null
-  readonly settings: readonly (Setting & { readonly shadowed: boolean; readonly unused: boolean })[]
-  /** In order of preference, as they are in force. */
-  readonly upstreams: readonly {
-    readonly name: string
-    readonly engine: string
-    readonly url: string
-    readonly model: string | null
-    readonly intent: string
-    readonly probe: string
-    readonly cold: string
-    readonly max_concurrency: number | null
-    readonly auth_env_keys: readonly string[]
-  }[]
-}
-
-export function configToJson(config: Config): PrintedConfig {
+/** The same for programs: plain data, no secret. Upstreams are in order of preference. */
+export function configToJson(config: Config): Record<string, unknown> {
   return {
     env_file: config.envFile,
     settings: config.settings.map((setting) => ({
@@ -38,17 +21,11 @@ export function configToJson(config: Config): PrintedConfig {
       shadowed: config.shadowed.includes(setting.name),
       unused: config.unused.includes(setting.name),
     })),
-    upstreams: config.upstreams.map(({ spec, apiKeyNames }) => ({
-      name: spec.name,
-      engine: spec.engine,
-      url: spec.url,
-      model: spec.model,
-      intent: spec.intent,
-      probe: spec.probe,
-      cold: spec.cold,
-      max_concurrency: spec.maxConcurrency,
-      auth_env_keys: apiKeyNames,
-    })),
+    upstreams: config.upstreams.map(({ spec, apiKeyNames }) => {
+      const { name, engine, url, model, intent, probe, cold, maxConcurrency } = spec
+      const limits = { max_concurrency: maxConcurrency, auth_env_keys: apiKeyNames }
+      return { name, engine, url, model, intent, probe, cold, ...limits }
+    }),
   }
 }
 

@@ -13,7 +13,14 @@ import {
   type GlobalValues,
 } from './settings.ts'
 import type { ConfigIssue, Gathered, Given, Setting, Source } from './sources.ts'
-import { isHalfQuoted, readAs, type RowValue, type SettingRow, unquoted } from './types.ts'
+import {
+  isHalfQuoted,
+  readAs,
+  type RowValue,
+  type SettingRow,
+  type SettingType,
+  unquoted,
+} from './types.ts'
 import {
   type FieldName,
   type FieldValue,
@@ -22,12 +29,8 @@ import {
 } from './upstream-settings.ts'
 import { SECRET_SHOWN } from './values.ts'
 
-/** A variable that was set, after parsing. */
-interface Read {
-  readonly text: string
-  readonly source: Source
-  readonly value: unknown
-}
+/** Reads a file; null: it cannot be read. */
+export type ReadFile = (path: string) => string | null
 
 /**
  * Every variable, parsed by its row of the table; and what is wrong, all of it. A value that was
@@ -36,11 +39,14 @@ interface Read {
 export class Reading {
   readonly issues: ConfigIssue[]
   readonly shadowed: Set<string>
-  readonly #read = new Map<string, Read>()
+  readonly #read = new Map<string, Given & { readonly value: unknown }>()
   readonly #refused = new Set<string>()
-  readonly #derived = new Map<string, { text: string; source: Source }>()
+  readonly #derived = new Map<string, Given>()
 
-  constructor(gathered: Gathered) {
+  readonly #readFile: ReadFile
+
+  constructor(gathered: Gathered, readFile: ReadFile = () => null) {
+    this.#readFile = readFile
     this.issues = [...gathered.issues]
     this.shadowed = new Set(gathered.shadowed)
     for (const [name, given] of gathered.given) this.#parse(name, given)
@@ -54,12 +60,25 @@ export class Reading {
     if (clean === '') return
     const problem = secret ? null : problemOf(clean)
     if (problem !== null) return this.refuse(name, problem)
-    const parsed = readAs(meaning.row.type, clean)
-    if (parsed.ok) this.#read.set(name, { text: clean, source, value: parsed.value })
-    else {
-      const hint = /^(tcp|udp):\/\//.test(clean) ? ` ${SERVICE_LINK_HINT}` : ''
-      for (const message of parsed.messages) this.refuse(name, `${message}${hint}`)
-    }
+    const hint = /^(tcp|udp):\/\//.test(clean) ? ` ${SERVICE_LINK_HINT}` : ''
+    const value = this.take(name, meaning.row.type, clean, hint)
+    if (value !== null) this.#read.set(name, { text: clean, source, value })
+  }
+
+  /** What this text is, by its type; null: it is refused, for all that is wrong with it. */
+  take<T>(name: string, type: SettingType<T>, text: string, hint = ''): T | null {
+    const parsed = readAs(type, text)
+    if (parsed.ok) return parsed.value
+    for (const message of parsed.messages) this.refuse(name, `${message}${hint}`)
+    return null
+  }
+
+  /** The same of the file that this variable names. */
+  takeFile<T>(name: string, type: SettingType<T>, path: string): T | null {
+    const text = this.#readFile(path)
+    if (text !== null) return this.take(name, type, text)
+    this.refuse(name, 'names a file that cannot be read.')
+    return null
   }
 
   /** Adds an issue. */
@@ -73,9 +92,9 @@ export class Reading {
     return this.#refused.has(name)
   }
 
-  /** Who set it; null: nobody did, or what they said was refused. */
-  sourceOf(name: string): Source | null {
-    return this.#read.get(name)?.source ?? null
+  /** Who set it; `default`: nobody did, or what they said was refused. */
+  sourceOf(name: string): Source {
+    return this.#read.get(name)?.source ?? 'default'
   }
 
   /** Is the value in force the default? */

@@ -5,7 +5,7 @@ import { defaultUrl, didYouMean, KNOWN_NAMES, nameFor } from './known.ts'
 import { variableOf } from './names.ts'
 import type { Reading } from './reading.ts'
 import type { Source } from './sources.ts'
-import { quoted, readAs } from './types.ts'
+import { quoted } from './types.ts'
 import type { FieldValues } from './upstream-settings.ts'
 import { apiKeyFile, type ListedUpstream, upstreamFlag } from './values.ts'
 
@@ -17,9 +17,6 @@ export interface UpstreamConfig extends Omit<FieldValues, keyof UpstreamSpec> {
   /** Names (never values) of env keys that hold its key, for `diag`. */
   readonly apiKeyNames: readonly string[]
 }
-
-/** Reads a file; null: it cannot be read. */
-export type ReadFile = (path: string) => string | null
 
 /** A listed upstream, and where the list stands. */
 interface Listed {
@@ -44,7 +41,7 @@ interface ListFlags {
 
 /** The upstreams that are listed, in order, without duplicates. */
 export function readList(reading: Reading, { upstreams: flags, first }: ListFlags): Listed[] {
-  const source = flags.length > 0 ? 'flag' : (reading.sourceOf(LIST) ?? 'default')
+  const source = flags.length > 0 ? 'flag' : reading.sourceOf(LIST)
   const entries = flags.length > 0 ? readFlags(reading, flags) : reading.global(LIST)
   if (source === 'flag' && reading.sourceOf(LIST) === 'file') reading.shadowed.add(LIST)
   const named = new Set(entries.flatMap((entry) => entry.name ?? []))
@@ -68,26 +65,17 @@ export function readList(reading: Reading, { upstreams: flags, first }: ListFlag
 }
 
 function readFlags(reading: Reading, flags: readonly string[]): ListedUpstream[] {
-  return flags.flatMap((flag) => {
-    const parsed = readAs(upstreamFlag, flag)
-    if (parsed.ok) return parsed.value
-    for (const message of parsed.messages) reading.refuse(FLAG, message)
-    return []
-  })
+  return flags.flatMap((flag) => reading.take(FLAG, upstreamFlag, flag) ?? [])
 }
 
 /** One upstream with everything that is set for it; null: it has no usable URL. */
-export function readUpstream(
-  reading: Reading,
-  listed: Listed,
-  readFile: ReadFile,
-): UpstreamConfig | null {
+export function readUpstream(reading: Reading, listed: Listed): UpstreamConfig | null {
   const { name } = listed
   const engine = reading.field(name, 'ENGINE') ?? engineOf(name)
-  const engineSource = reading.sourceOf(variableOf(name, 'ENGINE')) ?? 'default'
-  reading.show(variableOf(name, 'ENGINE'), engine, engineSource)
+  const variable = variableOf(name, 'ENGINE')
+  reading.show(variable, engine, reading.sourceOf(variable))
   const url = readUrl(reading, listed, engine)
-  const key = readKey(reading, name, readFile)
+  const key = readKey(reading, name)
   if (url === null) return null
   const quietMs = reading.global('GENGATE_PROBE_QUIET_INTERVAL_MS')
   // What is not of its engine alone is for routing: `UpstreamSpec` has it.
@@ -137,7 +125,7 @@ function readUrl(reading: Reading, listed: Listed, engine: EngineKind): string |
   if (reading.refused(variable)) return null
   const own = reading.field(listed.name, 'URL')
   const ownSource = reading.sourceOf(variable)
-  if (own === null || ownSource === null) {
+  if (own === null) {
     const url = listed.url ?? defaultUrl(listed.name, engine)
     if (url === null) {
       const meant = didYouMean(listed.name, KNOWN_NAMES)
@@ -160,31 +148,20 @@ function readUrl(reading: Reading, listed: Listed, engine: EngineKind): string |
 }
 
 /** Its key, from the variable or the file; of both the higher source wins. */
-function readKey(
-  reading: Reading,
-  name: string,
-  readFile: ReadFile,
-): Pick<UpstreamConfig, 'apiKey' | 'apiKeyNames'> {
+function readKey(reading: Reading, name: string): Pick<UpstreamConfig, 'apiKey' | 'apiKeyNames'> {
   const variable = variableOf(name, 'API_KEY')
   const fileVariable = variableOf(name, 'API_KEY_FILE')
   const key = reading.field(name, 'API_KEY')
   const path = reading.field(name, 'API_KEY_FILE')
-  const keyRank = RANK[reading.sourceOf(variable) ?? 'default']
-  const fileRank = RANK[reading.sourceOf(fileVariable) ?? 'default']
+  const keyRank = RANK[reading.sourceOf(variable)]
+  const fileRank = RANK[reading.sourceOf(fileVariable)]
   if (path === null) return { apiKey: key, apiKeyNames: key === null ? [] : [variable] }
   if (key !== null && keyRank === fileRank) {
     reading.refuse(fileVariable, `and ${variable} are both set. Keep one of them.`)
   }
   if (key !== null && keyRank > fileRank) return { apiKey: key, apiKeyNames: [variable] }
-  const content = readFile(path)
-  if (content === null) {
-    reading.refuse(fileVariable, 'names a file that cannot be read.')
-    return { apiKey: null, apiKeyNames: [] }
-  }
-  const parsed = readAs(apiKeyFile, content)
-  if (parsed.ok) return { apiKey: parsed.value, apiKeyNames: [fileVariable] }
-  for (const message of parsed.messages) reading.refuse(fileVariable, message)
-  return { apiKey: null, apiKeyNames: [] }
+  const inFile = reading.takeFile(fileVariable, apiKeyFile, path)
+  return { apiKey: inFile, apiKeyNames: inFile === null ? [] : [fileVariable] }
 }
 
 /** Refuses an upstream that is the gate itself: every request would go round until it is cut. */

@@ -38,13 +38,15 @@ t.test('printConfig() shows name, value and source, and no secret', async (t) =>
 
 t.test('configToJson() is plain data without a secret', async (t) => {
   const json = configToJson(config)
-  t.same(JSON.parse(JSON.stringify(json)), json)
+  const plain = JSON.parse(JSON.stringify(json))
+  t.same(plain, json)
   t.notMatch(JSON.stringify(json), /s3cret/)
   t.match(json, {
     env_file: '.env',
     upstreams: [{ name: 'x', url: 'http://box:1', auth_env_keys: ['GENGATE_X_API_KEY'] }],
   })
-  const setting = (wanted: string) => json.settings.find(({ name }) => name === wanted)
+  const setting = (wanted: string) =>
+    plain.settings.find(({ name }: { name: string }) => name === wanted)
   t.match(setting('GENGATE_PORT'), { shadowed: true, unused: false })
   t.match(setting('GENGATE_SPARE_API_KEY'), { unused: true })
 })

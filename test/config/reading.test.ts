@@ -33,7 +33,7 @@ t.test('Reading joins lines of a list, drops blanks and refuses control characte
   })
   t.equal(reading.global('GENGATE_MODELS')?.length, 2)
   t.match(reading.issues, [{ name: 'VLLM_MODEL', message: /control character/ }])
-  t.equal(reading.sourceOf('GENGATE_HOST'), null)
+  t.equal(reading.sourceOf('GENGATE_HOST'), 'default')
 })
 
 t.test('Reading explains the port that Kubernetes sets', async (t) => {

@@ -20,11 +20,14 @@ const listed = (urls: Record<string, string>): string =>
     .join(' ')
 
 function read({ env = {}, file, flags = [], first, files = {} }: World) {
-  const reading = new Reading(gather(env, file === undefined ? null : { path: '.env', text: file }))
+  const reading = new Reading(
+    gather(env, file === undefined ? null : { path: '.env', text: file }),
+    (path) => files[path] ?? null,
+  )
   const upstreams = readList(reading, {
     upstreams: flags,
     ...(first === undefined ? {} : { first }),
-  }).flatMap((listed) => readUpstream(reading, listed, (path) => files[path] ?? null) ?? [])
+  }).flatMap((listed) => readUpstream(reading, listed) ?? [])
   return {
     issues: reading.issues,
     shadowed: [...reading.shadowed],
