@@ -2,7 +2,6 @@ import type { GateEvent } from '../../src/core/event.ts'
 import type { ProbeOutcome } from '../../src/core/health/evidence.ts'
 import type { TableConfig } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
-import type { Prober as ProberType } from '../../src/probe/prober.ts'
 import { Prober } from '../../src/probe/prober.ts'
 import type { FetchCall, Fetched } from '../../src/probe/wire.ts'
 import type { ProbeCall, Wire } from '../../src/probe/generate.ts'
@@ -23,6 +22,11 @@ export class FakeWire implements Wire {
   mostInFlight = 0
   /** How the next generation goes, by the call; may be replaced at any time. */
   play: (call: ProbeCall) => Play = () => ({ afterMs: 20, outcome: PASS })
+  /** How every generation goes from now on. */
+  plays(outcome: ProbeOutcome, afterMs = 20): void {
+    this.play = () => ({ afterMs, outcome })
+  }
+
   /** How the next GET goes. `hang` ends `silent`. */
   answer: (path: string) => Fetched | 'hang' = () => models('m')
   /** Does a request go out at once? Else the test calls `onSent` itself. */
@@ -68,15 +72,20 @@ export class FakeWire implements Wire {
   }
 }
 
+/** What a GET is answered. */
+export const body = (content: unknown, status = 200): Fetched => ({
+  kind: 'answer',
+  status,
+  body: content,
+})
+export const REFUSED: Fetched = { kind: 'broken', code: 'ECONNREFUSED', phase: 'connect' }
+
 /** A model list as an answer. */
-export function models(...names: string[]): Fetched {
-  return { kind: 'answer', status: 200, body: { data: names.map((id) => ({ id })) } }
-}
+export const models = (...names: string[]): Fetched => body({ data: names.map((id) => ({ id })) })
 
 /** Ollama's `/api/ps` as an answer. */
-export function loaded(...names: string[]): Fetched {
-  return { kind: 'answer', status: 200, body: { models: names.map((name) => ({ name })) } }
-}
+export const loaded = (...names: string[]): Fetched =>
+  body({ models: names.map((name) => ({ name })) })
 
 export function fail(reason: Extract<ProbeOutcome, { kind: 'fail' }>['reason']): ProbeOutcome {
   return { kind: 'fail', reason, detail: 'x' }
@@ -92,7 +101,7 @@ export class Stage {
   readonly wire = new FakeWire()
   readonly events: GateEvent[] = []
   readonly store: TableStore
-  readonly prober: ProberType
+  readonly prober: Prober
 
   constructor(...specs: UpstreamSpec[]) {
     this.store = new TableStore(config(...specs), () => this.clock.nowMs())
@@ -125,12 +134,18 @@ export class Stage {
   progress(name = 'a'): void {
     const epoch = this.entry(name)?.epoch ?? 0
     const at = this.clock.nowMs()
-    this.store.apply({
-      type: 'evidence',
-      name,
-      epoch,
-      evidence: { type: 'progress', at, gapMs: 100 },
-    })
+    const evidence = { type: 'progress', at, gapMs: 100 } as const
+    this.store.apply({ type: 'evidence', name, epoch, evidence })
+  }
+
+  /** A request of a client fails there. */
+  fails(failure: 'http_5xx' | 'refused' | 'reset'): void {
+    const evidence = { type: 'live_failure', at: this.clock.nowMs(), failure } as const
+    this.store.apply({ type: 'evidence', name: 'a', epoch: this.entry()?.epoch ?? 0, evidence })
+  }
+
+  models(name = 'a'): string[] | undefined {
+    return this.entry(name)?.facts.models?.map(({ id }) => id)
   }
 
   configure(...specs: UpstreamSpec[]): void {

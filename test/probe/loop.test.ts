@@ -4,7 +4,7 @@ import { scene } from './scene.ts'
 import { spec } from '../support/world.ts'
 
 scene('ProbeLoop doubts itself after EMFILE, once per episode', [spec()], async (t, it) => {
-  it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'EMFILE' } })
+  it.wire.plays({ kind: 'inconclusive', detail: 'EMFILE' }, 1)
   await it.clock.advance(400)
   t.equal(it.store.current.doubtAt, 1)
   await it.clock.advance(5_000)
@@ -12,7 +12,7 @@ scene('ProbeLoop doubts itself after EMFILE, once per episode', [spec()], async 
 })
 
 scene('ProbeLoop: a name that never resolves ends up unreachable', [spec()], async (t, it) => {
-  it.wire.play = () => ({ afterMs: 1, outcome: { kind: 'inconclusive', detail: 'ENOTFOUND' } })
+  it.wire.plays({ kind: 'inconclusive', detail: 'ENOTFOUND' }, 1)
   await it.clock.advance(10)
   t.equal(it.reason(), 'not_probed_yet')
   await it.clock.advance(5_000)
@@ -26,7 +26,7 @@ scene('ProbeLoop survives a bug in its own wire', [spec()], async (t, it) => {
   await it.clock.advance(20)
   t.strictSame(it.outcomes(), ['inconclusive'])
   it.wire.inFlight = 0
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   await it.clock.advance(2_000)
   t.equal(it.reason(), 'ok')
 })
@@ -35,7 +35,7 @@ scene('ProbeLoop: a new prober closes the probe that was left open', [spec()], a
   it.wire.play = () => 'hang'
   await it.clock.advance(100)
   await it.prober.stop()
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   it.prober.start()
   await it.clock.advance(2_000)
   t.equal(it.reason(), 'ok')
@@ -45,10 +45,10 @@ scene('ProbeLoop: after a failure the model list is not trusted', [spec()], asyn
   it.wire.answer = () => models('old')
   await it.clock.advance(20)
   it.active()
-  it.wire.play = () => ({ afterMs: 1, outcome: fail('refused') })
+  it.wire.plays(fail('refused'), 1)
   await it.clock.advance(3_000)
   it.wire.answer = () => models('new')
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   const before = it.wire.probes.length
   await it.clock.advance(5_000)
   const asked = it.wire.probes.slice(before).map((call) => call.model)
@@ -61,14 +61,10 @@ scene('ProbeLoop gives a probe up when nobody listens any more', [spec()], async
   it.wire.play = () => 'hang'
   await it.clock.advance(3_000)
   t.equal(it.wire.inFlight, 1, 'a probe waits')
-  const tell = (failure: 'refused' | 'reset'): void => {
-    const evidence = { type: 'live_failure', at: it.clock.nowMs(), failure } as const
-    it.store.apply({ type: 'evidence', name: 'a', epoch: it.entry()?.epoch ?? 0, evidence })
-  }
-  tell('reset')
+  it.fails('reset')
   await it.clock.advance(10)
   t.equal(it.wire.inFlight, 1, 'a reset says nothing about the connection of the probe')
-  tell('refused')
+  it.fails('refused')
   await it.clock.advance(10)
   t.equal(it.wire.inFlight, 0, 'an engine that ends may wait for this connection')
   t.equal(it.reason(), 'refused')

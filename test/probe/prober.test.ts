@@ -9,10 +9,7 @@ scene('Prober probes at once and admits after one pass', [spec()], async (t, it)
   t.strictSame(it.events, [
     { type: 'probe_ended', upstream: 'a', outcome: 'pass', durationMs: 20, tokens: 1 },
   ])
-  t.strictSame(
-    it.entry()?.facts.models?.map(({ id }) => id),
-    ['m'],
-  )
+  t.strictSame(it.models(), ['m'])
 })
 
 scene('Prober has one probe in flight per upstream, whatever happens', [spec()], async (t, it) => {
@@ -67,7 +64,7 @@ scene('Prober sees recovery when the outstanding probe answers', [spec()], async
   it.wire.play = () => 'hang'
   await it.clock.advance(12_000)
   t.equal(it.reason(), 'wedged')
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   it.wire.release({ kind: 'pass', latencyMs: 10_000, tokens: 1 })
   await it.clock.advance(1_000)
   t.equal(it.reason(), 'ok', 'two passes: the outstanding one and its confirmation')
@@ -77,7 +74,7 @@ scene('Prober: a loop that was reconfigured applies nothing more', [spec()], asy
   it.wire.play = () => 'hang'
   await it.clock.advance(100)
   const [first] = it.wire.probes
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   it.configure(spec({ url: 'http://127.0.0.1:2' }))
   t.equal(first?.signal.aborted, true, 'the probe of the old epoch is cut')
   await it.clock.advance(100)
@@ -122,37 +119,25 @@ scene('Prober is quick while clients are active, else quiet', [spec()], async (t
 
 scene('Prober asks at once after a live failure', [spec()], async (t, it) => {
   await it.clock.advance(5_000)
-  const epoch = it.entry()?.epoch ?? 0
-  const evidence = { type: 'live_failure', at: it.clock.nowMs(), failure: 'http_5xx' } as const
-  it.store.apply({ type: 'evidence', name: 'a', epoch, evidence })
+  it.fails('http_5xx')
   await it.clock.advance(0)
   t.equal(it.wire.probes.length, 2)
 })
 
-scene(
-  'Prober: nothing is sent to a disabled upstream',
-  [spec({ intent: 'disabled' })],
-  async (t, it) => {
-    await it.clock.advance(200_000)
-    t.equal(it.wire.probes.length + it.wire.gets.length, 0)
-  },
-)
+scene('Prober sends nothing to a disabled one', [spec({ intent: 'disabled' })], async (t, it) => {
+  await it.clock.advance(200_000)
+  t.equal(it.wire.probes.length + it.wire.gets.length, 0)
+})
 
 scene(
   'Prober: passive and off are listed, and never probed',
   [spec({ probe: 'passive' }), spec({ name: 'b', probe: 'off' })],
   async (t, it) => {
     await it.clock.advance(0)
-    t.strictSame(
-      it.entry('b')?.facts.models?.map(({ id }) => id),
-      ['m'],
-    )
+    t.strictSame(it.models('b'), ['m'])
     it.wire.answer = () => models('m', 'n')
     await it.clock.advance(61_000)
-    t.strictSame(
-      it.entry()?.facts.models?.map(({ id }) => id),
-      ['m', 'n'],
-    )
+    t.strictSame(it.models(), ['m', 'n'])
     t.equal(it.wire.probes.length, 0)
     t.equal(it.wire.gets.length, 4)
   },
@@ -161,19 +146,15 @@ scene(
 scene('Prober: refused is ejected at once, and admitted later', [spec()], async (t, it) => {
   await it.clock.advance(20)
   it.active()
-  it.wire.play = () => ({ afterMs: 1, outcome: fail('refused') })
+  it.wire.plays(fail('refused'))
   await it.clock.advance(2_100)
   t.equal(it.reason(), 'refused')
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.plays(PASS)
   await it.clock.advance(3_000)
   t.equal(it.reason(), 'ok')
 })
 
-scene(
-  'Prober judges by what the operator said ends the streams there',
-  [spec({ streamEnd: 'done' })],
-  async (t, it) => {
-    await it.clock.advance(20)
-    t.equal(it.wire.probes.at(-1)?.endRule, 'done')
-  },
-)
+scene('Prober judges by what ends streams there', [spec({ streamEnd: 'done' })], async (t, it) => {
+  await it.clock.advance(20)
+  t.equal(it.wire.probes.at(-1)?.endRule, 'done')
+})

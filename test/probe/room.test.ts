@@ -2,43 +2,40 @@ import t from 'tap'
 import type { Fetched } from '../../src/probe/wire.ts'
 import { capturedJson } from './captures.ts'
 import { Bench } from './bench.ts'
-import { PASS } from './fake-wire.ts'
+import { body, PASS } from './fake-wire.ts'
 import { scene } from './scene.ts'
 import { spec } from '../support/world.ts'
 
 /** `/slots` of a llama-server with one slot, as it was captured. */
-const slots = (name: 'idle' | 'busy' | 'busy_later'): Fetched => ({
-  kind: 'answer',
-  status: 200,
-  body: capturedJson(`llamacpp-b10434/slots_${name}`),
-})
-const NO_LIST: Fetched = { kind: 'answer', status: 404, body: undefined }
+const slots = (name: 'idle' | 'busy' | 'busy_later'): Fetched =>
+  body(capturedJson(`llamacpp-b10434/slots_${name}`))
+const NO_LIST = body(undefined, 404)
+/** A server that answers this to `/slots`, and 404 to everything else. */
+const telling = (answer: Fetched) => (path: string) => (path === '/slots' ? answer : NO_LIST)
 const llama = () => spec({ engine: 'llamacpp' })
 const looks = (paths: readonly string[]): number => paths.filter((path) => path === '/slots').length
 
 t.test('untilRoom(): a slot that is free costs one look', async (t) => {
   const it = new Bench('llamacpp')
-  it.wire.answer = (path) => (path === '/slots' ? slots('idle') : NO_LIST)
+  it.wire.answer = telling(slots('idle'))
   t.equal((await it.round(100)).kind, 'pass')
   t.equal(looks(it.paths), 1)
 })
 
 t.test('untilRoom(): an engine that does not tell is probed as ever', async (t) => {
-  for (const answer of [
-    NO_LIST,
-    { kind: 'broken', code: 'ECONNRESET', phase: 'waiting' } as const,
-  ]) {
+  const reset = { kind: 'broken', code: 'ECONNRESET', phase: 'waiting' } as const
+  for (const answer of [NO_LIST, reset]) {
     const it = new Bench('llamacpp')
-    it.wire.answer = (path) => (path === '/slots' ? answer : NO_LIST)
+    it.wire.answer = telling(answer)
     t.equal((await it.round(100)).kind, 'pass')
   }
 })
 
 t.test('untilRoom(): no probe is put into a queue; it waits for the slot', async (t) => {
   const it = new Bench('llamacpp')
-  it.wire.answer = (path) => (path === '/slots' ? slots('busy') : NO_LIST)
+  it.wire.answer = telling(slots('busy'))
   it.clock.after(5_000, () => {
-    it.wire.answer = (path) => (path === '/slots' ? slots('idle') : NO_LIST)
+    it.wire.answer = telling(slots('idle'))
   })
   t.equal((await it.round()).kind, 'pass')
   t.equal(it.sent, 1, 'its silence counts as that of a probe')
@@ -48,7 +45,7 @@ t.test('untilRoom(): no probe is put into a queue; it waits for the slot', async
 
 t.test('untilRoom(): a slot idle for the limit is a probe that timed out', async (t) => {
   const it = new Bench('llamacpp')
-  it.wire.answer = (path) => (path === '/slots' ? slots('busy') : NO_LIST)
+  it.wire.answer = telling(slots('busy'))
   t.strictSame(await it.round(), { kind: 'timeout', limitMs: 30_000 })
   t.equal(it.wire.probes.length, 0)
 })
@@ -62,8 +59,8 @@ t.test('untilRoom(): one probe that was given up is enough for a silent engine',
   t.equal((await it.round()).kind, 'timeout')
   t.equal((await it.round()).kind, 'timeout')
   t.equal(it.wire.probes.length, 1, 'it is never abandoned and sent again')
-  it.wire.answer = (path) => (path === '/slots' ? slots('idle') : NO_LIST)
-  it.wire.play = () => ({ afterMs: 20, outcome: PASS })
+  it.wire.answer = telling(slots('idle'))
+  it.wire.plays(PASS)
   t.equal((await it.round()).kind, 'pass', 'once it answers again, it is probed')
 })
 
@@ -81,7 +78,7 @@ scene('a full llama.cpp that writes for others is busy', [llama()], async (t, it
 scene('a full llama.cpp that stands still is wedged', [llama()], async (t, it) => {
   await it.clock.advance(1_000)
   it.active()
-  it.wire.answer = (path) => (path === '/slots' ? slots('busy') : NO_LIST)
+  it.wire.answer = telling(slots('busy'))
   await it.clock.advance(3_500)
   t.equal(it.reason(), 'probe_missed', '200 is no sign of life')
   await it.clock.advance(10_000)
@@ -89,11 +86,10 @@ scene('a full llama.cpp that stands still is wedged', [llama()], async (t, it) =
 })
 
 /** vLLM's counter of gaps between tokens. */
-const gaps = (count: number): Fetched => ({
-  kind: 'answer',
-  status: 200,
-  body: `vllm:num_requests_running{engine="0"} 0.0\nvllm:inter_token_latency_seconds_count{engine="0"} ${count}.0\n`,
-})
+const gaps = (count: number): Fetched =>
+  body(
+    `vllm:num_requests_running{engine="0"} 0.0\nvllm:inter_token_latency_seconds_count{engine="0"} ${count}.0\n`,
+  )
 
 scene('a vLLM that is full is busy while its counters rise', [spec()], async (t, it) => {
   await it.clock.advance(1_000)
