@@ -23,7 +23,7 @@ import { Pools } from './proxy/upstream/pools.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { Random } from './runtime/random.ts'
 import { TableStore } from './state/table-store.ts'
-import { hostMachine } from './supervisor/host.ts'
+import { HostMachine } from './supervisor/host.ts'
 import type { EngineDeath, Machine } from './supervisor/machine.ts'
 import { Supervisor } from './supervisor/supervisor.ts'
 import type { Log } from './telemetry/log.ts'
@@ -122,7 +122,7 @@ class Gate implements App {
       ...shared,
       inFlight: (name) => this.#leases.count(name),
       drainMs: () => this.#config.now.drainMs,
-      machine: io.machine ?? hostMachine(io),
+      machine: io.machine ?? new HostMachine(io),
       onDeath: io.onDeath,
     })
     this.#server = this.#buildServer()

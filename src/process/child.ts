@@ -75,7 +75,10 @@ export interface Child {
 export function startChild(command: Command, options: ChildOptions): Child {
   const { clock, output, onMessage, graceMs = 0, stragglersMs = 0 } = options
   const child = spawned(command, options)
-  if (child instanceof Error) return notStarted(child)
+  if (child instanceof Error) {
+    const ended = Promise.resolve({ ...notStarted(child), lines: [] })
+    return { pid: null, ended, stop: () => {}, signal: () => {} }
+  }
   const tail = new Tail()
   if (child.stdout !== null) read(child.stdout, tail, output?.stdout)
   if (child.stderr !== null) read(child.stderr, tail, output?.stderr)
@@ -148,24 +151,18 @@ function spawned(
   }
 }
 
-function notStarted({ message }: Error): Child {
-  const end = { ...endOf(NOT_STARTED, null), how: notStartedText(message), lines: [] }
-  return { pid: null, ended: Promise.resolve(end), stop: () => {}, signal: () => {} }
-}
-
 type Exit = Omit<ChildEnd, 'lines'>
 
-function notStartedText(message: string): string {
-  return `not started: ${message}`
+function notStarted({ message }: Error): Exit {
+  return { ...endOf(NOT_STARTED, null), how: `not started: ${message}` }
 }
 
 function exitOf(child: ChildProcess): PromiseWithResolvers<Exit> {
   const exit = Promise.withResolvers<Exit>()
   child.once('exit', (code, signal) => exit.resolve(endOf(code, signal)))
-  child.on('error', ({ message }) => {
-    // Only where it could not be started at all: otherwise `exit` comes.
-    if (child.pid === undefined)
-      exit.resolve({ ...endOf(NOT_STARTED, null), how: notStartedText(message) })
+  // Only where it could not be started at all: otherwise `exit` comes.
+  child.on('error', (error) => {
+    if (child.pid === undefined) exit.resolve(notStarted(error))
   })
   return exit
 }
@@ -212,7 +209,7 @@ async function endGroup(pid: number | null, stragglersMs: number, clock: Clock):
     if (waitMs > 0) signalGroup(pid, signal)
     // One after the other is what looking again means.
     // oxlint-disable-next-line no-await-in-loop
-    while (groupLives(pid) && clock.nowMs() < untilMs) await sleepMs(clock, LOOK_MS)
+    while (groupLives(pid) && clock.nowMs() < untilMs) await sleep(clock, LOOK_MS)
     if (!groupLives(pid)) return
   }
 }
@@ -235,10 +232,6 @@ export function signalGroup(pid: number | null, signal: 'SIGTERM' | 'SIGKILL'): 
   } catch {
     // As above.
   }
-}
-
-function sleepMs(clock: Clock, delayMs: number): Promise<void> {
-  return new Promise((resolve) => clock.after(delayMs, resolve))
 }
 
 /** Groups that end with this process, however it exits. */

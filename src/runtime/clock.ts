@@ -26,16 +26,16 @@ export function ifStillAlive(delayMs: number, task: () => void): void {
 }
 
 /** Resolves after `delayMs`, or at once when the signal aborts. Never rejects. */
-export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
+    if (signal?.aborted === true) return resolve()
     const done = (): void => {
       cancel()
-      signal.removeEventListener('abort', done)
+      signal?.removeEventListener('abort', done)
       resolve()
     }
     const cancel = clock.after(delayMs, done)
-    signal.addEventListener('abort', done)
+    signal?.addEventListener('abort', done)
   })
 }
 

@@ -151,18 +151,12 @@ export function noteOf(
   }
 }
 
-/** What an owner knows besides its situation. */
-export interface OwnStory {
-  readonly name: string
-  readonly plan: Plan
-  readonly process: EngineProcess | null
-  /** When the process came into the state that it is in. */
-  readonly since: number
-  readonly book: Book
-}
-
-/** An owned process for people and programs. Pure. */
-export function statusOf(now: Situation, own: OwnStory): ProcessStatus {
+/** An owned process for people and programs. `since`: when it came into the state that it is in.
+ *  Pure. */
+export function statusOf(
+  now: Situation,
+  own: { name: string; plan: Plan; process: EngineProcess | null; since: number; book: Book },
+): ProcessStatus {
   const { process, plan, book } = own
   const state = stateOf(now)
   return {

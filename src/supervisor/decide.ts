@@ -1,5 +1,5 @@
 import type { Reason } from '../core/health/reason.ts'
-import type { EndCause, ProcessPhase } from '../core/owned/process.ts'
+import type { EndCause } from '../core/owned/process.ts'
 import { contextOf, type RoutingTable } from '../core/table.ts'
 import type { History } from '../process/restarts.ts'
 import type { Want } from './machine.ts'
@@ -85,24 +85,26 @@ export function decide(now: Situation): Action {
     case 'down':
       return whileDown(now)
     case 'blocked':
-      if (now.nowMs < owned.until) return { kind: 'wait', until: owned.until }
-      return { kind: 'check' }
+      return after(now, owned.until, { kind: 'check' })
     case 'up':
       return whileUp(now, owned.startedAt)
     case 'draining':
       return whileDraining(now, owned)
     case 'ending':
-      if (owned.killed) return NONE
-      if (now.nowMs < owned.since + GRACE_MS) return { kind: 'wait', until: owned.since + GRACE_MS }
-      return { kind: 'kill' }
+      return owned.killed ? NONE : after(now, owned.since + GRACE_MS, { kind: 'kill' })
   }
 }
 
-function whileDown({ nowMs, want, history, verdict }: Situation): Action {
+/** `action` when its time has come. */
+function after({ nowMs }: Situation, until: number, action: Action): Action {
+  return nowMs < until ? { kind: 'wait', until } : action
+}
+
+function whileDown(now: Situation): Action {
+  const { want, history, verdict } = now
   if (want === 'stop' || want === 'leave' || history.gaveUpAt !== null) return NONE
-  if (nowMs < history.notBefore) return { kind: 'wait', until: history.notBefore }
-  if (want === 'on_demand' && verdict?.wantedAt == null) return NONE
-  return { kind: 'start' }
+  const wanted = want === 'run' || (verdict?.wantedAt ?? null) !== null
+  return after(now, history.notBefore, wanted ? { kind: 'start' } : NONE)
 }
 
 function whileUp(now: Situation, startedAt: number): Action {
@@ -116,17 +118,14 @@ function whileUp(now: Situation, startedAt: number): Action {
     return isMoving(now) ? NONE : cause === 'wedged' ? end(cause) : ending(now, cause)
   if (want !== 'on_demand' || now.idleStopMs === null || inFlight > 0) return NONE
   if (verdict.phase !== 'running' || verdict.probing) return NONE
-  const idleAt = Math.max(now.trafficAt, verdict.phaseAt) + now.idleStopMs
-  return nowMs < idleAt ? { kind: 'wait', until: idleAt } : end('idle')
+  return after(now, Math.max(now.trafficAt, verdict.phaseAt) + now.idleStopMs, end('idle'))
 }
 
 /** Answers finish first, and a probe that is under way: llama-server hangs when it is told to end with
  *  a request in its queue. Streams that move are never cut, others have until the bound. */
 function whileDraining(now: Situation, owned: Extract<Owned, { kind: 'draining' }>): Action {
-  const { nowMs, drainMs } = now
-  if (!hasRequests(now)) return end(owned.cause)
-  if (nowMs < owned.since + drainMs || isMoving(now)) return NONE
-  return end(owned.cause)
+  const mayWait = now.nowMs < owned.since + now.drainMs || isMoving(now)
+  return hasRequests(now) && mayWait ? NONE : end(owned.cause)
 }
 
 /** The verdict for which a restart is due, or null. */
@@ -141,8 +140,7 @@ function provenCause(verdict: Verdict, startedAt: number, nowMs: number): EndCau
 }
 
 function isMoving({ verdict, inFlight, nowMs }: Situation): boolean {
-  const movedAt = verdict?.movedAt ?? null
-  return inFlight > 0 && movedAt !== null && nowMs - movedAt < MOVING_MS
+  return inFlight > 0 && nowMs - (verdict?.movedAt ?? -Infinity) < MOVING_MS
 }
 
 function ending(now: Situation, cause: EndCause): Action {
@@ -167,42 +165,33 @@ export function nextLookMs(kind: Owned['kind'], action: Action, nowMs: number): 
 }
 
 /** What the routing table says of one upstream, as far as its process is concerned. Monotonic ms. */
-export interface Verdict {
-  /** What evidence says, whatever the operator intends. */
+export interface Verdict extends Omit<NonNullable<ReturnType<typeof verdictOf>>, 'reason'> {
   readonly reason: Reason
-  readonly since: number
-  readonly phase: ProcessPhase | null
-  readonly phaseAt: number
-  /** When we last doubted ourselves. */
-  readonly doubtAt: number | null
-  /** Is every probed upstream silent at once? */
-  readonly allSilent: boolean
-  /** When an answer from there last moved. */
-  readonly movedAt: number | null
-  /** Is a probe outstanding? An engine that is told to end while it has a request may wait for that. */
-  readonly probing: boolean
-  /** Last request that waits for a start. */
-  readonly wantedAt: number | null
 }
 
 /** The verdict on the upstream `name`; null: the table has none. Pure. */
-export function verdictOf(table: RoutingTable, name: string, nowMs: number): Verdict | null {
+export function verdictOf(table: RoutingTable, name: string, nowMs: number) {
   const entry = table.entries.find(({ spec }) => spec.name === name)
   if (entry === undefined) return null
   const { facts, reason, since } = entry
   const { flight, progressAt, process, wantedAt } = facts
   const moved = [progressAt, ...flight.items.map((item) => item.contentAt)]
-  const movedAt = Math.max(...moved.map((at) => at ?? Number.NEGATIVE_INFINITY))
   const { doubtAt, allSilent } = contextOf(table, nowMs)
   return {
+    /** What evidence says, whatever the operator intends. */
     reason,
     since,
     phase: process?.phase ?? null,
     phaseAt: process?.at ?? since,
+    /** When we last doubted ourselves. */
     doubtAt,
+    /** Is every probed upstream silent at once? */
     allSilent,
-    movedAt: Number.isFinite(movedAt) ? movedAt : null,
+    /** When an answer from there last moved. */
+    movedAt: moved.reduce((last, at) => Math.max(last ?? -Infinity, at ?? -Infinity)),
+    /** Is a probe outstanding? An engine that is told to end while it has a request may wait for that. */
     probing: facts.sentAt !== null,
+    /** Last request that waits for a start. */
     wantedAt,
   }
 }

@@ -6,30 +6,35 @@ import { LogFile } from '../process/output.ts'
 import { acceptsAt } from '../process/port.ts'
 import { startTimeOf } from '../process/proc.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { EngineLock, type Holder } from './lock.ts'
+import { EngineLock } from './lock.ts'
 import type { Block, EngineProcess, Machine, Plan } from './machine.ts'
 
 /** Longest last line of an engine that is shown, characters. */
 const LINE_CHARS_MAX = 300
 
-/** The machine that the gate runs on. */
-export interface HostMachineParts {
-  readonly clock: Clock
-  /** Of the gate; its own settings are left out for the engines. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** Where locks and logs lie. */
-  readonly stateDir: string
-}
-
-/** The real machine: process groups, lock files, log files. */
+/** The machine that the gate runs on: process groups, lock files, log files. */
 export class HostMachine implements Machine {
-  readonly #parts: HostMachineParts
+  readonly #clock: Clock
+  readonly #env: Readonly<Record<string, string | undefined>>
+  readonly #stateDir: string
   readonly #locks = new Map<string, EngineLock>()
   /** What is still written or removed, one thing after the other. */
   #filing: Promise<void> = Promise.resolve()
 
-  constructor(parts: HostMachineParts) {
-    this.#parts = parts
+  /** `env` is the gate's; its own settings are left out for the engines. `stateDir`: where locks and logs
+   *  lie; by default where its user keeps state. */
+  constructor({
+    clock,
+    env = {},
+    stateDir = stateDirOf(env),
+  }: {
+    readonly clock: Clock
+    readonly env?: Readonly<Record<string, string | undefined>>
+    readonly stateDir?: string
+  }) {
+    this.#clock = clock
+    this.#env = env
+    this.#stateDir = stateDir
   }
 
   async blockedBy(plan: Plan): Promise<Block | null> {
@@ -37,30 +42,27 @@ export class HostMachine implements Machine {
     const lock = await this.#lockOf(plan)
     const block = await lock.take()
     if (block !== null) return block
-    if (!(await acceptsAt(new URL(plan.url), this.#parts.clock))) return null
+    if (!(await acceptsAt(new URL(plan.url), this.#clock))) return null
     await lock.release()
     const text = `something that this gate did not start answers at ${plan.url}, so the gate starts nothing there`
     return { kind: 'port', text }
   }
 
   start(plan: Plan, onExit: (end: ChildEnd) => void): EngineProcess {
-    const { clock, env, stateDir } = this.#parts
-    const log = new LogFile(filesOf(stateDir, plan).log)
+    const log = new LogFile(filesOf(this.#stateDir, plan).log)
+    const output = { stdout: log, stderr: log }
+    const own = { clock: this.#clock, env: this.#env, output, givesWay: true }
     // Whoever of it outlives its first process serves nobody any more, and is killed at once.
-    const child = startChild(plan.line, {
-      clock,
-      env,
-      output: { stdout: log, stderr: log },
-      givesWay: true,
-    })
-    const { pid, signal, ended } = child
+    const { pid, signal, ended } = startChild(plan.line, own)
     if (pid !== null) void this.#file(plan, (lock) => lock.engineRuns(pid))
     const close = async (lock: EngineLock): Promise<void> => {
       await log.close()
       await lock.release()
     }
-    const filed = ended.then(async (end) => this.#file(plan, close).then(() => end))
-    void filed.then((end) => onExit({ ...end, lines: shown(end.lines) }))
+    void ended.then(async (end) => {
+      await this.#file(plan, close)
+      return onExit({ ...end, lines: shown(end.lines) })
+    })
     return { pid, log: pid === null ? null : log.path, signal }
   }
 
@@ -74,15 +76,12 @@ export class HostMachine implements Machine {
   }
 
   async #lockOf(plan: Plan): Promise<EngineLock> {
-    const { lock: path } = filesOf(this.#parts.stateDir, plan)
+    const { lock: path } = filesOf(this.#stateDir, plan)
     const known = this.#locks.get(path)
     if (known !== undefined) return known
-    const self: Holder = {
-      pid: process.pid,
-      startTime: (await startTimeOf(process.pid)) ?? '',
-    }
-    const { clock } = this.#parts
-    const lock = new EngineLock({ path, self, startTimeOf, kill, nowMs: () => clock.nowMs() })
+    const self = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? '' }
+    const nowMs = (): number => this.#clock.nowMs()
+    const lock = new EngineLock({ path, self, startTimeOf, kill, nowMs })
     this.#locks.set(path, lock)
     return lock
   }
@@ -95,17 +94,6 @@ function kill(pid: number): void {
 /** The lines that hold anything, clipped and without control characters. */
 function shown(lines: readonly string[]): string[] {
   return lines.map((line) => clip(line.trim(), LINE_CHARS_MAX)).filter((line) => line !== '')
-}
-
-/** This machine, with locks and logs where its user keeps state. */
-export function hostMachine({
-  clock,
-  env = {},
-}: {
-  readonly clock: Clock
-  readonly env?: HostMachineParts['env']
-}): HostMachine {
-  return new HostMachine({ clock, env, stateDir: stateDirOf(env) })
 }
 
 /** Where locks and logs of engines lie: state, by the XDG base directory specification, which says

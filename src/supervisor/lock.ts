@@ -1,5 +1,6 @@
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import type { Block } from './machine.ts'
 
@@ -41,7 +42,7 @@ export class EngineLock {
   /** Takes the lock for this gate, or says who has it. Where no file can be written there is no
    *  lock, and the port alone decides. Never rejects. */
   async take(): Promise<Block | null> {
-    const { path, self } = this.#deps
+    const { path } = this.#deps
     const held = await this.#read()
     const block = held === null ? null : await this.#blockOf(held)
     if (block !== null) return block
@@ -51,7 +52,7 @@ export class EngineLock {
     const claim = this.#aside
     try {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-      await writeFile(claim, textOf({ gate: self, engine: null }), { mode: 0o600 })
+      await this.#write(claim, null)
     } catch {
       return null
     }
@@ -68,12 +69,12 @@ export class EngineLock {
 
   /** Writes down which process it is. */
   async engineRuns(pid: number): Promise<void> {
-    const { path, self, startTimeOf } = this.#deps
+    const { path, startTimeOf } = this.#deps
     const startTime = await startTimeOf(pid)
     if (startTime === null) return
     const next = this.#aside
     try {
-      await writeFile(next, textOf({ gate: self, engine: { pid, startTime } }), { mode: 0o600 })
+      await this.#write(next, { pid, startTime })
       await rename(next, path)
     } catch {
       // As above: without a file there is no lock.
@@ -83,13 +84,18 @@ export class EngineLock {
   /** Gives it back, if it is ours. */
   async release(): Promise<void> {
     const held = await this.#read()
-    if (held === null || !same(held.gate, this.#deps.self)) return
+    if (held === null || !isDeepStrictEqual(held.gate, this.#deps.self)) return
     await rm(this.#deps.path, { force: true }).catch(() => undefined)
   }
 
   /** Written here first: what has its right name is whole. */
   get #aside(): string {
     return `${this.#deps.path}.${this.#deps.self.pid}`
+  }
+
+  async #write(path: string, engine: Holder | null): Promise<void> {
+    const content: LockContent = { gate: this.#deps.self, engine }
+    await writeFile(path, `${JSON.stringify(content)}\n`, { mode: 0o600 })
   }
 
   async #read(): Promise<LockContent | null> {
@@ -104,35 +110,27 @@ export class EngineLock {
   async #blockOf({ gate, engine }: LockContent): Promise<Block | null> {
     const gateLives = await this.#lives(gate)
     if (engine === null) {
-      if (!gateLives || same(gate, this.#deps.self)) return null
+      if (!gateLives || isDeepStrictEqual(gate, this.#deps.self)) return null
       return { kind: 'lock', text: `the gate with pid ${gate.pid} is about to start it` }
     }
     if (!(await this.#lives(engine))) return null
     if (gateLives) {
-      const whose = same(gate, this.#deps.self) ? 'this gate' : `the gate with pid ${gate.pid}`
+      const whose = isDeepStrictEqual(gate, this.#deps.self)
+        ? 'this gate'
+        : `the gate with pid ${gate.pid}`
       return { kind: 'lock', text: `${whose} runs it already, as pid ${engine.pid}` }
     }
     const nowMs = this.#deps.nowMs()
     this.#orphanSince ??= nowMs
     // Pid and start time are those of a process that a gate of ours started, and that gate is gone.
     if (nowMs - this.#orphanSince > ORPHAN_MS) this.#deps.kill(engine.pid)
-    return {
-      kind: 'lock',
-      text: `pid ${engine.pid}, started by a gate that is gone, has not ended yet`,
-    }
+    const text = `pid ${engine.pid}, started by a gate that is gone, has not ended yet`
+    return { kind: 'lock', text }
   }
 
   async #lives({ pid, startTime }: Holder): Promise<boolean> {
     return (await this.#deps.startTimeOf(pid)) === startTime
   }
-}
-
-function same(a: Holder, b: Holder): boolean {
-  return a.pid === b.pid && a.startTime === b.startTime
-}
-
-function textOf(content: LockContent): string {
-  return `${JSON.stringify(content)}\n`
 }
 
 /** The content of a lock file; null: it is not ours, or was not written to its end. Pure. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Intent, INTENTS } from '../core/upstream.ts'
 import type { ChildEnd, Command } from '../process/child.ts'
 
@@ -25,11 +26,11 @@ export function wantOf(plan: Plan | null): Want {
 
 /** Would both start the same process at the same address? Pure. */
 export function sameLine(a: Plan, b: Plan): boolean {
-  return a.url === b.url && JSON.stringify(lineKey(a.line)) === JSON.stringify(lineKey(b.line))
+  return isDeepStrictEqual(processOf(a), processOf(b))
 }
 
-function lineKey({ command, args, env }: Command): readonly unknown[] {
-  return [command, args, Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))]
+function processOf({ url, line: { command, args, env } }: Plan): readonly unknown[] {
+  return [url, command, args, env]
 }
 
 /** Why an engine cannot be started now. */

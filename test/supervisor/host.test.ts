@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { ChildEnd } from '../../src/process/child.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
-import { filesOf, HostMachine, hostMachine, stateDirOf } from '../../src/supervisor/host.ts'
+import { filesOf, HostMachine, stateDirOf } from '../../src/supervisor/host.ts'
 import { freePort } from '../support/owned.ts'
 import { plan } from './situation.ts'
 
@@ -71,5 +71,4 @@ t.test('an address where something answers is left alone', async (t) => {
 t.test('stateDirOf() follows the XDG specification', async (t) => {
   t.equal(stateDirOf({ XDG_STATE_HOME: '/x', HOME: '/h' }), '/x/gengate')
   t.equal(stateDirOf({ XDG_STATE_HOME: 'relative', HOME: '/h' }), '/h/.local/state/gengate')
-  t.ok(hostMachine({ clock: systemClock }) instanceof HostMachine)
 })
