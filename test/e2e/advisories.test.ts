@@ -384,8 +384,8 @@ t.test('a client whose route an upstream lacks does not take it from the others'
 })
 
 // Proved elsewhere: reply-from CVE-2023-51701, fastify CVE-2025-32442, -2026-25223, -33806 and
-// 67f6c9b (B25 of bad-input-body), GHSA-2q7r-29rg-6m5h and middie CVE-2026-22031 (B26–B28 of
-// bad-input-target), ws CVE-2024-37890 (B30), fastify CVE-2026-3635 (B36), CVE-2022-39288 (B25),
+// 67f6c9b (B25 of bad-input), GHSA-2q7r-29rg-6m5h and middie CVE-2026-22031 (B26–B28 of
+// bad-input), ws CVE-2024-37890 (B30), fastify CVE-2026-3635 (B36), CVE-2022-39288 (B25),
 // accepts-serializer CVE-2026-7768 (B60 of bad-input-load), node CVE-2026-21710 (B37), llhttp (B01
-// to B13 of bad-input-framing), Go's Expect (B33, B34), LiteLLM CVE-2026-42208 (secrets), Ollama
+// to B13 of bad-input), Go's Expect (B33, B34), LiteLLM CVE-2026-42208 (secrets), Ollama
 // CVE-2024-28224 and MCP CVE-2025-66414 (B16, B17), next.js GHSA-c4j6-fc7j-m34r (B35).

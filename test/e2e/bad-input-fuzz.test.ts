@@ -68,32 +68,14 @@ const GOOD_ONES = [
   'GET /livez HTTP/1.0\r\n\r\n',
 ]
 const TOKENS = [
+  ...'\r\n\0 \t:/%?#*@"\\{}[\xff\xc3',
   '\r\n',
-  '\n',
-  '\r',
-  '\0',
-  ' ',
-  '\t',
-  ':',
   '\r\n\r\n',
-  '/',
   '..',
-  '%',
   '%2e',
   '%00',
   '//',
-  '?',
-  '#',
-  '*',
-  '@',
-  '"',
-  '\\',
-  '{',
-  '}',
-  '[',
   '\\u0000',
-  '\xff',
-  '\xc3',
   'Content-Length: 5\r\n',
   'Content-Length: -1\r\n',
   'Transfer-Encoding: chunked\r\n',
@@ -163,28 +145,25 @@ async function faultOf(seed: number): Promise<string | null> {
   return null
 }
 
-t.test(
-  'mutated requests are answered or closed, and the gate lives on',
-  { timeout: LIMIT_MS },
-  async (t) => {
-    const faults: string[] = []
-    const from = FIRST === undefined ? 0 : Number(FIRST)
-    const to = FIRST === undefined ? RUNS : from + 1
-    const crashes = await crashesDuring(async () => {
-      let next = from
-      const work = async (): Promise<void> => {
-        while (next < to) {
-          const fault = await faultOf(next++)
-          if (fault !== null) faults.push(fault)
-        }
+const long = { timeout: LIMIT_MS }
+t.test('mutated requests are answered or closed, the gate lives on', long, async (t) => {
+  const faults: string[] = []
+  const from = FIRST === undefined ? 0 : Number(FIRST)
+  const to = FIRST === undefined ? RUNS : from + 1
+  const crashes = await crashesDuring(async () => {
+    let next = from
+    const work = async (): Promise<void> => {
+      while (next < to) {
+        const fault = await faultOf(next++)
+        if (fault !== null) faults.push(fault)
       }
-      await Promise.all(Array.from({ length: AT_ONCE }, work))
-    })
-    t.strictSame(faults.slice(0, 5), [])
-    t.strictSame([...new Set(crashes)], [])
-    t.equal(pair.gate.reason('a')?.startsWith('ok'), true, 'and its upstream is still good')
-  },
-)
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
+  })
+  t.strictSame(faults.slice(0, 5), [])
+  t.strictSame([...new Set(crashes)], [])
+  t.equal(pair.gate.reason('a')?.startsWith('ok'), true, 'and its upstream is still good')
+})
 
 t.test('nothing is left of it', async (t) => {
   const inFlight = async (): Promise<number> => {

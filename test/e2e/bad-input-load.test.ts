@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import {
+  ask,
   CHAT,
   chat,
   get,
@@ -77,11 +78,7 @@ function heapMb(): number {
 }
 
 /** Asks these on eight connections, fifteen at a time on each. */
-async function askAll(
-  count: number,
-  build: (i: number) => string,
-  status: number,
-): Promise<number> {
+async function askAll(count: number, build: (i: number) => string, status: number) {
   let wrong = 0
   let next = 0
   const work = async (): Promise<void> => {
@@ -141,9 +138,7 @@ t.test('B67 nothing that a client sends makes a line of its own, or colours one'
     request('POST', CHAT, { lines: [`${JSON_LINE}${evil}`], body: GOOD }),
     chat({ lines: ['Origin: https://a\xe2\x80\xa8b'] }),
   ]) {
-    const client = new RawClient(pair.gate.port).send(send)
-    await client.answer()
-    client.destroy()
+    await ask(pair.gate, send)
   }
   const lines = pair.gate.lines.slice(before)
   t.ok(lines.length >= 6)

@@ -1,17 +1,21 @@
 import t, { type Test } from 'tap'
 import {
+  ask,
+  askMore,
   crashesDuring,
+  each,
+  type Fate,
   get,
   GOOD,
+  type Input,
   isError,
   isSound,
   JSON_LINE,
-  type Pair,
   RawClient,
   refuses,
   request,
-  type Row,
   startPair,
+  words,
 } from '../support/raw.ts'
 
 // Rows of docs/bad-input.md that are shown here: form-elsewhere.
@@ -26,80 +30,75 @@ const MULTIPART = 'Content-Type: multipart/form-data; boundary=x'
 const AUDIO = '/v1/audio/voices'
 const FORM = '--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\x00a\r\n--x--\r\n'
 const LANES = [AUDIO, '/v1/files', '/v1/whatever', '/v1/responses', '/v1/messages', '/v2/rerank']
-const after = 'usable' as const
+const CHUNKS = request('POST', AUDIO, { lines: [MULTIPART, CHUNKED] })
+const post = (path: string, lines: readonly string[]): string =>
+  request('POST', path, { lines, body: FORM })
 
-const foreign = (line: string, path: string, type: string): Row => ({
-  name: `B22, B23, B24 ${type} to ${path} with ${line}`,
-  send: request('POST', path, { lines: [line, type], body: FORM }),
-  status: 403,
-  code: 'origin_not_allowed',
-  after,
-})
-const typed = (path: string, type: string | null): Row => ({
-  name: `B24 ${path} with ${type ?? 'no type'}`,
-  send: request('POST', path, { lines: type === null ? [] : [type], body: FORM }),
-  status: 415,
-  code: 'unsupported_media_type',
-  after,
-})
-
-refuses(t, pair, [
-  ...[AUDIO, '/v1/files', '/v1/images/edits', '/v1/whatever', '/v1/responses', '/rerank'].flatMap(
-    (path) =>
-      ['Origin: https://evil.example', 'Origin: null', 'Sec-Fetch-Site: cross-site'].flatMap(
-        (line) => [MULTIPART, 'Content-Type: text/plain'].map((type) => foreign(line, path, type)),
+const ORIGIN: Fate = [403, 'origin_not_allowed', 'usable']
+for (const from of ['Origin: https://evil.example', 'Origin: null', 'Sec-Fetch-Site: cross-site'])
+  for (const type of [MULTIPART, 'Content-Type: text/plain'])
+    refuses(
+      t,
+      pair,
+      ORIGIN,
+      each(
+        `B22, B23, B24 ${type}, ${from}`,
+        [AUDIO, '/v1/files', '/v1/images/edits', '/v1/whatever', '/v1/responses', '/rerank'],
+        (path) => post(path, [from, type]),
       ),
+    )
+refuses(t, pair, ORIGIN, [
+  ...each('B22 a page asks with', words('GET DELETE PUT PATCH'), (method) =>
+    request(method, '/v1/files/x', { lines: ['Origin: https://evil.example'] }),
   ),
-  ...['GET', 'DELETE', 'PUT', 'PATCH'].map((method): Row => ({
-    ...foreign('', '', ''),
-    name: `B22 a page asks with ${method}`,
-    send: request(method, '/v1/files/x', { lines: ['Origin: https://evil.example'] }),
-  })),
-  {
-    ...foreign('', '', ''),
-    name: 'B23 a page links to a file as if it were a picture',
-    send: get('/v1/files/x/content', ['Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors']),
-  },
-  ...['/v1/chat/completions', '/v1/chat/completions/', '/v1/messages', '/tokenize'].flatMap(
-    (path) =>
-      [
-        MULTIPART,
-        'Content-Type: text/plain',
-        'Content-Type: application/x-www-form-urlencoded',
-        null,
-      ].map((type) => typed(path, type)),
-  ),
-  ...LANES.flatMap((path) =>
-    [`${path}/../../metrics`, `${path}/%2e%2e/x`, `${path}/..%2fx`, `${path}/..;/x`, `${path}//x`]
-      .concat([`${path}/%252e%252e`, `${path}\\x`, `${path}/%00`, `${path}/%`, `${path}/.`])
-      .flatMap((target) =>
-        ['POST', 'DELETE'].map((method): Row => ({
-          name: `B26, B27, B28 ${method} ${target}`,
-          send: request(method, target, { lines: [JSON_LINE], body: GOOD }),
-          status: 400,
-          code: 'bad_path',
-          after,
-        })),
-      ),
-  ),
-  ...[
-    ['B01 both lengths', ['Content-Length: 6', CHUNKED], '0\r\n\r\nX'],
-    ['B02 two lengths', ['Content-Length: 3', 'Content-Length: 4'], 'abcd'],
-    ['B03 a signed length', ['Content-Length: +4'], 'abcd'],
-    ['B04 an unknown coding', ['Transfer-Encoding: xchunked'], '1\r\na\r\n0\r\n\r\n'],
-    ['B06 a coding in HTTP/1.0', [CHUNKED], '1\r\na\r\n0\r\n\r\n'],
-    ['B09 a chunk size with an underscore', [CHUNKED], '0_1\r\na\r\n0\r\n\r\n'],
-  ].map(([name, lines, body]): Row => ({
-    name: `${String(name)}, on an upload`,
-    send: `${request('POST', AUDIO, {
-      lines: [MULTIPART, ...(lines as string[])],
-      version: String(name).startsWith('B06') ? '1.0' : '1.1',
-    })}${String(body)}`,
-    status: 400,
-    code: 'bad_framing',
-    after: 'closed',
-  })),
+  [
+    'B23 a page links to a file as if it were a picture',
+    get('/v1/files/x/content', ['Sec-Fetch-Site: cross-site', 'Sec-Fetch-Mode: no-cors']),
+  ],
 ])
+for (const types of [
+  [MULTIPART],
+  ['Content-Type: text/plain'],
+  ['Content-Type: application/x-www-form-urlencoded'],
+  [],
+])
+  refuses(
+    t,
+    pair,
+    [415, 'unsupported_media_type', 'usable'],
+    each(
+      `B24 ${types.join()}`,
+      words('/v1/chat/completions /v1/chat/completions/ /v1/messages /tokenize'),
+      (path) => post(path, types),
+    ),
+  )
+const OUT = words('/../../metrics /%2e%2e/x /..%2fx /..;/x //x /%252e%252e \\x /%00 /% /.')
+for (const method of ['POST', 'DELETE'])
+  refuses(
+    t,
+    pair,
+    [400, 'bad_path', 'usable'],
+    LANES.flatMap((path) =>
+      each(`B26, B27, B28 ${method} ${path}`, OUT, (out) =>
+        request(method, path + out, { lines: [JSON_LINE], body: GOOD }),
+      ),
+    ),
+  )
+const framed = (lines: string[], body: string, version = '1.1'): string =>
+  request('POST', AUDIO, { lines: [MULTIPART, ...lines], version }) + body
+refuses(
+  t,
+  pair,
+  [400, 'bad_framing', 'closed'],
+  [
+    ['B01 both lengths', framed(['Content-Length: 6', CHUNKED], '0\r\n\r\nX')],
+    ['B02 two lengths', framed(['Content-Length: 3', 'Content-Length: 4'], 'abcd')],
+    ['B03 a signed length', framed(['Content-Length: +4'], 'abcd')],
+    ['B04 unknown coding', framed(['Transfer-Encoding: xchunked'], '1\r\na\r\n0\r\n\r\n')],
+    ['B06 a coding in HTTP/1.0', framed([CHUNKED], '1\r\na\r\n0\r\n\r\n', '1.0')],
+    ['B09 an underscore', framed([CHUNKED], '0_1\r\na\r\n0\r\n\r\n')],
+  ].map(([name, bytes]): Input => [`${name}, on an upload`, String(bytes)]),
+)
 
 /** What the upstream has of one request, in bytes, and whether it thinks that it has all. */
 interface Arrival {
@@ -111,11 +110,11 @@ interface Arrival {
   cut: boolean
 }
 
-/** Takes what comes at these paths; `answer` answers a whole request. */
-function arrivals(to: Pair, paths: readonly string[], status = 200): Arrival[] {
+/** Takes what comes at these paths, and answers a whole request. */
+function arrivals(paths: readonly string[], status = 200): Arrival[] {
   const all: Arrival[] = []
   for (const path of paths) {
-    to.upstream.handlers.set(path, (request, response) => {
+    pair.upstream.handlers.set(path, (request, response) => {
       const { method = '', url = '', headers } = request
       const one: Arrival = { method, url, headers, body: '', whole: false, cut: false }
       all.push(one)
@@ -134,10 +133,9 @@ function arrivals(to: Pair, paths: readonly string[], status = 200): Arrival[] {
 
 for (const method of ['GET', 'PUT', 'PATCH', 'DELETE', 'POST']) {
   t.test(`B20 ${method} goes to the upstream unchanged, and its 404 comes back`, async (t) => {
-    const seen = arrivals(pair, ['/v1/files/a'], 404)
+    const seen = arrivals(['/v1/files/a'], 404)
     const send = request(method, '/v1/files/a?b=%20c&b', { lines: [MULTIPART], body: FORM })
-    const client = new RawClient(pair.gate.port).send(send)
-    t.match(await client.answer(), {
+    t.match(await askMore(t, pair.gate, send), {
       status: 404,
       headers: {
         'x-gengate-upstream': 'a',
@@ -150,18 +148,14 @@ for (const method of ['GET', 'PUT', 'PATCH', 'DELETE', 'POST']) {
     t.match(seen, [{ method, url: '/v1/files/a?b=%20c&b', body: FORM, whole: true }])
     t.equal(seen[0]?.headers['content-type'], MULTIPART.slice(14))
     t.equal(seen[0]?.headers['content-length'], String(FORM.length))
-    t.ok(await client.isUsable())
-    client.destroy()
   })
 }
 
 t.test('B20 HEAD goes to the upstream, and its answer has no body', async (t) => {
-  const seen = arrivals(pair, ['/v1/files/a'])
-  const client = new RawClient(pair.gate.port).send(request('HEAD', '/v1/files/a'))
-  t.match(await client.answer({ head: true }), { status: 200, headers: { 'x-own': 'yes' } })
+  const seen = arrivals(['/v1/files/a'])
+  const answer = await askMore(t, pair.gate, request('HEAD', '/v1/files/a'), { head: true })
+  t.match(answer, { status: 200, headers: { 'x-own': 'yes' } })
   t.match(seen, [{ method: 'HEAD', body: '' }])
-  t.ok(await client.isUsable())
-  client.destroy()
 })
 
 t.test('B28 paths that are no lane are paths like any other, with one spelling', async (t) => {
@@ -176,39 +170,32 @@ t.test('B28 paths that are no lane are paths like any other, with one spelling',
   ] as const) {
     const before = pair.upstream.seen.length
     const send = request('POST', target, { lines: [JSON_LINE], body: GOOD })
-    const client = new RawClient(pair.gate.port).send(send)
-    const answer = await client.answer()
+    const answer = await ask(pair.gate, send)
     t.match(answer, { status: 404, headers: { 'x-gengate-upstream': 'a' } }, target)
     const [seen] = pair.upstream.seen.slice(before).filter(({ headers }) => headers.via)
     t.match(seen, { url, body: GOOD, headers: { host: `127.0.0.1:${pair.upstream.port}` } })
-    client.destroy()
   }
-  const base = new RawClient(pair.gate.port).send(get('/v1/'))
-  isError(t, await base.answer(), 404, 'not_found')
-  base.destroy()
+  isError(t, await ask(pair.gate, get('/v1/')), 404, 'not_found')
 })
 
 t.test('B24 an upload without Origin goes on byte for byte, whatever its type', async (t) => {
   const paths = [AUDIO, '/v1/whatever', '/v1/batches']
-  const seen = arrivals(pair, paths)
+  const seen = arrivals(paths)
   const chunks = `5\r\n${FORM.slice(0, 5)}\r\n${(FORM.length - 5).toString(16)}\r\n${FORM.slice(5)}\r\n0\r\n\r\n`
   for (const type of [MULTIPART, 'Content-Type: audio/wav', 'Content-Type: text/plain', null]) {
     const lines = type === null ? [] : [type]
     for (const send of [
-      ...paths.map((path) => request('POST', path, { lines, body: FORM })),
+      ...paths.map((path) => post(path, lines)),
       request('POST', AUDIO, { lines: [...lines, CHUNKED] }) + chunks,
     ]) {
-      const client = new RawClient(pair.gate.port).send(send)
-      t.equal((await client.answer())?.status, 200)
-      t.ok(await client.isUsable())
+      t.equal((await askMore(t, pair.gate, send))?.status, 200)
       t.match(seen.pop(), { body: FORM, whole: true, headers: { via: /gengate/ } })
-      client.destroy()
     }
   }
 })
 
 t.test('B24 a request without a body needs no type', async (t) => {
-  const seen = arrivals(pair, ['/v1/whatever'])
+  const seen = arrivals(['/v1/whatever'])
   const client = new RawClient(pair.gate.port)
   for (const lines of [[], ['Content-Length: 0']]) {
     client.send(request('POST', '/v1/whatever', { lines }))
@@ -220,18 +207,16 @@ t.test('B24 a request without a body needs no type', async (t) => {
 })
 
 t.test('B10 trailers of a body that goes on are dropped', async (t) => {
-  const seen = arrivals(pair, [AUDIO])
-  const client = new RawClient(pair.gate.port).send(
-    `${request('POST', AUDIO, { lines: [MULTIPART, CHUNKED, 'Trailer: Host'] })}3\r\nabc\r\n0\r\nHost: evil\r\nAuthorization: evil\r\n\r\n`,
-  )
-  t.equal((await client.answer())?.status, 200)
+  const seen = arrivals([AUDIO])
+  const trailers = 'Host: evil\r\nAuthorization: evil\r\n'
+  const send = framed([CHUNKED, 'Trailer: Host'], `3\r\nabc\r\n0\r\n${trailers}\r\n`)
+  t.equal((await ask(pair.gate, send))?.status, 200)
   t.match(seen, [{ body: 'abc', whole: true }])
   t.notMatch(JSON.stringify(seen), /evil|"trailer"/)
-  client.destroy()
 })
 
 t.test('B11 a length that lies: what is beyond it is no body and no request', async (t) => {
-  const seen = arrivals(pair, [AUDIO])
+  const seen = arrivals([AUDIO])
   const lines = [MULTIPART, 'Content-Length: 3']
   const client = new RawClient(pair.gate.port).send(
     `${request('POST', AUDIO, { lines })}helloDELETE /v1/files/a HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`,
@@ -249,7 +234,7 @@ async function cutHalfWay(
   next: (client: RawClient) => unknown,
 ): Promise<void> {
   const { path, method = 'POST', lines, part } = how
-  const seen = arrivals(pair, [path])
+  const seen = arrivals([path])
   const head = request(method, path, { lines: [JSON_LINE, ...lines] })
   const client = new RawClient(pair.gate.port).send(head + part)
   await pair.gate.until(() => seen[0]?.body === 'hello')
@@ -284,7 +269,7 @@ for (const [name, next] of Object.entries(CUTS)) {
 for (const bad of ['zz\r\n', '0_1\r\na\r\n', '2\n{}', 'FFFFFFFFFFFFFFFFF\r\n', '1\r\naa\r\n']) {
   t.test(`B09 chunk ${JSON.stringify(bad)} after a good one ends no request`, async (t) => {
     const how = { path: AUDIO, lines: [CHUNKED], part: '5\r\nhello\r\n' }
-    const asked = arrivals(pair, [AUDIO])
+    const asked = arrivals([AUDIO])
     await cutHalfWay(t, how, (client) => client.send(`${bad}0\r\n\r\n`))
     t.equal(asked.length, 0)
   })
@@ -294,27 +279,20 @@ t.test('B09, B10 a bad trailer ends no request', async (t) => {
   await cutHalfWay(t, how, (client) => client.send('0\r\nX A: b\r\n\r\n'))
 })
 
-t.test(
-  'B01, B09 bytes that are bad from the start reach the upstream cut, if at all',
-  async (t) => {
-    const seen = arrivals(pair, [AUDIO])
-    for (const body of [
-      '5\r\nhello\r\nzz\r\n',
-      '5\r\nhelloX\r\n0\r\n\r\n',
-      '5\r\nhello\r\n-0\r\n\r\n',
-    ]) {
-      const send = request('POST', AUDIO, { lines: [MULTIPART, CHUNKED] }) + body
-      const client = new RawClient(pair.gate.port).send(send)
-      isError(t, await client.answer(), 400, 'bad_framing')
-      t.ok(await client.isClosed())
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    t.strictSame(
-      seen.filter(({ whole }) => whole),
-      [],
-    )
-  },
-)
+t.test('B01, B09 bytes that are bad from the start arrive cut, if at all', async (t) => {
+  const seen = arrivals([AUDIO])
+  for (const body of [
+    '5\r\nhello\r\nzz\r\n',
+    '5\r\nhelloX\r\n0\r\n\r\n',
+    '5\r\nhello\r\n-0\r\n\r\n',
+  ]) {
+    const client = new RawClient(pair.gate.port).send(CHUNKS + body)
+    isError(t, await client.answer(), 400, 'bad_framing')
+    t.ok(await client.isClosed())
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  t.notOk(seen.some(({ whole }) => whole))
+})
 
 for (const early of ['answers', 'resets'] as const) {
   t.test(`B51 an upstream that ${early} before it has the body ends one request`, async (t) => {
@@ -325,9 +303,9 @@ for (const early of ['answers', 'resets'] as const) {
       })
       // One that sends all, one that stalls half-way, and one that never ends its chunks.
       for (const send of [
-        request('POST', AUDIO, { lines: [MULTIPART], body: FORM }),
+        post(AUDIO, [MULTIPART]),
         request('POST', AUDIO, { lines: [MULTIPART, ...LENGTH], bare: true, body: 'hello' }),
-        `${request('POST', AUDIO, { lines: [MULTIPART, CHUNKED] })}5\r\nhello\r\n`,
+        `${CHUNKS}5\r\nhello\r\n`,
       ]) {
         const client = new RawClient(pair.gate.port).send(send)
         const answer = await client.answer()
@@ -346,15 +324,12 @@ t.test('B39 OPTIONS is answered here: it needs no key, so it reaches no upstream
   const locked = await startPair(t, { GENGATE_API_KEYS: 'key', GENGATE_A_API_KEY: 'upstream-key' })
   for (const path of ['/v1/files/x', '/v1/chat/completions', '/v1/whatever'])
     for (const how of [{}, { lines: ['Content-Type: text/plain'], body: 'hello' }]) {
-      const client = new RawClient(locked.gate.port).send(request('OPTIONS', path, how))
-      isError(t, await client.answer(), [401, 405], ['invalid_api_key', 'method_not_allowed'])
-      client.destroy()
+      const answer = await ask(locked.gate, request('OPTIONS', path, how))
+      isError(t, answer, [401, 405], ['invalid_api_key', 'method_not_allowed'])
     }
   for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']) {
-    const client = new RawClient(locked.gate.port)
-    client.send(request(method, AUDIO, { lines: [MULTIPART], body: FORM }))
-    t.equal((await client.answer({ head: method === 'HEAD' }))?.status, 401, method)
-    client.destroy()
+    const send = request(method, AUDIO, { lines: [MULTIPART], body: FORM })
+    t.equal((await ask(locked.gate, send, { head: method === 'HEAD' }))?.status, 401, method)
   }
   t.strictSame(locked.forwarded(), [])
 })

@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { type FakeUpstream, fakeUpstream } from './fake-upstream.ts'
-import { startGate, type TestGate } from './start-gate.ts'
+import type { FakeUpstream } from './fake-upstream.ts'
+import { forwarded, gateOverOne } from './gates.ts'
+import type { TestGate } from './start-gate.ts'
 
 /** One answer as it came over the wire. */
 export interface RawAnswer {
@@ -220,55 +221,89 @@ export interface Pair {
 
 /** Starts both and waits until the gate knows its upstream. */
 export async function startPair(t: Test, env: Record<string, string> = {}): Promise<Pair> {
-  const upstream = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${upstream.url}`, ...env })
-  await gate.untilReason('a', 'ok')
-  // Only what the gate forwards has passed a gate.
-  const forwarded = () =>
-    upstream.seen.filter(({ headers }) => headers.via !== undefined).map(({ body }) => body)
-  return { gate, upstream, forwarded }
+  const { a, gate } = await gateOverOne(t, {}, env)
+  return { gate, upstream: a, forwarded: () => forwarded(a).map(({ body }) => body) }
 }
 
-/** One bad input and what must become of it. */
-export interface Row {
-  /** Begins with the id of the row in the matrix. */
-  readonly name: string
-  readonly send: string | Buffer
-  readonly status: number | readonly number[]
-  readonly code: string | readonly string[]
-  /** May the connection be used for another request, must it be closed, or is either fine? */
-  readonly after: 'usable' | 'closed' | 'any'
-  /** Answer headers that matter. */
-  readonly headers?: Readonly<Record<string, RegExp>>
+/** What must become of bad inputs. `after`: may the connection be used for another request, must it be
+ *  closed, or is either fine? `headers`: those of the answer that matter. */
+export type Fate = readonly [
+  status: number | readonly number[],
+  code: string | readonly string[],
+  after: 'usable' | 'closed' | 'any',
+  headers?: Readonly<Record<string, RegExp>>,
+]
+
+/** One input: its name, which begins with its row in the matrix, and its bytes. */
+export type Input = readonly [name: string, bytes: string]
+
+/** An input for each of these values. */
+export function each(
+  name: string,
+  values: readonly string[],
+  send: (value: string) => string,
+): Input[] {
+  return values.map((value) => [`${name} ${JSON.stringify(value.slice(0, 60))}`, send(value)])
 }
 
-/** One subtest per row: our error, whole and in time, no upstream contact, then the connection. */
-export function refuses(t: Test, pair: Pair, rows: readonly Row[]): void {
-  for (const row of rows) {
-    t.test(row.name, async (t) => {
+/** Values between blanks and ends of lines. */
+export function words(text: string): string[] {
+  return text.split(/[ \n]+/).filter((word) => word !== '')
+}
+
+/** One subtest per input: our error, whole and in time, no upstream contact, then the connection. */
+export function refuses(t: Test, pair: Pair, fate: Fate, inputs: readonly Input[]): void {
+  const [status, code, after, headers = {}] = fate
+  for (const [name, bytes] of inputs) {
+    t.test(name, async (t) => {
       const before = pair.forwarded().length
-      const client = new RawClient(pair.gate.port).send(row.send)
+      const client = new RawClient(pair.gate.port).send(bytes)
       let answer = await client.answer()
       // Node invites the body before anybody has looked at the request.
       if (answer?.status === 100) answer = await client.answer()
-      isError(t, answer, row.status, row.code)
-      for (const [name, pattern] of Object.entries(row.headers ?? {})) {
+      isError(t, answer, status, code)
+      for (const [name, pattern] of Object.entries(headers)) {
         t.match(answer?.headers[name], pattern, name)
       }
-      const good = row.after === 'closed' || (await client.isUsable())
-      if (row.after === 'usable') t.ok(good, 'the connection is usable')
-      else t.ok((row.after === 'any' && good) || (await client.isClosed()), 'or it is closed')
+      const good = after === 'closed' || (await client.isUsable())
+      if (after === 'usable') t.ok(good, 'the connection is usable')
+      else t.ok((after === 'any' && good) || (await client.isClosed()), 'or it is closed')
       t.equal(pair.forwarded().length, before, 'nothing reached the upstream')
       client.destroy()
     })
   }
 }
 
+/** The answer to these bytes, on a connection of their own. */
+export async function ask(
+  gate: { readonly port: number },
+  bytes: string,
+  how: Parameters<RawClient['answer']>[0] = {},
+): Promise<RawAnswer | null> {
+  const client = new RawClient(gate.port).send(bytes)
+  const answer = await client.answer(how)
+  client.destroy()
+  return answer
+}
+
+/** The same, where the connection must be good for another request. */
+export async function askMore(
+  t: Test,
+  gate: { readonly port: number },
+  bytes: string,
+  how: Parameters<RawClient['answer']>[0] = {},
+): Promise<RawAnswer | null> {
+  const client = new RawClient(gate.port).send(bytes)
+  let answer = await client.answer(how)
+  if (answer?.status === 100) answer = await client.answer()
+  t.ok(await client.isUsable(), 'the connection is usable')
+  client.destroy()
+  return answer
+}
+
 /** Asserts that a good request is served and that the gate has not noted a bug of its own. */
 export async function isSound(t: Test, { gate }: Pair): Promise<void> {
-  const client = new RawClient(gate.port).send(chat())
-  t.equal((await client.answer())?.status, 200, 'a good request is served')
-  client.destroy()
+  t.equal((await ask(gate, chat()))?.status, 200, 'a good request is served')
   t.strictSame(
     gate.lines.filter((line) => /"event":"(bug|observer_failed)"|internal_error/.test(line)),
     [],
