@@ -1,4 +1,4 @@
-import type { Entry } from '../core/entry.ts'
+import type { Entry } from '../core/table.ts'
 import { choiceText, coldNeverText } from '../core/explain.ts'
 import type { Serves } from '../core/health/reason.ts'
 import { choiceOf } from '../core/model/model-choice.ts'

@@ -1,10 +1,16 @@
 import { z } from 'zod'
-import { durationText } from '../core/duration.ts'
-import { type Entry, servesOf } from '../core/entry.ts'
+import { durationText } from '../core/explain.ts'
+import {
+  emptyTable,
+  type Entry,
+  nextTable,
+  type RoutingTable,
+  type TableConfig,
+} from '../core/table.ts'
+import { servesOf } from '../core/route.ts'
 import { NO_FACTS, type WorkFacts } from '../core/health/facts.ts'
 import { type EvidenceReason, isEvidence, type Reason, REASONS } from '../core/health/reason.ts'
 import { type ListedModel, type OtherWork, plainModel } from '../core/model/model-choice.ts'
-import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../core/table.ts'
 import {
   COLD_POLICIES,
   INTENT_NAMES,

@@ -1,12 +1,10 @@
-import { durationText } from './duration.ts'
+import { choiceText, durationText } from './explain.ts'
 import type { GateEvent } from './event.ts'
 import { lastProofAt } from './health/facts.ts'
 import { choiceOf } from './model/model-choice.ts'
-import { choiceText } from './explain.ts'
 import { type Reason, REASONS } from './health/reason.ts'
 import { decide } from './route.ts'
-import { type Entry, shownReason } from './entry.ts'
-import type { RoutingTable } from './table.ts'
+import { type Entry, type RoutingTable, shownReason } from './table.ts'
 
 /** What became visible between two snapshots, as events: once each, after the commit. Pure. */
 export function changesBetween(

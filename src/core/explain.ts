@@ -1,13 +1,11 @@
-import { durationText } from './duration.ts'
 import { type Choice, type ChoiceWhy, isUntold } from './model/model-choice.ts'
 import { isUnproven } from './health/facts.ts'
 import type { OwnedProcess } from './owned/process.ts'
 import { isNameless } from './model/models.ts'
 import { type Reason, REASONS } from './health/reason.ts'
-import { membersOf, type RouteRequest, servesFor } from './route.ts'
+import { membersOf, type RouteRequest, servesFor, servesOf } from './route.ts'
 import { nextProbeAt } from './health/schedule.ts'
-import { type Entry, isEmpty, servesOf, shownReason, stateOf } from './entry.ts'
-import type { RoutingTable } from './table.ts'
+import { type Entry, isEmpty, type RoutingTable, shownReason, stateOf } from './table.ts'
 
 const SEVERAL = 'Several models are listed; name one, or set GENGATE_<NAME>_MODEL.'
 const NOTHING_LOADED =
@@ -180,4 +178,16 @@ export function choiceText({ model, why, loads }: Choice): string {
   if (model === null) return 'A request without a model stays so: the engine takes its own.'
   const load = loads ? ', and such a request loads it' : ''
   return `A request without a model means ${model}: ${BECAUSE[why]}${load}.`
+}
+
+/** A duration as people say it: `40 ms`, `1.5 s`, `12 s`, `5 min`, `3 h`, `2 d`. Pure. */
+export function durationText(ms: number): string {
+  const whole = Math.max(0, Math.round(ms))
+  if (whole > 0 && whole < 1_000) return `${whole} ms`
+  const seconds = whole / 1_000
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`
+  if (seconds < 119.5) return `${Math.round(seconds)} s`
+  if (seconds < 7_170) return `${Math.round(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`
+  return `${Math.floor(seconds / 86_400)} d`
 }

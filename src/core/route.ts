@@ -1,7 +1,7 @@
 import type { FlightItem } from './health/evidence.ts'
-import { awaitsLoad, quietSince } from './health/facts.ts'
+import { awaitsLoad, isKnownFor, needsStart, quietSince } from './health/facts.ts'
 import { silenceBudgetMs } from './health/policy.ts'
-import { isInMemory, swapsModels, type Work } from './model/model-choice.ts'
+import { isInMemory, type OtherWork, swapsModels, type Work } from './model/model-choice.ts'
 import {
   isNameless,
   isYetToTell,
@@ -10,9 +10,8 @@ import {
   membersFor,
   membersForExact,
 } from './model/models.ts'
-import type { Serves, State } from './health/reason.ts'
-import { contextOf, type RoutingTable } from './table.ts'
-import { type Entry, servesOf, stateOf } from './entry.ts'
+import { isEvidence, type Reason, REASONS, type Serves, type State } from './health/reason.ts'
+import { contextOf, type Entry, isEmpty, type RoutingTable, shownReason, stateOf } from './table.ts'
 import type { EngineKind } from './upstream.ts'
 
 /** What routing needs to know of a request. */
@@ -237,4 +236,54 @@ function hasRoom(entry: Entry, count: number): boolean {
 /** Has an upstream that nobody probes refused a request, so that one at a time may try it again? */
 export function isHalfOpen({ spec, facts, reason }: Entry): boolean {
   return spec.probe !== 'active' && facts.failure !== null && reason === 'live_failure'
+}
+
+/**
+ * When a request for this kind of work may be sent there; null: for none that anything proves. An
+ * unproven upstream that nobody probes serves last, a cold one not at all where the operator said
+ * `never`; one that was started for a request, as if cold.
+ */
+export function servesOf(entry: Entry, work: Work | null = 'generation'): Serves {
+  const own = servesGeneration(entry)
+  if (work === 'generation') return own
+  if (work !== null) return servesOther(entry, work, own)
+  if (own !== 'no') return own
+  // What still does other work is up: better than nobody.
+  return OTHER_WORKS.some((other) => servesOther(entry, other, own) !== 'no') ? 'last' : 'no'
+}
+
+function servesGeneration(entry: Entry): Serves {
+  const { serves, state } = REASONS[shownReason(entry)]
+  if (state === 'unknown' && entry.spec.probe === 'passive') return 'last'
+  const nothing = entry.facts.loadsNothing || isEmpty(entry)
+  if (state === 'cold' && (entry.spec.cold === 'never' || nothing)) return 'no'
+  if (state === 'starting' && needsStart(entry.facts.process)) return 'on_demand'
+  return serves
+}
+
+const OTHER_WORKS: readonly OtherWork[] = ['embedding', 'rerank']
+/** Nothing is served there, whatever has been proven. */
+const SHUT: ReadonlySet<Reason> = new Set(['refused', 'unreachable', 'unauthorized'])
+/** Reasons that speak of generation alone, so that other work may be tried all the same. */
+const OF_GENERATION: ReadonlySet<Reason> = new Set([
+  'stale',
+  'wedged',
+  'http_5xx',
+  'invalid_response',
+  'truncated',
+  'hold_down',
+  'model_not_found',
+  'bad_request',
+  'wrong_kind',
+])
+
+function servesOther(entry: Entry, work: OtherWork, own: Serves): Serves {
+  const { facts, spec, works } = entry
+  const reason = shownReason(entry)
+  if (SHUT.has(reason) || !isEvidence(reason) || needsStart(facts.process)) return own
+  if (works[work] === 'proven') return 'first'
+  if (works[work] === 'unproven' && own !== 'no') return own
+  const tries =
+    own !== 'no' || (OF_GENERATION.has(reason) && isKnownFor({ facts, model: spec.model }, work))
+  return tries ? 'last' : 'no'
 }

@@ -1,12 +1,48 @@
-import type { Entry } from './entry.ts'
 import type { Evidence } from './health/evidence.ts'
-import { ACTIVE_FOR_MS, isUsed, NO_FACTS } from './health/facts.ts'
-import { judge, type JudgeContext, judgeWorks } from './health/judge.ts'
+import { ACTIVE_FOR_MS, type Facts, isUsed, NO_FACTS } from './health/facts.ts'
+import { judge, type JudgeContext, judgeWorks, type WorkVerdict } from './health/judge.ts'
 import { learn } from './health/learn.ts'
 import { type HealthPolicy, probeDeadlineMs } from './health/policy.ts'
-import { type EvidenceReason, REASONS, type State } from './health/reason.ts'
-import { idsOf } from './model/model-choice.ts'
+import { type EvidenceReason, type Reason, REASONS, type State } from './health/reason.ts'
+import { idsOf, type OtherWork } from './model/model-choice.ts'
 import type { UpstreamSpec } from './upstream.ts'
+
+/** One row of the routing table. */
+export interface Entry {
+  readonly spec: UpstreamSpec
+  /** Changes with the address, the engine or the model: evidence of an older epoch is void. */
+  readonly epoch: number
+  readonly facts: Facts
+  readonly reason: EvidenceReason
+  /** How it stands to work other than generation. */
+  readonly works: Readonly<Record<OtherWork, WorkVerdict>>
+  /** Since when it has this reason, monotonic ms. */
+  readonly since: number
+  readonly wakeAt: number
+  /** When it came back from an ejection; null: it never did. */
+  readonly admittedAt: number | null
+  readonly ejections: {
+    readonly count: number
+    readonly lastAt: number
+    readonly holdUntil: number
+  }
+}
+
+/** What everybody shows of an upstream: intent first, then evidence (docs/decisions/0017). An engine
+ *  that the gate itself is about to end drains, too. */
+export function shownReason({ spec, facts, reason }: Entry): Reason {
+  if (spec.intent !== 'enabled') return spec.intent
+  return facts.process?.phase === 'draining' ? 'draining' : reason
+}
+
+export function stateOf(entry: Entry): State {
+  return REASONS[shownReason(entry)].state
+}
+
+/** Does it list no model at all, so that there is nothing to load? */
+export function isEmpty({ facts }: Entry): boolean {
+  return facts.models?.length === 0
+}
 
 /** How equals are ordered: by the operator's list, or by what is in flight. */
 export type RoutingPolicy = 'priority' | 'least_busy'

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { allowOf, isMethodAllowed, laneOf } from '../api/index.ts'
-import type { Handed } from '../core/handed.ts'
+import type { Handed } from '../core/exchange/exchange.ts'
 import {
   corsHeaders,
   type GuardPolicy,

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { GateEvent } from '../core/event.ts'
-import type { Handed } from '../core/handed.ts'
+import type { Handed } from '../core/exchange/exchange.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 
 /** Sends an answer of the gate's own, whole. */

@@ -10,9 +10,8 @@ import {
   membersFor,
   membersForExact,
 } from '../core/model/models.ts'
-import { isServable, isStarting, yetToList } from '../core/route.ts'
-import { type Entry, servesOf } from '../core/entry.ts'
-import type { RoutingTable } from '../core/table.ts'
+import { isServable, isStarting, servesOf, yetToList } from '../core/route.ts'
+import type { Entry, RoutingTable } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 
 export interface ModelsContext {

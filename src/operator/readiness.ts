@@ -1,8 +1,6 @@
-import { durationText } from '../core/duration.ts'
-import { hintOf } from '../core/explain.ts'
-import { decide } from '../core/route.ts'
-import { type Entry, servesOf, shownReason } from '../core/entry.ts'
-import type { RoutingTable } from '../core/table.ts'
+import { durationText, hintOf } from '../core/explain.ts'
+import { decide, servesOf } from '../core/route.ts'
+import { type Entry, type RoutingTable, shownReason } from '../core/table.ts'
 import type { StatusContext } from './status.ts'
 
 /** What a platform asks. */

@@ -1,4 +1,4 @@
-import type { Handed } from '../core/handed.ts'
+import type { Handed } from '../core/exchange/exchange.ts'
 import type { RoutingTable } from '../core/table.ts'
 import { type Answer, errorAnswer, plainAnswer } from '../errors/answer.ts'
 import { modelAnswer, modelsAnswer, type ModelsContext } from './models.ts'

@@ -6,8 +6,7 @@ import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
 import type { ProcessStatus } from '../core/owned/process.ts'
 import { decide, isHalfOpen } from '../core/route.ts'
 import { intervalMs, nextProbeAt } from '../core/health/schedule.ts'
-import { contextOf, type RoutingTable } from '../core/table.ts'
-import { type Entry, shownReason, stateOf } from '../core/entry.ts'
+import { contextOf, type Entry, type RoutingTable, shownReason, stateOf } from '../core/table.ts'
 import { isoTime } from '../runtime/clock.ts'
 
 /** What became of the last reading of the configuration. */

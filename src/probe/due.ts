@@ -1,6 +1,5 @@
 import { nextProbeAt } from '../core/health/schedule.ts'
-import type { Entry } from '../core/entry.ts'
-import type { RoutingTable } from '../core/table.ts'
+import type { Entry, RoutingTable } from '../core/table.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import { LATE_MS } from './doubt.ts'

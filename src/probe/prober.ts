@@ -1,5 +1,4 @@
-import type { Entry } from '../core/entry.ts'
-import type { RoutingTable } from '../core/table.ts'
+import type { Entry, RoutingTable } from '../core/table.ts'
 import { watchPunctuality } from './doubt.ts'
 import { type LoopDeps, ProbeLoop } from './loop.ts'
 import { fetchJson } from './wire.ts'

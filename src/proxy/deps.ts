@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import type { FailoverBudget } from '../core/exchange/budget.ts'
+import type { FailoverBudget, Handed } from '../core/exchange/exchange.ts'
 import type { GateEvent } from '../core/event.ts'
-import type { Handed } from '../core/handed.ts'
 import type { Answer } from '../errors/answer.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'

@@ -1,7 +1,7 @@
 import type { Evidence } from '../core/health/evidence.ts'
-import type { AttemptEnding } from '../core/exchange/ending.ts'
 import {
   ARRIVED,
+  type AttemptEnding,
   type ExchangeEffect,
   type ExchangeEvent,
   type ExchangeState,

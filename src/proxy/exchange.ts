@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { type EndCode, removed } from '../core/exchange/ending.ts'
-import type { Summary, Wish } from '../core/exchange/exchange.ts'
+import type { EndCode, Summary, Wish } from '../core/exchange/exchange.ts'
+import { removed } from '../core/exchange/ending.ts'
 import { endRuleOf } from '../core/health/facts.ts'
 import { errorWordsOf, workOf } from '../api/index.ts'
 import { enginesWith } from '../engines/index.ts'

@@ -1,4 +1,4 @@
-import { isReportDue } from '../core/exchange/progress.ts'
+import { isReportDue } from '../core/exchange/trying.ts'
 import type { Flight, FlightItem } from '../core/health/evidence.ts'
 import type { OtherWork, Work } from '../core/model/model-choice.ts'
 import type { Clock } from '../runtime/clock.ts'

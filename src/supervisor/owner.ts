@@ -1,4 +1,4 @@
-import { durationText } from '../core/duration.ts'
+import { durationText } from '../core/explain.ts'
 import type { EndCause, ProcessStatus } from '../core/owned/process.ts'
 import type { RoutingTable } from '../core/table.ts'
 import type { ChildEnd } from '../process/child.ts'

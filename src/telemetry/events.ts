@@ -1,4 +1,4 @@
-import { durationText } from '../core/duration.ts'
+import { durationText } from '../core/explain.ts'
 import type { DoubtCause, GateEvent } from '../core/event.ts'
 import { REASONS } from '../core/health/reason.ts'
 import type { ProcessStep } from '../core/owned/process.ts'

@@ -1,11 +1,10 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { DOUBT_CAUSES, type GateEvent } from '../core/event.ts'
-import { type Entry, stateOf } from '../core/entry.ts'
+import { type Entry, type RoutingTable, stateOf } from '../core/table.ts'
 import { lastProofAt } from '../core/health/facts.ts'
 import { ejectAfterMs, probeDeadlineMs } from '../core/health/policy.ts'
 import { REASONS } from '../core/health/reason.ts'
 import { PROCESS_STATES, type ProcessStatus } from '../core/owned/process.ts'
-import type { RoutingTable } from '../core/table.ts'
 import { countEvent } from './events.ts'
 import {
   type Labels,

@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseGateStatus, servableOf, tableOf } from '../../src/cli/gate-status.ts'
-import { servesOf } from '../../src/core/entry.ts'
+import { decide, servesOf } from '../../src/core/route.ts'
 import { plainModel } from '../../src/core/model/model-choice.ts'
-import { decide } from '../../src/core/route.ts'
 import { holds } from '../support/property.ts'
 import { fail, travelled, WALL, worldOf } from './status-world.ts'
 

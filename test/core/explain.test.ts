@@ -1,6 +1,6 @@
 import t from 'tap'
 import { plainModel } from '../../src/core/model/model-choice.ts'
-import { hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
+import { durationText, hintOf, reasonsText, retryAfterMs } from '../../src/core/explain.ts'
 import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
 import type { UpstreamSpec } from '../../src/core/upstream.ts'
 import { spec as specOf, tableConfig, World } from '../support/world.ts'
@@ -74,4 +74,22 @@ t.test('hintOf() says that a wedged node still serves embeddings', async (t) => 
   t.match(hintOf(world.entry('a'), 8_000), /Restart the engine\.$/)
   world.tell('a', { type: 'work_done', at: 8_000, work: 'embedding', tookMs: 9 })
   t.match(hintOf(world.entry('a'), 8_000), 'Restart the engine. It still serves embeddings.')
+})
+
+t.test('durationText() speaks in the unit that people would use', async (t) => {
+  const cases: [number, string][] = [
+    [-5, '0 s'],
+    [0.4, '0 s'],
+    [43.2, '43 ms'],
+    [999, '999 ms'],
+    [1_500, '1.5 s'],
+    [9_940, '9.9 s'],
+    [9_960, '10 s'],
+    [12_000, '12 s'],
+    [119_400, '119 s'],
+    [300_000, '5 min'],
+    [7_200_000, '2 h'],
+    [400_000_000, '4 d'],
+  ]
+  for (const [ms, text] of cases) t.equal(durationText(ms), text)
 })

@@ -1,10 +1,11 @@
-import { plainModel } from '../../src/core/model/model-choice.ts'
 import t from 'tap'
+import { plainModel } from '../../src/core/model/model-choice.ts'
 import { changesBetween, defaultUpstream } from '../../src/core/changes.ts'
 import { knownModels } from '../../src/core/model/models.ts'
-import { decide, isServable, mayAbandon } from '../../src/core/route.ts'
+import { decide, isServable, mayAbandon, servesOf } from '../../src/core/route.ts'
 import type { RoutingTable, TableConfig } from '../../src/core/table.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
+import type { FailReason, FlightItem } from '../../src/core/health/evidence.ts'
 
 // Rows of docs/faults.md that are shown here: F24, list-not-told.
 
@@ -84,7 +85,7 @@ t.test('decide() counts equals by what is in flight under least_busy', async (t)
 })
 
 t.test('decide() gives one that has come back one request more each second', async (t) => {
-  const w = fails(world().pass('a').pass('b'), 'a', 'refused').at(2_000).pass('a').at(4_000)
+  const w = refuses(world().pass('a').pass('b'), 'a', 'refused').at(2_000).pass('a').at(4_000)
   w.pass('a').pass('b')
   t.equal(w.reason('a'), 'ok')
   const { now } = w
@@ -101,7 +102,7 @@ t.test('decide() gives one that has come back one request more each second', asy
     seconds.map((ms) => room(w.table, ms)),
     [1, 1, 2, 3, 10, Infinity],
   )
-  fails(w, 'b', 'refused')
+  refuses(w, 'b', 'refused')
   t.equal(room(w.table, 0), Infinity, 'nobody else can')
 })
 
@@ -135,7 +136,7 @@ t.test('decide() knows an unknown model also while one upstream is down', async 
   t.equal(to(decide(w.table, ask('nope'), idle)), 'unknown_model')
 })
 
-const fails = (w: World, name: string, reason: 'refused' | 'loading'): World =>
+const refuses = (w: World, name: string, reason: 'refused' | 'loading'): World =>
   w.sent(name).tell(name, {
     type: 'probe_ended',
     at: 0,
@@ -145,7 +146,7 @@ const fails = (w: World, name: string, reason: 'refused' | 'loading'): World =>
 t.test(
   'decide() holds a name while the upstream that may list it has not told its models',
   async (t) => {
-    const w = fails(world(), 'b', 'refused')
+    const w = refuses(world(), 'b', 'refused')
     t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
     w.sent('a').tell('a', { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } })
     t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: true })
@@ -156,12 +157,12 @@ t.test(
 )
 
 t.test('decide() knows no unknown model before any engine has told its models', async (t) => {
-  const w = fails(fails(world(), 'a', 'refused'), 'b', 'refused')
+  const w = refuses(refuses(world(), 'a', 'refused'), 'b', 'refused')
   t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: false })
 })
 
 t.test('decide() holds a name while an engine that is loading may have it', async (t) => {
-  const w = fails(world().pass('a'), 'b', 'loading')
+  const w = refuses(world().pass('a'), 'b', 'loading')
   models(w, 'a', 'y')
   t.strictSame(decide(w.table, ask('x'), idle), { kind: 'hold', starting: false })
 })
@@ -302,4 +303,124 @@ t.test('decide() holds a name while a cold upstream has yet to tell its models',
     decide(world.table, { model: 'x', tried: [] }, () => 0),
     { kind: 'unknown_model' },
   )
+})
+
+// Rows of docs/faults.md that are shown here: embedding-hangs.
+
+// Goal: proof is kept per kind of work: chat proves chat, and an embedding proves embeddings.
+// Method: a table under a hand-driven clock.
+
+const done = (world: World, name = 'a') =>
+  world.tell(name, { type: 'work_done', at: world.now, work: 'embedding', tookMs: 40 })
+const fails = (world: World, reason: FailReason, name = 'a') =>
+  world.sent(name).tell(name, {
+    type: 'probe_ended',
+    at: world.now,
+    outcome: { kind: 'fail', reason, detail: '' },
+  })
+const embeds = (world: World, name = 'a') =>
+  world.sent(name).tell(name, {
+    type: 'probe_ended',
+    at: world.now,
+    outcome: { kind: 'embeds', latencyMs: 20 },
+  })
+const item = (sentAt: number): FlightItem => ({
+  sentAt,
+  bytes: 200,
+  streamed: false,
+  contentAt: null,
+  maxTokens: null,
+})
+function wedged(): World {
+  const world = new World().pass('a').pass('b').active().at(1_000).sent('a')
+  for (let ms = 2_000; ms <= 10_000; ms += 1_000) {
+    world.at(ms).pass('b')
+    done(world)
+  }
+  return world
+}
+const goes = (world: World, work: 'generation' | 'embedding' | 'rerank' | null) => {
+  const next = decide(world.table, { model: null, tried: [], work }, () => 0, world.now)
+  return next.kind === 'forward' ? `${next.entry.spec.name} ${next.serves}` : next.kind
+}
+
+t.test('a node whose chat is wedged serves embeddings while it embeds', async (t) => {
+  const world = wedged()
+  t.equal(world.reason('a'), 'wedged', 'embeddings veto nothing')
+  t.equal(goes(world, 'generation'), 'b first')
+  t.equal(goes(world, 'embedding'), 'a first')
+  t.equal(goes(world, 'rerank'), 'b first')
+  t.equal(servesOf(world.entry('a'), 'rerank'), 'no')
+  t.equal(servesOf(world.entry('a'), null), 'last')
+  world.at(17_000).pass('b')
+  t.equal(servesOf(world.entry('a'), 'embedding'), 'last', 'and is tried when its proof is old')
+})
+
+t.test('a node that lists an embedding model is the last resort for embeddings', async (t) => {
+  for (const reason of ['http_5xx', 'model_not_found', 'bad_request', 'truncated'] as const) {
+    const world = fails(new World().pass('a'), reason)
+    t.equal(servesOf(world.entry('a'), 'embedding'), 'no', reason)
+    const models = [{ ...plainModel('e'), work: 'embedding' as const }, plainModel('m')]
+    world.tell('a', { type: 'models', at: 0, models })
+    t.equal(servesOf(world.entry('a'), 'embedding'), 'last', reason)
+    t.equal(servesOf(world.entry('a')), 'no', reason)
+  }
+})
+
+t.test('where nobody can be reached nothing is served, whatever was proven', async (t) => {
+  for (const reason of ['refused', 'unreachable', 'unauthorized'] as const) {
+    const world = fails(new World().pass('a'), reason)
+    t.equal(servesOf(done(world).entry('a'), 'embedding'), 'no', reason)
+  }
+})
+
+t.test('an engine that only embeds is not eligible, says so, and gets embeddings', async (t) => {
+  const world = embeds(new World().pass('b'))
+  world.tell('a', { type: 'models', at: 0, models: [plainModel('m')] })
+  t.equal(world.reason('a'), 'embeddings_only')
+  t.equal(goes(world, 'generation'), 'b first')
+  t.equal(goes(world, 'embedding'), 'a first')
+  t.equal(fails(world, 'refused', 'b').at(1_000).reason('a'), 'embeddings_only')
+  t.equal(goes(world, 'generation'), 'a last', 'its own words are better than none')
+  t.equal(world.pass('a').reason('a'), 'ok', 'until it generates')
+})
+
+t.test('an engine that only embeds can be wedged, too', async (t) => {
+  const world = embeds(new World().pass('b')).active().at(1_000).sent('a')
+  for (let ms = 2_000; ms <= 8_000; ms += 1_000) world.at(ms).pass('b')
+  t.equal(world.reason('a'), 'probe_missed')
+  t.equal(world.at(9_100).reason('a'), 'wedged')
+  const busy = embeds(new World().pass('b')).active().at(1_000).sent('a')
+  for (let ms = 2_000; ms <= 20_000; ms += 500) done(busy.at(ms)).pass('b')
+  t.equal(busy.reason('a'), 'embeddings_only', 'its own traffic is its proof')
+})
+
+t.test('an embedding that hangs says nothing of chat, and moves on', async (t) => {
+  const world = new World().pass('a').pass('b').active()
+  const waits = item(0)
+  for (let ms = 0; ms <= 9_000; ms += 500) {
+    const flight = {
+      inFlight: 1,
+      waiting: 0,
+      newest: null,
+      items: [],
+      others: { embedding: waits },
+    }
+    world.at(ms).pass('a').pass('b').tell('a', { type: 'flight', at: ms, flight })
+  }
+  t.equal(world.reason('a'), 'ok')
+  t.equal(goes(world, 'generation'), 'a first')
+  t.equal(goes(world, 'embedding'), 'b first')
+  const request = { model: null, tried: ['a'], work: 'embedding' as const }
+  t.equal(mayAbandon(world.table, 'a', { request, item: waits, nowMs: 9_000 }), true)
+  const chat = { model: null, tried: ['a'] }
+  t.equal(mayAbandon(world.table, 'a', { request: chat, item: waits, nowMs: 9_000 }), false)
+})
+
+t.test('an embedding that failed asks others first for a moment', async (t) => {
+  const world = new World().pass('a').pass('b')
+  world.tell('a', { type: 'work_failed', at: 0, work: 'embedding' })
+  t.equal(world.reason('a'), 'ok')
+  t.equal(goes(world, 'embedding'), 'b first')
+  t.equal(goes(world.at(5_000), 'embedding'), 'a first')
 })

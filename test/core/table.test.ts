@@ -1,6 +1,6 @@
 import t from 'tap'
-import { nextTable } from '../../src/core/table.ts'
-import { servesOf, shownReason, stateOf } from '../../src/core/entry.ts'
+import { nextTable, shownReason, stateOf } from '../../src/core/table.ts'
+import { servesOf } from '../../src/core/route.ts'
 import { spec, tableConfig, World } from '../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: F23.

@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
-import t from 'tap'
 import { codeOf, get, parse, pass, raw, send, start } from './start-server.ts'
-import type { Handed } from '../../src/core/handed.ts'
+import type { Handed } from '../../src/core/exchange/exchange.ts'
 import { Door, type DoorParts } from '../../src/door/door.ts'
+import t from 'tap'
 
 t.test('the canonical path alone says whose a request is', async (t) => {
   const { port } = await start(t)

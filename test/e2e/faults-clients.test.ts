@@ -97,7 +97,7 @@ t.test('F34 a reader that takes nothing for minutes is cut, and told as such', a
   t.ok((await readStream(await chat(gate, { stream: true }))).done)
 })
 
-// Fails without: DEAD_MS in core/exchange/patience.ts.
+// Fails without: DEAD_MS in core/exchange/trying.ts.
 t.test('a stream whose connection is dead ends, while its upstream serves others', async (t) => {
   const up = await rawUpstream(t, (socket, asked) => {
     const end = asked.includes('dead') ? '' : SSE_END

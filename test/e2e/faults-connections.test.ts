@@ -16,7 +16,7 @@ const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const ofClients = (up: FakeUpstream) => up.generations.filter((one) => one.body.includes('"hi"'))
 
-// Fails without: the cut of a committed stream at a proven wedge (core/exchange/patience.ts).
+// Fails without: the cut of a committed stream at a proven wedge (core/exchange/trying.ts).
 t.test(
   'F07, F29 a half-open upstream: its streams end as errors, new requests move on',
   async (t) => {

@@ -28,7 +28,7 @@ async function twoUpstreams(
   return { a, b, gate }
 }
 
-// Fails without: `busy` for 429 (core/status.ts), and passing the answer on (`#giveUp`).
+// Fails without: `busy` for 429 (core/exchange/ending.ts), and passing the answer on (`#giveUp`).
 t.test(
   'F14 a 429 goes to one that is eligible, else to the client, and blames nobody',
   async (t) => {
@@ -46,7 +46,7 @@ t.test(
   },
 )
 
-// Fails without: `misconfigured` for a mapped 404 (core/status.ts).
+// Fails without: `misconfigured` for a mapped 404 (core/exchange/ending.ts).
 t.test('F17 a model that is gone: the next upstream serves, and it is said loudly', async (t) => {
   const a = await fakeUpstream(t, { models: ['other'], strict: true })
   const b = await fakeUpstream(t, { models: ['m'] })

@@ -8,11 +8,11 @@ import type { ProbeKind } from '../../src/api/index.ts'
 import { judgeBody, ofBreak, verdict } from '../../src/probe/verdict.ts'
 import type { Phase, WireAnswer } from '../../src/probe/wire.ts'
 import { capture } from './captures.ts'
-import * as fc from 'fast-check'
 import { BodyReader } from '../../src/proxy/answer/reader.ts'
 import { FormReader, StreamReader } from '../../src/proxy/answer/stream-reader.ts'
 import { ANSWERS } from '../support/answer-apis.ts'
 import { holds } from '../support/property.ts'
+import * as fc from 'fast-check'
 
 interface Way {
   readonly engine?: EngineKind

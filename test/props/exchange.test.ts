@@ -1,8 +1,12 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { BUDGET_MAX } from '../../src/core/exchange/budget.ts'
-import { type AttemptEnding, type Failed, SENT_MAX } from '../../src/core/exchange/ending.ts'
-import type { ExchangeEffect, ExchangeEvent } from '../../src/core/exchange/exchange.ts'
+import { BUDGET_MAX, SENT_MAX } from '../../src/core/exchange/ending.ts'
+import type {
+  AttemptEnding,
+  ExchangeEffect,
+  ExchangeEvent,
+  Failed,
+} from '../../src/core/exchange/exchange.ts'
 import type { Evidence } from '../../src/core/health/evidence.ts'
 import { answer, failed, OneRequest } from '../support/one-request.ts'
 import { holds } from '../support/property.ts'

@@ -3,8 +3,13 @@ import t from 'tap'
 import type { Evidence, LiveFailure, ProbeOutcome } from '../../src/core/health/evidence.ts'
 import { REASONS } from '../../src/core/health/reason.ts'
 import { decide } from '../../src/core/route.ts'
-import { emptyTable, nextTable, type RoutingTable } from '../../src/core/table.ts'
-import { type Entry, shownReason } from '../../src/core/entry.ts'
+import {
+  emptyTable,
+  type Entry,
+  nextTable,
+  type RoutingTable,
+  shownReason,
+} from '../../src/core/table.ts'
 import type { Intent } from '../../src/core/upstream.ts'
 import { holds } from '../support/property.ts'
 import { spec, tableConfig } from '../support/world.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { fullBudget } from '../../src/core/exchange/budget.ts'
+import { fullBudget } from '../../src/core/exchange/ending.ts'
 import { type Deed, Drive } from '../../src/proxy/drive.ts'
 import { Holds, Leases } from '../../src/proxy/leases.ts'
 import { TableStore } from '../../src/state/table-store.ts'

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { GateEvent } from '../../src/core/event.ts'
 import type { Evidence } from '../../src/core/health/evidence.ts'
-import { shownReason } from '../../src/core/entry.ts'
+import { shownReason } from '../../src/core/table.ts'
 import { TableStore } from '../../src/state/table-store.ts'
 import { GRACE_MS } from '../../src/supervisor/decide.ts'
 import { RESTARTS_MAX } from '../../src/supervisor/book.ts'

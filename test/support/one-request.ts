@@ -1,13 +1,15 @@
-import { type FailoverBudget, fullBudget } from '../../src/core/exchange/budget.ts'
-import type { AttemptEnding, Failed } from '../../src/core/exchange/ending.ts'
 import {
   ARRIVED,
+  type AttemptEnding,
   type ExchangeEffect,
   type ExchangeEvent,
   type ExchangeState,
+  type Failed,
+  type FailoverBudget,
   type Flow,
   type Wish,
 } from '../../src/core/exchange/exchange.ts'
+import { fullBudget } from '../../src/core/exchange/ending.ts'
 import { next } from '../../src/core/exchange/next.ts'
 import type { FlightItem } from '../../src/core/health/evidence.ts'
 import type { World } from './world.ts'

@@ -1,5 +1,5 @@
 import type { Evidence, ProbeOutcome } from '../../src/core/health/evidence.ts'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry } from '../../src/core/table.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 
 /** Faults that must move traffic away while another upstream is eligible. */

@@ -1,11 +1,12 @@
 import type { ServerResponse } from 'node:http'
-import {
-  type AttemptEnding,
-  type Failed,
-  type HeldAnswer,
-  removed,
-} from '../../src/core/exchange/ending.ts'
-import type { ExchangeEffect, Summary } from '../../src/core/exchange/exchange.ts'
+import type {
+  AttemptEnding,
+  ExchangeEffect,
+  Failed,
+  HeldAnswer,
+  Summary,
+} from '../../src/core/exchange/exchange.ts'
+import { removed } from '../../src/core/exchange/ending.ts'
 import { type AnswerWriter, ClientFlow, ClientSink } from '../../src/proxy/answer/writer.ts'
 import type { ProxyDeps } from '../../src/proxy/deps.ts'
 import { type Deed, Drive } from '../../src/proxy/drive.ts'

@@ -1,6 +1,12 @@
 import { REASONS } from '../../src/core/health/reason.ts'
-import { type Entry, servesOf, stateOf } from '../../src/core/entry.ts'
-import { nextTable, type RoutingTable, type TableEvent } from '../../src/core/table.ts'
+import {
+  type Entry,
+  nextTable,
+  type RoutingTable,
+  stateOf,
+  type TableEvent,
+} from '../../src/core/table.ts'
+import { servesOf } from '../../src/core/route.ts'
 import type { SimClock } from './sim-clock.ts'
 import type { Engine, Fault } from './sim-engine.ts'
 import { hangs, Ledger } from './sim-ledger.ts'

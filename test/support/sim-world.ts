@@ -1,4 +1,4 @@
-import { fullBudget } from '../../src/core/exchange/budget.ts'
+import { fullBudget } from '../../src/core/exchange/ending.ts'
 import type { Summary } from '../../src/core/exchange/exchange.ts'
 import type { GateEvent } from '../../src/core/event.ts'
 import type { RoutingTable, TableConfig, TableEvent } from '../../src/core/table.ts'

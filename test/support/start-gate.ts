@@ -1,7 +1,7 @@
 import { type App, createApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Reason } from '../../src/core/health/reason.ts'
-import { shownReason } from '../../src/core/entry.ts'
+import { shownReason } from '../../src/core/table.ts'
 import { type Clock, systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 

@@ -1,7 +1,12 @@
 import type { Evidence } from '../../src/core/health/evidence.ts'
 import type { EvidenceReason } from '../../src/core/health/reason.ts'
-import { emptyTable, nextTable, type RoutingTable, type TableConfig } from '../../src/core/table.ts'
-import type { Entry } from '../../src/core/entry.ts'
+import {
+  emptyTable,
+  type Entry,
+  nextTable,
+  type RoutingTable,
+  type TableConfig,
+} from '../../src/core/table.ts'
 import { PLAIN_SPEC, type UpstreamSpec } from '../../src/core/upstream.ts'
 
 /** An upstream as a test wants it; everything not named is ordinary. */

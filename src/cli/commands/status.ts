@@ -1,6 +1,5 @@
-import { durationText } from '../../core/duration.ts'
+import { choiceText, durationText } from '../../core/explain.ts'
 import { choiceOf } from '../../core/model/model-choice.ts'
-import { choiceText } from '../../core/explain.ts'
 import { isObject } from '../../api/read.ts'
 import { type EngineEnding, hintFor } from '../../launch/hints.ts'
 import { isRunnable } from '../../launch/start-line.ts'

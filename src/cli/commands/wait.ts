@@ -1,4 +1,4 @@
-import { durationText } from '../../core/duration.ts'
+import { durationText } from '../../core/explain.ts'
 import { originOf } from '../../runtime/address.ts'
 import { sleep } from '../../runtime/clock.ts'
 import { type CommandSpec, ENV_FILE, withGate, type World } from '../command.ts'

@@ -1,78 +1,92 @@
-import type { Evidence, LiveFailure } from '../health/evidence.ts'
+import type { Evidence } from '../health/evidence.ts'
 import type { Work } from '../model/model-choice.ts'
 import type { RouteDecision } from '../route.ts'
-import { mayRefuseUs } from '../status.ts'
+import type { Ending } from '../event.ts'
+import { retryAfterMs } from '../explain.ts'
+import type {
+  AttemptEnding,
+  EndCode,
+  ExchangeContext,
+  ExchangeEffect,
+  ExchangeState,
+  Failed,
+  FailoverBudget,
+  HeldAnswer,
+  Step,
+} from './exchange.ts'
 
-/** Codes of the gate's own errors that a request can end with once it has been taken over; the
- *  catalogue has their texts. */
-export type EndCode =
-  | 'gate_draining'
-  | 'internal_error'
-  | 'invalid_form'
-  | 'invalid_model'
-  | 'model_not_found'
-  | 'model_required'
-  | 'no_eligible_upstream'
-  | 'not_found'
-  | 'queue_full'
-  | 'queue_timeout'
-  | 'request_timeout'
-  | 'response_model_mismatch'
-  | 'too_many_connections'
-  | 'upstream_error'
-  | 'upstream_misconfigured'
-  | 'upstream_protocol_error'
-  | 'upstream_stalled'
-  | 'upstream_starting'
-  | 'upstream_truncated'
-  | 'upstream_unreachable'
+/** Clients that are told to come back get up to this much of their own, so that they do not come in
+ *  step, ms. */
+const JITTER_MS = 500
 
-/** Header fields as they were received, by their names in small letters. */
-export interface Fields {
-  readonly [name: string]: string | string[] | undefined
-  readonly 'content-type'?: string | undefined
-  readonly 'content-encoding'?: string | undefined
-  readonly 'set-cookie'?: string[] | undefined
+const NOTHING: readonly ExchangeEffect[] = []
+
+/** What is done before it ends, and the headers of the answer beyond its own. */
+interface Extra {
+  readonly effects?: readonly ExchangeEffect[]
+  readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Status and headers of the upstream's answer. */
-export interface AnswerHead {
-  readonly status: number
-  readonly headers: Fields
+/** The upstream's own answer, as a frame where a head has gone out already. */
+export function passOn(
+  state: ExchangeState,
+  ctx: ExchangeContext,
+  [answer, ending]: readonly [HeldAnswer, Ending],
+  { effects = NOTHING, headers = {} }: Extra,
+): Step {
+  const { upstream } = state
+  return end(state, ctx, [...effects, { type: 'pass_on', answer, upstream, headers }], ending)
 }
 
-/** A whole answer of the upstream that may still be passed on. */
-export interface HeldAnswer extends AnswerHead {
-  readonly body: Buffer
+/** It ends with an error of the gate's own. */
+export function fail(
+  state: ExchangeState,
+  ctx: ExchangeContext,
+  [code, detail, param = null]: readonly [EndCode, string, (string | null)?],
+  { effects = NOTHING, headers = {} }: Extra = {},
+): Step {
+  const afterMs = retryAfterMs(ctx.table, ctx.nowMs) + JITTER_MS * ctx.random()
+  const last: ExchangeEffect =
+    state.head === 'open'
+      ? { type: 'answer', code, detail, param, retryAfterMs: afterMs, headers }
+      : { type: 'cut', code, detail }
+  return end(state, ctx, [...effects, last, ...abandoned(state)], 'failed', code)
 }
 
-/** How one try at one upstream ended. Expected endings are values. */
-export type AttemptEnding =
-  | { readonly kind: 'finished' }
-  /** The upstream's answer to a mistake of the client's: passed on, and neutral. `answer`: null where it
-   *  has reached the client already, as it came. */
-  | { readonly kind: 'passed'; readonly status: number; readonly answer: HeldAnswer | null }
-  /** Before anything reached the client. `sent`: the upstream may have seen the request. */
-  | {
-      readonly kind: 'failed'
-      readonly why:
-        | LiveFailure
-        | 'busy'
-        | 'unauthorized'
-        | 'model_not_found'
-        | 'model_not_loaded'
-        | 'ours'
-      readonly code: EndCode
-      readonly detail: string
-      readonly sent: boolean
-      /** The upstream's own error, to be passed on when nobody else can serve. */
-      readonly answer: HeldAnswer | null
-    }
-  /** After content reached the client. */
-  | { readonly kind: 'cut'; readonly code: EndCode; readonly detail: string }
-  | { readonly kind: 'aborted' }
+/** The client is gone, or is sent away. */
+export function leave(
+  state: ExchangeState,
+  ctx: ExchangeContext,
+  ending: 'client_gone' | 'client_stalled',
+): Step {
+  return end(state, ctx, [{ type: 'hang_up' }, ...abandoned(state)], ending)
+}
 
-export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
+/** Lets go of the attempt that runs, if one does. */
+function abandoned({ now }: ExchangeState): readonly ExchangeEffect[] {
+  if (now.kind !== 'trying') return NOTHING
+  return [{ type: 'abandon', ending: { kind: 'aborted' } }, { type: 'release' }]
+}
+
+/** The one ending and the one event, after its last effects. */
+export function end(
+  state: ExchangeState,
+  { wish, nowMs }: ExchangeContext,
+  effects: readonly ExchangeEffect[],
+  ending: Ending,
+  code: EndCode | null = null,
+): Step {
+  const { upstream, attempts, ttftMs, head } = state
+  const whole = effects.some(({ type }) => type === 'answer' || type === 'pass_on')
+  const answered = head === 'committed' || (head === 'open' && whole)
+  const phase = answered ? 'after_commit' : 'before_commit'
+  const durationMs = nowMs - wish.arrivedAt
+  const summary = { upstream, ending, code, attempts, ttftMs, durationMs, phase } as const
+  return {
+    state: { ...state, now: { kind: 'over' } },
+    effects: [...effects, { type: 'over', summary }],
+  }
+}
 
 /** Upstreams that may see one request: one that fails twice is rather at fault itself. */
 export const SENT_MAX = 2
@@ -155,4 +169,90 @@ export function removed(upstream: string): Failed {
 export function stalled(upstream: string, silentMs: number): Failed {
   const detail = `${upstream} was silent for ${Math.round(silentMs)} ms.`
   return { kind: 'failed', why: 'ours', code: 'upstream_stalled', detail, sent: true, answer: null }
+}
+
+/**
+ * What an upstream's status does before anything has reached the client.
+ * `judge`: look at the content. `pass`: the client's own answer, neutral. `misconfigured`: next
+ * upstream, and a person has to mend this one. `busy`: next if one is eligible, else passed on
+ * with its `Retry-After`. `suspect`: next upstream, and a probe at once.
+ */
+export type StatusAction = 'judge' | 'pass' | 'misconfigured' | 'busy' | 'suspect'
+
+/** Statuses that differ from their class. */
+const BY_STATUS: Readonly<Record<number, StatusAction>> = {
+  408: 'busy',
+  429: 'busy',
+  501: 'pass',
+  503: 'busy',
+}
+
+const BY_CLASS: Readonly<Record<number, StatusAction>> = {
+  2: 'judge',
+  3: 'pass',
+  4: 'pass',
+  5: 'suspect',
+}
+
+/** May this refusal be about the gate's own key? Or about what this client asked for: a probe tells. */
+export function mayRefuseUs(status: number): boolean {
+  return status === 401 || status === 403
+}
+
+/** What to do with an answer of this status. `mapped`: the gate wrote the model name, so a 404 is
+ *  the gate's mistake and not the client's. A status that HTTP does not know is a fault. */
+export function statusAction(status: number, request: { readonly mapped: boolean }): StatusAction {
+  if (status === 404 && request.mapped) return 'misconfigured'
+  return BY_STATUS[status] ?? BY_CLASS[Math.floor(status / 100)] ?? 'suspect'
+}
+
+/** A crash may lose this many requests at once and have all of them served by another upstream. */
+export const BUDGET_MAX = 100
+/** Kept for crashes: upstreams that answer, with a 503 or 500, may not use these up. So a storm in which
+ *  all of them answer like that adds a few per cent from its first second on, and not 100 requests. */
+export const CRASH_RESERVE = 70
+/** What each answer that ended properly earns: a tenth, as Finagle's and Google's budgets do. */
+const EARNED = 0.1
+/** What comes back by time alone, per second. */
+const PER_SECOND = 1
+
+/** The budget of a gate that starts. */
+export function fullBudget(atMs: number): FailoverBudget {
+  return { tokens: BUDGET_MAX, at: atMs }
+}
+
+/** After an answer that ended properly. Pure. */
+export function earn(budget: FailoverBudget, nowMs: number): FailoverBudget {
+  return add(budget, EARNED, nowMs)
+}
+
+/** After failovers that another upstream served: they were not wasted, and cost nothing. Pure. */
+export function giveBack(budget: FailoverBudget, spent: number, nowMs: number): FailoverBudget {
+  return add(budget, spent, nowMs)
+}
+
+function add(budget: FailoverBudget, tokens: number, nowMs: number): FailoverBudget {
+  const settled = settle(budget, nowMs)
+  return { ...settled, tokens: Math.min(BUDGET_MAX, settled.tokens + tokens) }
+}
+
+/**
+ * Spends one failover; null: there is none left. While every upstream fails, what is spent is not
+ * earned again, so that clients' retries and ours cannot keep the failure alive. `answered`: the
+ * upstream refused in words, it did not crash. Pure.
+ */
+export function spend(
+  budget: FailoverBudget,
+  nowMs: number,
+  answered: boolean,
+): FailoverBudget | null {
+  const settled = settle(budget, nowMs)
+  return settled.tokens < 1 + (answered ? CRASH_RESERVE : 0)
+    ? null
+    : { ...settled, tokens: settled.tokens - 1 }
+}
+
+function settle({ tokens, at }: FailoverBudget, nowMs: number): FailoverBudget {
+  const refilled = tokens + ((nowMs - at) / 1_000) * PER_SECOND
+  return { tokens: Math.min(BUDGET_MAX, refilled), at: nowMs }
 }

@@ -1,11 +1,21 @@
 import type { Ending, GateEvent } from '../event.ts'
-import type { Evidence, FlightItem } from '../health/evidence.ts'
+import type { Evidence, FlightItem, LiveFailure } from '../health/evidence.ts'
 import type { Work } from '../model/model-choice.ts'
 import type { RouteRequest } from '../route.ts'
-import type { Entry } from '../entry.ts'
-import type { RoutingTable } from '../table.ts'
-import type { FailoverBudget } from './budget.ts'
-import type { AttemptEnding, EndCode, Failed, HeldAnswer } from './ending.ts'
+import type { Entry, RoutingTable } from '../table.ts'
+
+/** A request that the door has let in, as every room behind it sees it. */
+export interface Handed {
+  readonly requestId: string
+  /** Canonical: guards, routes and upstream share this one reading. */
+  readonly path: string
+  /** With its question mark, or ''. */
+  readonly query: string
+  /** Every CORS header for an allowed origin; empty otherwise. */
+  readonly cors: Readonly<Record<string, string>>
+  /** The `Via` that goes on to an upstream. */
+  readonly via: string
+}
 
 /** What stays the same of a request from its beginning to its end. */
 export interface Wish {
@@ -200,4 +210,82 @@ export interface Step {
   readonly state: ExchangeState
   /** To be carried out in this order. */
   readonly effects: readonly ExchangeEffect[]
+}
+
+/** Codes of the gate's own errors that a request can end with once it has been taken over; the
+ *  catalogue has their texts. */
+export type EndCode =
+  | 'gate_draining'
+  | 'internal_error'
+  | 'invalid_form'
+  | 'invalid_model'
+  | 'model_not_found'
+  | 'model_required'
+  | 'no_eligible_upstream'
+  | 'not_found'
+  | 'queue_full'
+  | 'queue_timeout'
+  | 'request_timeout'
+  | 'response_model_mismatch'
+  | 'too_many_connections'
+  | 'upstream_error'
+  | 'upstream_misconfigured'
+  | 'upstream_protocol_error'
+  | 'upstream_stalled'
+  | 'upstream_starting'
+  | 'upstream_truncated'
+  | 'upstream_unreachable'
+
+/** Header fields as they were received, by their names in small letters. */
+export interface Fields {
+  readonly [name: string]: string | string[] | undefined
+  readonly 'content-type'?: string | undefined
+  readonly 'content-encoding'?: string | undefined
+  readonly 'set-cookie'?: string[] | undefined
+}
+
+/** Status and headers of the upstream's answer. */
+export interface AnswerHead {
+  readonly status: number
+  readonly headers: Fields
+}
+
+/** A whole answer of the upstream that may still be passed on. */
+export interface HeldAnswer extends AnswerHead {
+  readonly body: Buffer
+}
+
+/** How one try at one upstream ended. Expected endings are values. */
+export type AttemptEnding =
+  | { readonly kind: 'finished' }
+  /** The upstream's answer to a mistake of the client's: passed on, and neutral. `answer`: null where it
+   *  has reached the client already, as it came. */
+  | { readonly kind: 'passed'; readonly status: number; readonly answer: HeldAnswer | null }
+  /** Before anything reached the client. `sent`: the upstream may have seen the request. */
+  | {
+      readonly kind: 'failed'
+      readonly why:
+        | LiveFailure
+        | 'busy'
+        | 'unauthorized'
+        | 'model_not_found'
+        | 'model_not_loaded'
+        | 'ours'
+      readonly code: EndCode
+      readonly detail: string
+      readonly sent: boolean
+      /** The upstream's own error, to be passed on when nobody else can serve. */
+      readonly answer: HeldAnswer | null
+    }
+  /** After content reached the client. */
+  | { readonly kind: 'cut'; readonly code: EndCode; readonly detail: string }
+  | { readonly kind: 'aborted' }
+
+export type Failed = Extract<AttemptEnding, { kind: 'failed' }>
+
+/** How many failovers may still be spent. Plain value. */
+export interface FailoverBudget {
+  readonly tokens: number
+  /** When it was last settled, monotonic ms. */
+  readonly at: number
 }

@@ -1,19 +1,23 @@
 import { reasonsText } from '../explain.ts'
 import { isUntold, sameModel } from '../model/model-choice.ts'
 import { decide, type RouteDecision, type RouteRequest } from '../route.ts'
-import { spend } from './budget.ts'
-import { type Failed, mayFollow, SENT_MAX } from './ending.ts'
+import { fail, leave, mayFollow, passOn, SENT_MAX, spend } from './ending.ts'
 import type {
+  EndCode,
   ExchangeContext,
   ExchangeEffect,
   ExchangeEvent,
   ExchangeState,
+  Failed,
   Step,
+  Wish,
 } from './exchange.ts'
-import { type Blocked, limitOf, startOf, WAITING_MAX } from './hold.ts'
-import { fail, leave, passOn } from './over.ts'
-import { noModel, noRoute } from './refusal.ts'
 import { tried } from './trying.ts'
+import type { Evidence } from '../health/evidence.ts'
+import { needsStart } from '../health/facts.ts'
+import type { Entry, RoutingTable } from '../table.ts'
+import { knownModels, knownText } from '../model/models.ts'
+import type { EngineKind } from '../upstream.ts'
 
 const NOTHING: readonly ExchangeEffect[] = []
 
@@ -159,4 +163,64 @@ function asked({ tried: turns }: ExchangeState, { wish }: ExchangeContext): Rout
 
 function unchanged(state: ExchangeState): Step {
   return { state, effects: NOTHING }
+}
+
+/** While nothing has been judged yet, a request waits for the first verdict, at most so long. */
+const STARTING_MS_MAX = 10_000
+/** A request waits for a slot at most so long. */
+const QUEUE_MS_MAX = 60_000
+/** A request waits for the start of its engine at most so long: vLLM on two busy cores was seen to
+ *  take more than 200 s. */
+const START_MS_MAX = 300_000
+/** Requests that wait for a slot or for an upstream at once. */
+export const WAITING_MAX = 1_024
+
+/** Why a request cannot go on. `start`: its engine is being started for it. */
+export type Blocked =
+  | Extract<RouteDecision, { kind: 'hold' | 'wait_for_slot' }>
+  | { readonly kind: 'start' }
+
+/** How long a request may wait, counted from its arrival, and the error after that. Pure. */
+export function limitOf(why: Blocked, holdMs: number): { limitMs: number; code: EndCode } {
+  if (why.kind === 'wait_for_slot') return { limitMs: QUEUE_MS_MAX, code: 'queue_timeout' }
+  if (why.kind === 'start') return { limitMs: START_MS_MAX, code: 'upstream_starting' }
+  if (why.starting) return { limitMs: Math.max(holdMs, STARTING_MS_MAX), code: 'upstream_starting' }
+  return { limitMs: holdMs, code: 'no_eligible_upstream' }
+}
+
+/** What the table is told for an engine that sleeps and is needed, so that its owner starts it; null:
+ *  it needs no start. Pure. */
+export function startOf({ facts }: Entry, nowMs: number): readonly Evidence[] | null {
+  if (!needsStart(facts.process)) return null
+  return facts.wantedAt === null ? [{ type: 'wanted', at: nowMs }] : []
+}
+
+/** Why nobody can have a request: code, detail and the field that is at fault. */
+export type Refusal = readonly [EndCode, string, string | null]
+
+/** What a request is told whose model nobody has, or that names none where none could be meant. Pure. */
+export function noModel(
+  table: RoutingTable,
+  { kind, known }: Extract<RouteDecision, { kind: 'unknown_model' | 'model_required' }>,
+): Refusal {
+  if (kind === 'unknown_model') return ['model_not_found', knownText(known), 'model']
+  const settings = table.entries.flatMap(({ spec }) =>
+    spec.intent === 'enabled' && spec.model === null
+      ? [`GENGATE_${spec.name.toUpperCase()}_MODEL`]
+      : [],
+  )
+  return [kind, `${knownText(known)} To choose one: ${settings.join(' or ')}.`, 'model']
+}
+
+/** What a request is told that `no_route` meets. Pure. */
+export function noRoute(table: RoutingTable, { wants, path }: Wish): Refusal {
+  const { only } = wants
+  if (only === undefined) return ['not_found', noRouteText(wants.able, path), null]
+  const names = knownModels(table, ({ spec }) => spec.name === only)
+  return ['response_model_mismatch', `${only} keeps it and serves ${names.join(', ')}.`, 'model']
+}
+
+/** What a client is told of a route that no configured upstream has. Pure. */
+export function noRouteText(able: ReadonlySet<EngineKind> | undefined, path: string): string {
+  return `No upstream that is configured has ${path}; engines that have it: ${[...(able ?? [])].join(', ')}.`
 }

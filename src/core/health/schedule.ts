@@ -1,8 +1,7 @@
 import { INTENTS } from '../upstream.ts'
 import { type Facts, isUnproven, lastProofAt, quietSince } from './facts.ts'
 import { RECHECK_MS } from './policy.ts'
-import { type Entry, stateOf } from '../entry.ts'
-import { isActiveAt, type RoutingTable } from '../table.ts'
+import { type Entry, isActiveAt, type RoutingTable, stateOf } from '../table.ts'
 
 /** Between two probes of an upstream whose failure costs it nothing to repeat, nobody active. */
 const IDLE_RETRY_MS = 5_000

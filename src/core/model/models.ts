@@ -8,8 +8,7 @@ import {
   sameModel,
   type Work,
 } from './model-choice.ts'
-import type { Entry } from '../entry.ts'
-import type { RoutingTable } from '../table.ts'
+import type { Entry, RoutingTable } from '../table.ts'
 
 /** The public name of the group that exists when `GENGATE_MODELS` is unset. */
 export const DEFAULT_MODEL = 'default'

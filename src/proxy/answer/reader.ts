@@ -1,7 +1,7 @@
 import { judgeJson } from '../../api/answer.ts'
 import type { AnswerApi, Fault } from '../../api/api.ts'
 import { type Mistake, mistakeOf } from '../../api/frame.ts'
-import type { EndCode } from '../../core/exchange/ending.ts'
+import type { EndCode } from '../../core/exchange/exchange.ts'
 import { Gather } from '../../core/gather.ts'
 import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import { replaceModel } from '../request/rewrite.ts'

@@ -1,14 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { AnswerApi } from '../../api/api.ts'
-import type { Flow } from '../../core/exchange/exchange.ts'
-import { STALLED_MS } from '../../core/exchange/trying.ts'
+import type { AnswerHead, Flow, HeldAnswer } from '../../core/exchange/exchange.ts'
+import { isEstablished, STALLED_MS } from '../../core/exchange/trying.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { AnswerHead, HeldAnswer } from '../../core/exchange/ending.ts'
 import { errorFrame, errorFrameOf, mayBeNumbered, sequenceAfter } from '../../api/frame.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { report } from '../drive.ts'
-import { isEstablished } from '../../core/exchange/progress.ts'
 import type { Lease } from '../leases.ts'
 
 /** Comments go out at this pace while nothing else does: clients exist that cut a socket which is

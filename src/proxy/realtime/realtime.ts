@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { WebSocket, WebSocketServer } from 'ws'
-import type { Handed } from '../../core/handed.ts'
+import type { Handed } from '../../core/exchange/exchange.ts'
 import type { Answer } from '../../errors/answer.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { requestHeaders } from '../upstream/headers.ts'

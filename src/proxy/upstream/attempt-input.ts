@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import type { AnswerHead } from '../../core/exchange/ending.ts'
+import type { AnswerHead } from '../../core/exchange/exchange.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { AnswerReader } from '../answer/reader.ts'
 import type { Pool } from './pools.ts'

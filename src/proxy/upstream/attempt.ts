@@ -5,7 +5,7 @@ import { codeOf, transportFailure } from '../../errors/transport.ts'
 import type { AttemptInput } from './attempt-input.ts'
 import type { ClientSink } from '../answer/writer.ts'
 import { type Decoding, decodingOf } from '../../runtime/coding.ts'
-import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/ending.ts'
+import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/exchange.ts'
 import {
   actionOf,
   answerOfMistake,
@@ -14,8 +14,8 @@ import {
   failedByTransport,
   mayStream,
   UNREAD,
-  withoutBody,
   withOneType,
+  withoutBody,
   withType,
 } from './failed.ts'
 import { Hop } from './pools.ts'

@@ -1,8 +1,8 @@
 import type { AttemptInput } from './attempt-input.ts'
-import type { AnswerHead, EndCode, Failed, HeldAnswer } from '../../core/exchange/ending.ts'
+import type { AnswerHead, EndCode, Failed, HeldAnswer } from '../../core/exchange/exchange.ts'
 import { namesLoading, namesNothingLoaded } from '../../api/answer.ts'
 import { objectOf } from '../../api/read.ts'
-import { mayRefuseUs, type StatusAction, statusAction } from '../../core/status.ts'
+import { mayRefuseUs, type StatusAction, statusAction } from '../../core/exchange/ending.ts'
 import { toOpenAiBody } from '../../errors/body.ts'
 import type { Mistake } from '../../api/frame.ts'
 import {

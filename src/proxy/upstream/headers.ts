@@ -1,4 +1,4 @@
-import type { AnswerHead } from '../../core/exchange/ending.ts'
+import type { AnswerHead } from '../../core/exchange/exchange.ts'
 import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
 import { BodyReader, RawReader } from '../answer/reader.ts'

@@ -6,7 +6,7 @@ import {
   servableOf,
   tableOf,
 } from '../../../src/cli/gate-status.ts'
-import { servesOf } from '../../../src/core/entry.ts'
+import { servesOf } from '../../../src/core/route.ts'
 import { gengate } from '../recorded-io.ts'
 import { jsonServer } from '../json-server.ts'
 

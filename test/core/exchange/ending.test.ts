@@ -1,5 +1,18 @@
 import t from 'tap'
-import { evidenceOf, type Failed, mayFollow, stalled } from '../../../src/core/exchange/ending.ts'
+import {
+  BUDGET_MAX,
+  CRASH_RESERVE,
+  earn,
+  evidenceOf,
+  fullBudget,
+  giveBack,
+  mayFollow,
+  spend,
+  stalled,
+  type StatusAction,
+  statusAction,
+} from '../../../src/core/exchange/ending.ts'
+import type { Failed, FailoverBudget } from '../../../src/core/exchange/exchange.ts'
 import type { RouteDecision } from '../../../src/core/route.ts'
 import { World } from '../../support/world.ts'
 
@@ -76,3 +89,81 @@ t.test(
     t.equal(mayFollow(busy, { kind: 'hold', starting: false }, 1), false)
   },
 )
+
+// Rows of docs/faults.md that are shown here: storm-of-503.
+
+t.test('spend() rescues a burst, then as much as time and answers earn', async (t) => {
+  let budget = fullBudget(0)
+  let spent = 0
+  for (let next = spend(budget, 0, false); next !== null; next = spend(budget, 0, false)) {
+    budget = next
+    spent++
+  }
+  t.equal(spent, BUDGET_MAX)
+  t.equal(spend(budget, 999, false), null)
+  t.not(spend(budget, 1_000, false), null, 'one a second')
+  for (let i = 0; i < 11; i++) budget = earn(budget, 0)
+  t.not(spend(budget, 0, false), null, 'one for ten answers')
+})
+
+t.test('spend() keeps the load of a storm in which everything fails under 1.1 times', async (t) => {
+  for (const [asked, answered] of [
+    [400, true],
+    [12_000, true],
+    [12_000, false],
+  ] as const) {
+    let budget: FailoverBudget = fullBudget(0)
+    let sent = 0
+    for (let i = 0; i < asked; i++) {
+      sent++
+      const next = spend(budget, i * 5, answered)
+      if (next !== null) {
+        budget = next
+        sent++
+      }
+    }
+    t.ok(sent <= asked * 1.1, `${sent} sent for ${asked} asked, 200 a second`)
+  }
+})
+
+t.test('a busy upstream never uses up what a crash may need, nor what serves', async (t) => {
+  let budget: FailoverBudget = fullBudget(0)
+  for (let i = 0; i < 200; i++) budget = spend(budget, 0, true) ?? budget
+  t.equal(budget.tokens, CRASH_RESERVE)
+  t.equal(spend(budget, 0, true), null)
+  t.not(spend(budget, 0, false), null)
+  budget = fullBudget(0)
+  for (let i = 0; i < 10_000; i++) {
+    const next = spend(budget, 0, true)
+    if (next === null) return void t.fail('another upstream is free')
+    budget = giveBack(next, 1, 0)
+  }
+})
+
+t.test('earn() never exceeds the maximum', async (t) => {
+  t.equal(earn(fullBudget(0), 10_000).tokens, BUDGET_MAX)
+})
+
+t.test('statusAction says what the table says, for every status', async (t) => {
+  const special: Record<number, StatusAction> = {
+    408: 'busy',
+    429: 'busy',
+    501: 'pass',
+    503: 'busy',
+  }
+  const wrong: number[] = []
+  for (let status = 200; status < 600; status++) {
+    const byClass = status < 300 ? 'judge' : status < 500 ? 'pass' : 'suspect'
+    const expected = special[status] ?? byClass
+    if (statusAction(status, { mapped: false }) !== expected) wrong.push(status)
+    const mapped = status === 404 ? 'misconfigured' : expected
+    if (statusAction(status, { mapped: true }) !== mapped) wrong.push(status)
+  }
+  t.strictSame(wrong, [])
+})
+
+t.test('a status that HTTP does not know is a fault of the upstream', async (t) => {
+  for (const status of [0, 99, 600, 999]) {
+    t.equal(statusAction(status, { mapped: false }), 'suspect', String(status))
+  }
+})

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { BUDGET_MAX, CRASH_RESERVE, fullBudget } from '../../../src/core/exchange/budget.ts'
-import { WAITING_MAX } from '../../../src/core/exchange/hold.ts'
+import { BUDGET_MAX, CRASH_RESERVE, fullBudget } from '../../../src/core/exchange/ending.ts'
+import { limitOf, startOf, WAITING_MAX } from '../../../src/core/exchange/next.ts'
 import { plainModel } from '../../../src/core/model/model-choice.ts'
 import { answer, failed, OneRequest, only, text } from '../../support/one-request.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
@@ -308,4 +308,25 @@ t.test('a full budget stays full', async (t) => {
   one.decide()
   one.ends({ kind: 'finished' })
   t.strictSame(one.budget, fullBudget(0))
+})
+
+t.test('limitOf() bounds each kind of wait', async (t) => {
+  for (const [why, holdMs, limitMs, code] of [
+    [{ kind: 'hold', starting: false }, 500, 500, 'no_eligible_upstream'],
+    [{ kind: 'hold', starting: true }, 500, 10_000, 'upstream_starting'],
+    [{ kind: 'hold', starting: true }, 20_000, 20_000, 'upstream_starting'],
+    [{ kind: 'wait_for_slot' }, 500, 60_000, 'queue_timeout'],
+    [{ kind: 'start' }, 500, 300_000, 'upstream_starting'],
+  ] as const) {
+    t.strictSame(limitOf(why, holdMs), { limitMs, code })
+  }
+})
+
+t.test('startOf() tells once that an engine is wanted', async (t) => {
+  const world = new World()
+  t.equal(startOf(world.entry('a'), 5), null, 'it is not ours to start')
+  world.tell('a', { type: 'process', at: 0, phase: 'asleep' })
+  t.strictSame(startOf(world.entry('a'), 5), [{ type: 'wanted', at: 5 }])
+  world.tell('a', { type: 'wanted', at: 5 })
+  t.strictSame(startOf(world.entry('a'), 6), [])
 })

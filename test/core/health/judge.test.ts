@@ -2,7 +2,7 @@ import t from 'tap'
 import type { FlightItem } from '../../../src/core/health/evidence.ts'
 import { hintOf } from '../../../src/core/explain.ts'
 import { nextTable } from '../../../src/core/table.ts'
-import { servesOf } from '../../../src/core/entry.ts'
+import { servesOf } from '../../../src/core/route.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: prompt-read-with-keepalives.

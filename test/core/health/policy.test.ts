@@ -17,7 +17,7 @@ import {
   workBudgetMs,
 } from '../../../src/core/health/policy.ts'
 import { mayAbandon } from '../../../src/core/route.ts'
-import { patienceLost } from '../../../src/core/exchange/patience.ts'
+import { patienceLost } from '../../../src/core/exchange/trying.ts'
 import { World } from '../../support/world.ts'
 
 // Rows of docs/faults.md that are shown here: wedge-after-load, load-never-ends.

@@ -2,9 +2,9 @@ import t from 'tap'
 import { hintOf, reasonsText } from '../../../src/core/explain.ts'
 import type { FailReason } from '../../../src/core/health/evidence.ts'
 import type { ProcessPhase } from '../../../src/core/owned/process.ts'
-import { decide } from '../../../src/core/route.ts'
+import { decide, servesOf } from '../../../src/core/route.ts'
 import { nextProbeAt } from '../../../src/core/health/schedule.ts'
-import { servesOf, shownReason } from '../../../src/core/entry.ts'
+import { shownReason } from '../../../src/core/table.ts'
 import { spec, tableConfig, World } from '../../support/world.ts'
 
 const one = (): World => new World(tableConfig({ specs: [spec({ name: 'a' })] }))
