@@ -23,50 +23,29 @@ const LINE: StartLine = {
   notes: [],
 }
 
+const printed = (line: StartLine) => printLine(line, () => true)
+
 t.test('printLine() tells variables to set and to unset', async (t) => {
   t.equal(
     printLine(LINE, (name) => name === 'VLLM_PORT'),
     'env -u VLLM_PORT PATH=/v/bin:"$PATH" OMP_NUM_THREADS=4 /v/bin/python3 serve a/b --port 8001',
   )
   const bare = { ...LINE, env: {}, unset: [], pathFirst: null }
-  t.equal(
-    printLine(bare, () => true),
-    '/v/bin/python3 serve a/b --port 8001',
-  )
-  t.match(
-    printLine({ ...bare, args: ['--api-key', 'k3y'] }, () => true),
-    /--api-key '\(secret\)'$/,
-  )
+  t.equal(printed(bare), '/v/bin/python3 serve a/b --port 8001')
+  t.match(printed({ ...bare, args: ['--api-key', 'k3y'] }), /--api-key '\(secret\)'$/)
 })
 
 t.test('a shell reads shellWord() as the one word that it was', async (t) => {
-  const words = [
-    "it's",
-    'a b',
-    '$HOME',
-    '~/x',
-    '`id`',
-    '',
-    '*',
-    'a\nb',
-    '{"a":"b"}',
-    '#x',
-    'A=b',
-    '-x',
-  ]
+  const quoted = ["it's", 'a b', '$HOME', '~/x', '`id`', '', '*', 'a\nb', '{"a":"b"}']
+  const words = [...quoted, '#x', 'A=b', '-x']
   const printed = execFileSync('sh', ['-c', `printf '%s\\0' ${words.map(shellWord).join(' ')}`])
   t.same(printed.toString().split('\0').slice(0, -1), words)
 })
 
 t.test('the printed line sets what a start sets', async (t) => {
-  const line = printLine(
-    {
-      ...LINE,
-      command: '/bin/sh',
-      args: ['-c', 'echo "$OMP_NUM_THREADS|${VLLM_PORT-none}|${PATH%%:*}|$1"', 'sh', "x 'y'"],
-    },
-    () => true,
-  )
+  const script = 'echo "$OMP_NUM_THREADS|${VLLM_PORT-none}|${PATH%%:*}|$1"'
+  const args = ['-c', script, 'sh', "x 'y'"]
+  const line = printLine({ ...LINE, command: '/bin/sh', args }, () => true)
   const env = { PATH: process.env['PATH'] ?? '', VLLM_PORT: '1' }
   t.equal(execFileSync('sh', ['-c', line], { env }).toString(), "4|none|/v/bin|x 'y'\n")
 })
@@ -100,33 +79,15 @@ t.test('unlessSet() leaves out what the operator set, and what has no value', as
 })
 
 t.test('withoutSecrets() hides keys and tokens, and nothing else', async (t) => {
-  const rows: [words: string[], shown: string[]][] = [
-    [
-      ['--api-key', 'k', '--port', '1'],
-      ['--api-key', '(secret)', '--port', '1'],
-    ],
-    [
-      ['--api-key', 'k', 'l', '-t', '1'],
-      ['--api-key', '(secret)', '(secret)', '-t', '1'],
-    ],
-    [['--api-key=k'], ['--api-key=(secret)']],
-    [['--api_key=k'], ['--api-key=(secret)']],
-    [
-      ['--hf-token', 't'],
-      ['--hf-token', '(secret)'],
-    ],
-    [
-      ['-hft', 't', '-m', 'x'],
-      ['-hft', '(secret)', '-m', 'x'],
-    ],
-    [
-      ['--max-tokens', '4', '--temp', '-1'],
-      ['--max-tokens', '4', '--temp', '-1'],
-    ],
-    [
-      ['serve', 'a/b'],
-      ['serve', 'a/b'],
-    ],
+  const rows: [words: string, shown: string][] = [
+    ['--api-key k --port 1', '--api-key (secret) --port 1'],
+    ['--api-key k l -t 1', '--api-key (secret) (secret) -t 1'],
+    ['--api-key=k', '--api-key=(secret)'],
+    ['--api_key=k', '--api-key=(secret)'],
+    ['--hf-token t', '--hf-token (secret)'],
+    ['-hft t -m x', '-hft (secret) -m x'],
+    ['--max-tokens 4 --temp -1', '--max-tokens 4 --temp -1'],
+    ['serve a/b', 'serve a/b'],
   ]
-  for (const [words, shown] of rows) t.same(withoutSecrets(words), shown)
+  for (const [words, shown] of rows) t.same(withoutSecrets(words.split(' ')), shown.split(' '))
 })
