@@ -227,28 +227,30 @@ export function wordsOf(error: EngineError): string {
   return text === '' ? NO_WORDS : text.slice(0, MESSAGE_MAX)
 }
 
+/** The sentence of the error in a parsed body; '': none. Pure. */
+export function messageOf(body: unknown): string {
+  return engineError(body)?.message ?? ''
+}
+
 /** Does it say that the model is not there? Pure. */
 export function namesUnknownModel(body: unknown): boolean {
   const error = engineError(body)
   if (error === null || namesNothingLoaded(body)) return false
   if (error.code === 'model_not_found') return true
   // "File Not Found" and "Not Found" speak of a route: only a text that names a model counts.
-  return (
-    /\bmodels?\b/i.test(error.message) &&
-    /not found|does not exist|unknown model/i.test(error.message)
-  )
+  const { message } = error
+  return /\bmodels?\b/i.test(message) && /not found|does not exist|unknown model/i.test(message)
 }
 
 /** Does it say that no model at all is in memory? That says nothing about the one that was named, and
  *  LM Studio answers so with the code `model_not_found`. Pure. */
 export function namesNothingLoaded(body: unknown): boolean {
-  return /\bno models? (?:is |are )?(?:currently )?loaded\b/i.test(engineError(body)?.message ?? '')
+  return /\bno models? (?:is |are )?(?:currently )?loaded\b/i.test(messageOf(body))
 }
 
 /** Does it say that the engine is not ready yet? "Overloaded" is not loading. Pure. */
 export function namesLoading(body: unknown): boolean {
-  const message = engineError(body)?.message ?? ''
-  return /\bloading\b|\bnot (yet )?loaded\b|\bstarting\b|\bwarming up\b/i.test(message)
+  return /\bloading\b|\bnot (yet )?loaded\b|\bstarting\b|\bwarming up\b/i.test(messageOf(body))
 }
 
 function textOf(value: unknown): string {

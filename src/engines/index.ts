@@ -56,12 +56,8 @@ export function engineByOwner(configured: EngineKind, owner: unknown): EngineKin
   return engine === undefined || engine.kind === configured ? null : engine.kind
 }
 
-/** The engine kinds that have this route. */
-export function enginesWith(route: RouteName): ReadonlySet<EngineKind> {
-  return BY_ROUTE.get(route) ?? new Set()
-}
-
-const BY_ROUTE: ReadonlyMap<RouteName, ReadonlySet<EngineKind>> = new Map(
+/** The engine kinds that have each of the routes. */
+export const ENGINES_WITH: ReadonlyMap<RouteName, ReadonlySet<EngineKind>> = new Map(
   ROUTE_NAMES.map((route) => {
     const able = ENGINES.filter(({ routes }) => routes.includes(route))
     return [route, new Set(able.map(({ kind }) => kind))]

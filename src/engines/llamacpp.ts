@@ -1,21 +1,20 @@
-import { namesLoading, namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
-import { aliasesIn, names } from './model-list.ts'
+import { aliasesIn, listIn, names } from './model-list.ts'
 import { PLAIN, type Quirks, type Work } from './quirks.ts'
 
 /**
  * llama.cpp's `llama-server`, with one model or as a router over many. Seen live: b10434, b11434;
- * the router's words are those of `tools/server/server-models.cpp`.
+ * the router's words are those of `tools/server/server-models.cpp`. One that was started with --embeddings
+ * answers 501 to chat and completions. 503 "Loading model" comes on every route. The router answers 400
+ * "model 'x' not found"; 404 "File Not Found" is a missing route.
  */
 export const llamacpp: Quirks = {
   ...PLAIN,
   kind: 'llamacpp',
   ownedBy: 'llamacpp',
   defaultPort: 8080,
-  // A server started with --embeddings answers 501 to the other two.
-  probes: ['chat', 'completions', 'embeddings'],
   // The router marks each model with a status; with one model it says nothing, so it does not tell.
-  loadedQuery: { path: '/v1/models', loaded: loadedByRouter },
+  loadedQuery: { path: '/v1/models', read: loadedByRouter },
   // With one model any name, or none, is accepted. The router wants a name.
   modelOptional: true,
   // The router lists what lies on disk, and a request loads it and may evict another.
@@ -35,17 +34,12 @@ export const llamacpp: Quirks = {
   // Queued requests that were given up are run later, all of them, so it is looked at before a probe
   // is sent. A frozen one may answer 200 here: only what grows counts.
   work: { path: '/slots', before: true, read: workOfSlots },
-  // 503 "Loading model" on every route.
-  isLoading: (status, body) => status === 503 && namesLoading(body),
-  // The router answers 400 "model 'x' not found". 404 "File Not Found" is a missing route.
-  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
 }
 
 /** Names and aliases whose status is `loaded`; null when no entry has a status. */
 function loadedByRouter(body: unknown): readonly string[] | null {
-  if (!isObject(body) || !Array.isArray(body['data'])) return null
-  const models: unknown[] = body['data']
-  if (!models.some((model) => statusOf(model) !== null)) return null
+  const models = listIn(body, 'data')
+  if (models === null || !models.some((model) => statusOf(model) !== null)) return null
   const loaded = models.filter((model) => statusOf(model) === 'loaded')
   return [
     ...names(loaded, 'id'),

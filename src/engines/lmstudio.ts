@@ -1,11 +1,19 @@
 import type { ListedModel } from '../core/model/model-choice.ts'
-import { namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
-import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
+import {
+  fieldsOf,
+  listIn,
+  names,
+  readEntries,
+  sizeIn,
+  workOfName,
+  workOfWords,
+} from './model-list.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /**
- * LM Studio. From its documentation, not seen live. With just-in-time loading (the default) a
+ * LM Studio. From its documentation, not seen live: 404 with code `model_not_found`, and 404 "No models
+ * loaded." (lmstudio-ai/lms#107). With just-in-time loading (the default) a
  * request loads the model it names and evicts the one that was loaded that way before.
  */
 export const lmstudio: Quirks = {
@@ -15,30 +23,27 @@ export const lmstudio: Quirks = {
   ownedBy: 'organization_owner',
   defaultPort: 1234,
   // LM Studio 0.4.0 and newer; older ones answer with something else, which tells nothing.
-  loadedQuery: { path: '/api/v1/models', loaded: loadedInstances },
+  loadedQuery: { path: '/api/v1/models', read: loadedInstances },
   // With just-in-time loading /v1/models lists everything that was downloaded.
   listsUnloaded: true,
   routes: ['chat', 'completions', 'embeddings', 'responses', 'messages'],
   details: [
-    { path: '/api/v1/models', models: keyedModels },
+    { path: '/api/v1/models', read: keyedModels },
     // Before 0.4.0.
     {
       path: '/api/v0/models',
-      models: (body) =>
-        isObject(body) && Array.isArray(body['data'])
-          ? readEntries(body['data'], 'id', described)
-          : null,
+      read: (body) => {
+        const data = listIn(body, 'data')
+        return data && readEntries(data, 'id', described)
+      },
     },
   ],
-  // 404 with code `model_not_found`, and 404 "No models loaded." (lmstudio-ai/lms#107).
-  isUnknownModel: (status, body) => (status === 400 || status === 404) && namesUnknownModel(body),
 }
 
 /** Keys and instance ids of what is in memory, language models first. */
 function loadedInstances(body: unknown): readonly string[] | null {
-  if (!isObject(body) || !Array.isArray(body['models'])) return null
-  const models: unknown[] = body['models']
-  const loaded = models.filter((model) => instancesOf(model).length > 0)
+  const loaded = listIn(body, 'models')?.filter((model) => instancesOf(model).length > 0)
+  if (loaded === undefined) return null
   const ordered = [...loaded.filter(isLlm), ...loaded.filter((model) => !isLlm(model))]
   return [...new Set(ordered.flatMap((model) => [...names([model], 'key'), ...idsOf(model)]))]
 }
@@ -52,14 +57,13 @@ function idsOf(model: unknown): readonly string[] {
 }
 
 function instancesOf(model: unknown): readonly unknown[] {
-  const instances: unknown = isObject(model) ? model['loaded_instances'] : undefined
-  return Array.isArray(instances) ? instances : []
+  return listIn(model, 'loaded_instances') ?? []
 }
 
 /** Everything that was downloaded, with the names of its instances. */
 function keyedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isObject(body) || !Array.isArray(body['models'])) return null
-  return readEntries(body['models'], 'key', described)
+  const models = listIn(body, 'models')
+  return models && readEntries(models, 'key', described)
 }
 
 function described(id: string, entry: Readonly<Record<string, unknown>>): ListedModel {

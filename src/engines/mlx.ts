@@ -1,4 +1,4 @@
-import { engineError } from '../api/answer.ts'
+import { engineError, messageOf } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /** How a failed look-up of a model reads: huggingface_hub's and the file system's own words. */
@@ -25,8 +25,4 @@ export const mlx: Quirks = {
   isUnknownModel: (status, body) => status === 404 && NO_SUCH_MODEL.test(messageOf(body)),
   isFailure: (status, body) =>
     status === 404 && engineError(body) !== null && !NO_SUCH_MODEL.test(messageOf(body)),
-}
-
-function messageOf(body: unknown): string {
-  return engineError(body)?.message ?? ''
 }

@@ -19,10 +19,15 @@ type JsonRecord = Readonly<Record<string, unknown>>
  * (both seen live: ollama 0.33.0-rc2, mlx-lm 0.32.2). Pure.
  */
 export function listedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isObject(body) || !('data' in body)) return null
-  const { data } = body
-  if (data === null) return []
-  return Array.isArray(data) ? readEntries(data, 'id', ofEntry) : null
+  if (isObject(body) && body['data'] === null) return []
+  const data = listIn(body, 'data')
+  return data && readEntries(data, 'id', ofEntry)
+}
+
+/** The list under `key`; null: there is none. Pure. */
+export function listIn(body: unknown, key: string): readonly unknown[] | null {
+  const list: unknown = isObject(body) ? body[key] : null
+  return Array.isArray(list) ? list : null
 }
 
 /** The texts under `key` of the records in `items`: in order, without repetition, bounded. Pure. */

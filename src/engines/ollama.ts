@@ -1,7 +1,15 @@
 import type { ListedModel } from '../core/model/model-choice.ts'
 import { namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
-import { fieldsOf, names, readEntries, sizeIn, workOfName, workOfWords } from './model-list.ts'
+import {
+  fieldsOf,
+  listIn,
+  names,
+  readEntries,
+  sizeIn,
+  workOfName,
+  workOfWords,
+} from './model-list.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /** Ollama proxies names with this suffix to ollama.com (`internal/modelref` of ollama/ollama). */
@@ -10,7 +18,7 @@ const CLOUD = /[:-]cloud$/i
 /**
  * Ollama. Every request resets the model's expiry (5 min by default), a request for an unloaded
  * model loads it and may evict another, and leaving early aborts that load (`server/sched.go`).
- * So `/api/ps`, which has no side effects, is asked first. Seen live: 0.33.0-rc2.
+ * So `/api/ps`, which has no side effects, is asked first. It wants a model (400 "model is required"). Seen live: 0.33.0-rc2.
  */
 export const ollama: Quirks = {
   ...PLAIN,
@@ -22,13 +30,11 @@ export const ollama: Quirks = {
   // Empty while a model loads; still lists a runner that was killed, which a request then revives.
   loadedQuery: {
     path: '/api/ps',
-    loaded: (body) =>
-      isObject(body) && Array.isArray(body['models'])
-        ? names(body['models'], 'name').filter((name) => !CLOUD.test(name))
-        : null,
+    read: (body) => {
+      const models = listIn(body, 'models')
+      return models && names(models, 'name').filter((name) => !CLOUD.test(name))
+    },
   },
-  // 400 "model is required".
-  modelOptional: false,
   listsUnloaded: true,
   // Longer than the keep-alive of 5 min, so that quiet probes never pin a model in memory.
   routes: [
@@ -40,7 +46,7 @@ export const ollama: Quirks = {
     'images',
     'transcriptions',
   ],
-  details: [{ path: '/api/tags', models: taggedModels }],
+  details: [{ path: '/api/tags', read: taggedModels }],
   quietIntervalMs: 330_000,
   neverProbe: (model) => CLOUD.test(model),
   // It never says so: a request simply blocks until the model is loaded.
@@ -51,8 +57,9 @@ export const ollama: Quirks = {
 
 /** `/api/tags` lists what `/v1/models` does, with sizes and families. */
 function taggedModels(body: unknown): readonly ListedModel[] | null {
-  if (!isObject(body) || !Array.isArray(body['models'])) return null
-  return readEntries(body['models'], 'name', (id, entry) => {
+  const models = listIn(body, 'models')
+  if (models === null) return null
+  return readEntries(models, 'name', (id, entry) => {
     const details = isObject(entry['details']) ? entry['details'] : {}
     const remote = typeof entry['remote_host'] === 'string' && entry['remote_host'] !== ''
     return {

@@ -3,39 +3,19 @@ import { namesLoading, namesUnknownModel } from '../api/answer.ts'
 import type { ListedModel } from '../core/model/model-choice.ts'
 import type { EngineKind } from '../core/upstream.ts'
 
-/** A GET without side effects that tells which models are in memory. */
-export interface LoadedQuery {
+/** A GET without side effects. */
+export interface Query<T> {
   /** Below the base URL: `/api/ps`. */
   readonly path: string
-  /** Names in memory, from the parsed answer; null: it does not tell. Pure. */
-  readonly loaded: (body: unknown) => readonly string[] | null
+  /** What its answer tells, of its JSON, or of its text where it is not JSON; null: nothing. Pure. */
+  readonly read: (body: unknown) => T | null
 }
 
-/** A GET without side effects that tells whether the engine sleeps. */
-export interface SleepQuery {
-  /** Below the base URL: `/is_sleeping`. */
-  readonly path: string
-  /** Null: it does not tell. Pure. */
-  readonly read: (body: unknown) => boolean | null
-}
-
-/** A GET without side effects that says more of the models than `/v1/models` does. */
-export interface DetailsQuery {
-  /** Below the base URL: `/api/tags`. */
-  readonly path: string
-  /** The models, from the parsed answer; null: it does not tell. Pure. */
-  readonly models: (body: unknown) => readonly ListedModel[] | null
-}
-
-/** A GET without side effects that shows what an engine is at, whoever asked for it. */
-export interface WorkQuery {
-  /** Below the base URL: `/slots`. */
-  readonly path: string
+/** Shows what an engine is at, whoever asked for it. */
+export interface WorkQuery extends Query<Work> {
   /** Look before a probe is sent, since the engine runs what its client has given up? Else only
    *  while a probe is silent. */
   readonly before: boolean
-  /** What the answer shows: its JSON, or its text where it is not JSON; null: nothing. Pure. */
-  readonly read: (body: unknown) => Work | null
 }
 
 /** What an engine says about its work. That it says anything is not a sign of life. */
@@ -68,14 +48,14 @@ export interface Quirks {
   readonly probes: readonly ProbeKind[]
   /** The routes that it has; a request for another one is not sent there. */
   readonly routes: readonly RouteName[]
-  /** How to ask what is in memory; null: there is no way to ask. */
-  readonly loadedQuery: LoadedQuery | null
+  /** How to ask for the names of what is in memory; null: there is no way to ask. */
+  readonly loadedQuery: Query<readonly string[]> | null
   /** Where it says more of its models than in `/v1/models`: the first one that answers tells. */
-  readonly details: readonly DetailsQuery[]
+  readonly details: readonly Query<readonly ListedModel[]>[]
   /** How to see what it is at; null: there is no way to see. */
   readonly work: WorkQuery | null
   /** How to ask whether it sleeps, where it can: a GET that wakes nothing. */
-  readonly sleep?: SleepQuery
+  readonly sleep?: Query<boolean>
   /** May a probe leave `model` out when none is known? */
   readonly modelOptional: boolean
   /** Does `GET /v1/models` list models that are not in memory? Then none is chosen from many. */

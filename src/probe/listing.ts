@@ -92,7 +92,7 @@ export class Listing {
   /** More of the same models, where the engine has it: it is listed all the same where not. */
   async #askDetails(call: ListCall): Promise<void> {
     const { clock, get } = this.#deps
-    for (const { path, models } of call.quirks.details) {
+    for (const { path, read: models } of call.quirks.details) {
       // One after the other on purpose: the next one is for engines that do not have this one.
       const fetched = await get({ ...call, clock, path })
       if (fetched.kind !== 'answer') return

@@ -191,7 +191,7 @@ async function askLoaded(round: Round, was: Memory): Promise<Told> {
     return { kind: 'decides', outcome: ofBreak(fetched.code, fetched.phase) }
   }
   if (fetched.status === 200) {
-    const names = loadedQuery.loaded(fetched.body)
+    const names = loadedQuery.read(fetched.body)
     return names === null ? { kind: 'cannot_tell', lasting: true } : { kind: 'told', names }
   }
   const outcome = ofStatus(fetched.status, fetched.body, round.quirks)

@@ -3,7 +3,7 @@ import type { EndCode, Summary, Wish } from '../core/exchange/exchange.ts'
 import { removed } from '../core/exchange/ending.ts'
 import { endRuleOf } from '../core/health/facts.ts'
 import { errorWordsOf, workOf } from '../api/index.ts'
-import { enginesWith } from '../engines/index.ts'
+import { ENGINES_WITH } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import { AnswerWriter, ClientFlow, ClientSink } from './answer/writer.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
@@ -175,7 +175,7 @@ function wishOf({ requestId, path, arrivedAt, lane, scan, body, only, settings }
     wants: {
       model: scan.model?.value ?? null,
       exact: api === null,
-      able: route === null ? undefined : enginesWith(route),
+      able: route === null ? undefined : ENGINES_WITH.get(route),
       only: only ?? undefined,
       work: workOf(route),
     },

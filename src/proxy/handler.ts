@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { enginesWith } from '../engines/index.ts'
+import { ENGINES_WITH } from '../engines/index.ts'
 import { errorAnswer } from '../errors/answer.ts'
 import type { Asked, ProxyDeps } from './deps.ts'
 import { Exchange, Watch } from './exchange.ts'
@@ -111,7 +111,7 @@ export class Proxy {
     const keeper = this.#deps.sticky.find(id)
     // Where one upstream alone can have it, it is asked, also for what was made before this gate
     // ran.
-    const able = entries.filter(({ spec }) => ABLE.has(spec.engine))
+    const able = entries.filter(({ spec }) => ABLE?.has(spec.engine))
     if (keeper === null && able.length === 1) return able[0]?.spec.name
     return entries.some(({ spec }) => spec.name === keeper) ? (keeper ?? undefined) : undefined
   }
@@ -159,4 +159,4 @@ interface Taken {
 }
 
 /** Who may keep a response. */
-const ABLE = enginesWith('responses')
+const ABLE = ENGINES_WITH.get('responses')

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { engineError, namesLoading } from '../../src/api/answer.ts'
-import { ENGINE_KINDS, engineByOwner, enginesWith, quirksOf } from '../../src/engines/index.ts'
+import { ROUTE_NAMES } from '../../src/api/index.ts'
+import { ENGINE_KINDS, engineByOwner, ENGINES_WITH, quirksOf } from '../../src/engines/index.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
 
@@ -29,10 +30,11 @@ t.test('ENGINES default ports are those of the settings table', async (t) => {
   })
 })
 
-t.test('enginesWith() knows where each route is', async (t) => {
-  t.strictSame([...enginesWith('realtime')], ['vllm', 'vllm_metal', 'openai'])
-  t.strictSame([...enginesWith('chat')].toSorted(), [...ENGINE_KINDS].toSorted())
-  t.notOk(enginesWith('responses').has('mlx'))
+t.test('ENGINES_WITH knows where each route is', async (t) => {
+  for (const route of ROUTE_NAMES) t.ok(ENGINES_WITH.get(route)?.size, `${route} is somewhere`)
+  t.strictSame([...(ENGINES_WITH.get('realtime') ?? [])], ['vllm', 'vllm_metal', 'openai'])
+  t.strictSame([...(ENGINES_WITH.get('chat') ?? [])].toSorted(), [...ENGINE_KINDS].toSorted())
+  t.equal(ENGINES_WITH.get('responses')?.has('mlx'), false)
 })
 
 t.test('ollama: a quiet probe comes less often than its keep-alive of five minutes', async (t) => {
@@ -45,28 +47,28 @@ t.test('ollama: cloud models are never probed and never count as loaded', async 
   t.ok(neverProbe('kimi:cloud'))
   t.notOk(neverProbe('cloudy:latest'))
   const body = { models: [{ name: 'kimi:cloud' }, { name: 'gemma:latest' }] }
-  t.strictSame(loadedQuery?.loaded(body), ['gemma:latest'])
+  t.strictSame(loadedQuery?.read(body), ['gemma:latest'])
 })
 
 t.test('ollama: /api/ps tells what is loaded, and nonsense tells nothing', async (t) => {
   const { loadedQuery } = quirksOf('ollama')
-  t.strictSame(loadedQuery?.loaded(capturedJson('ollama-0.33.0-rc2/ps')), ['gemma:latest'])
-  t.strictSame(loadedQuery?.loaded({ models: [] }), [])
+  t.strictSame(loadedQuery?.read(capturedJson('ollama-0.33.0-rc2/ps')), ['gemma:latest'])
+  t.strictSame(loadedQuery?.read({ models: [] }), [])
   for (const body of [undefined, null, [], {}, { models: null }, 'x']) {
-    t.equal(loadedQuery?.loaded(body), null)
+    t.equal(loadedQuery?.read(body), null)
   }
 })
 
 t.test('llamacpp: only a router tells what is loaded', async (t) => {
   const { loadedQuery } = quirksOf('llamacpp')
-  t.equal(loadedQuery?.loaded(capturedJson('llamacpp-b11434/models')), null)
+  t.equal(loadedQuery?.read(capturedJson('llamacpp-b11434/models')), null)
   const data = [
     { id: 'a', status: { value: 'unloaded' } },
     { id: 'b', aliases: ['bee'], status: { value: 'loaded' } },
     { id: 'c', status: { value: 'sleeping' } },
   ]
-  t.strictSame(loadedQuery?.loaded({ data }), ['b', 'bee'])
-  t.strictSame(loadedQuery?.loaded({ data: data.slice(0, 1) }), [])
+  t.strictSame(loadedQuery?.read({ data }), ['b', 'bee'])
+  t.strictSame(loadedQuery?.read({ data: data.slice(0, 1) }), [])
 })
 
 t.test('lmstudio: loaded instances are told by key and id, language models first', async (t) => {
@@ -76,8 +78,8 @@ t.test('lmstudio: loaded instances are told by key and id, language models first
     { type: 'llm', key: 'qwen', loaded_instances: [{ id: 'qwen:2' }] },
     { type: 'llm', key: 'cold', loaded_instances: [] },
   ]
-  t.strictSame(loadedQuery?.loaded({ models }), ['qwen', 'qwen:2', 'nomic'])
-  t.equal(loadedQuery?.loaded({ error: 'Unexpected endpoint' }), null)
+  t.strictSame(loadedQuery?.read({ models }), ['qwen', 'qwen:2', 'nomic'])
+  t.equal(loadedQuery?.read({ error: 'Unexpected endpoint' }), null)
 })
 
 t.test('probeRequest() asks for max_tokens and nothing that an engine refuses', async (t) => {

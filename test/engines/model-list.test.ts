@@ -17,7 +17,7 @@ const only = (models: readonly ListedModel[] | null | undefined): ListedModel =>
   return model
 }
 const details = (engine: EngineKind, body: unknown, index = 0) =>
-  quirksOf(engine).details[index]?.models(body) ?? null
+  quirksOf(engine).details[index]?.read(body) ?? null
 
 const status = (...args: string[]) => ({ value: 'loaded', args })
 const ids = (name: string) => idsOf(listedModels(capturedJson(name)))

@@ -2,7 +2,7 @@ import { reasonsText, retryAfterMs } from '../../core/explain.ts'
 import { decide } from '../../core/route.ts'
 import type { Entry } from '../../core/table.ts'
 import { noRouteText, startOf } from '../../core/exchange/next.ts'
-import { enginesWith } from '../../engines/index.ts'
+import { ENGINES_WITH } from '../../engines/index.ts'
 import { type Answer, errorAnswer } from '../../errors/answer.ts'
 import type { ErrorCode } from '../../errors/catalogue.ts'
 import type { ProxyDeps } from '../deps.ts'
@@ -11,7 +11,7 @@ import { REALTIME_PATH } from '../../api/index.ts'
 import type { Pool } from '../upstream/pools.ts'
 
 /** The model's name comes in a frame, if at all: it cannot choose the upstream. */
-const able = enginesWith('realtime')
+const able = ENGINES_WITH.get('realtime')
 const REQUEST = { model: null, able, exact: true }
 const NO_ROUTE = noRouteText(able, REALTIME_PATH)
 

@@ -15,11 +15,11 @@ import { spec, tableConfig, World } from '../../support/world.ts'
 
 const fixture = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../../fixtures/cases/${name}.json`, import.meta.url), 'utf8'))
-const OLLAMA = quirksOf('ollama').details[0]?.models(fixture('ollama-tags')) ?? []
-const IN_MEMORY = quirksOf('ollama').loadedQuery?.loaded(fixture('ollama-ps')) ?? null
+const OLLAMA = quirksOf('ollama').details[0]?.read(fixture('ollama-tags')) ?? []
+const IN_MEMORY = quirksOf('ollama').loadedQuery?.read(fixture('ollama-ps')) ?? null
 const VLLM = listedModels(fixture('vllm-models')) ?? []
 const SWAP = listedModels(fixture('llamaswap-models')) ?? []
-const RUNNING = quirksOf('llamaswap').loadedQuery?.loaded(fixture('llamaswap-running')) ?? null
+const RUNNING = quirksOf('llamaswap').loadedQuery?.read(fixture('llamaswap-running')) ?? null
 
 const idle = (): number => 0
 const model = (id: string, over: Partial<ListedModel> = {}) => ({ ...plainModel(id), ...over })
