@@ -36,7 +36,7 @@ function main(): void {
     execPath: process.execPath,
     createGate: (config, onDeath) => {
       serves = true
-      return createGate(config, { io, version, terminal: process.stderr.isTTY, onDeath })
+      return createGate(config, { io, version, terminal: process.stderr.isTTY }, onDeath)
     },
     onSignal: (signal, heard) => process.on(signal, heard),
     exit: (code) => process.exit(code),

@@ -47,6 +47,9 @@ export interface OptionSpec {
   readonly implies?: string
 }
 
+/** Signals that are heard. */
+type Signal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGQUIT'
+
 /** What a command may touch of the process around it. */
 export interface World {
   readonly io: CliIo
@@ -56,7 +59,7 @@ export interface World {
   /** `onDeath` hears of engines of the gate that ended by themselves. */
   readonly createGate: (config: Config, onDeath?: AppIo['onDeath']) => Promise<Gate>
   /** Calls `run` at each signal of this name, from now to the end of the process. */
-  readonly onSignal: (signal: StopSignal | 'SIGHUP' | 'SIGQUIT', run: () => void) => void
+  readonly onSignal: (signal: Signal, run: () => void) => void
   /** Ends the process at once. */
   readonly exit: (code: number) => void
   /** Who looks; absent: what the descriptors of this process are. */
@@ -151,22 +154,25 @@ export function watchUntilStopped(
   return watch(lookOnce, options, { io, redraw, stopped: stop.signal })
 }
 
-/** Signals that end the gate. */
-export type StopSignal = 'SIGINT' | 'SIGTERM'
-
 /** A second signal counts only when it comes this much later, ms: one Ctrl-C arrives twice within
  *  4 ms, from the terminal's process group and from the launcher that forwards it. */
 const SECOND_SIGNAL_AFTER_MS = 500
 
-type StopStep =
-  | { readonly kind: 'drain' }
-  | { readonly kind: 'ignore' }
-  /** Exit at once with this code: 128 + the number of the signal. */
-  | { readonly kind: 'exit'; readonly code: 130 | 143 }
-
-/** What a stop signal means. `firstAt` is when the first one came, null: never; ms. Pure. */
-export function stopStep(signal: StopSignal, firstAt: number | null, nowMs: number): StopStep {
-  if (firstAt === null) return { kind: 'drain' }
-  if (nowMs - firstAt < SECOND_SIGNAL_AFTER_MS) return { kind: 'ignore' }
-  return { kind: 'exit', code: signal === 'SIGINT' ? 130 : 143 }
+/** Hears signals that end something: `first` is called once, `again` at each true further one, with the
+ *  exit code that it means: 128 + the number of the signal. */
+export function onStop(
+  signals: readonly Signal[],
+  { io, onSignal }: Pick<World, 'io' | 'onSignal'>,
+  { first, again }: { first: (signal: Signal) => void; again: (code: 130 | 143) => void },
+): void {
+  let firstAt: number | null = null
+  for (const signal of signals) {
+    onSignal(signal, () => {
+      const nowMs = io.clock.nowMs()
+      if (firstAt === null) {
+        firstAt = nowMs
+        first(signal)
+      } else if (nowMs - firstAt >= SECOND_SIGNAL_AFTER_MS) again(signal === 'SIGINT' ? 130 : 143)
+    })
+  }
 }

@@ -5,7 +5,7 @@ import { isObject } from '../api/read.ts'
 import { defaultPortOf } from '../engines/index.ts'
 import { urlName } from '../launch/address.ts'
 import type { Runnable } from '../launch/start-line.ts'
-import { originOf } from '../runtime/address.ts'
+import { type Listener, originOf } from '../runtime/address.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { ask, askGate, listedIn, ownerOf } from './gate-client.ts'
 
@@ -15,8 +15,7 @@ type HolderKind =
   | { readonly kind: 'vllm'; readonly version: string | null; readonly model: string | null }
   /** Lists models the OpenAI way; `owner` is what it says it is, such as `llamacpp`. */
   | { readonly kind: 'openai'; readonly owner: string | null }
-  | { readonly kind: 'http' }
-  | { readonly kind: 'silent' }
+  | { readonly kind: 'http' | 'silent' }
 
 /** Who holds a port: the process, as far as this user may know, and what it speaks. */
 export interface Holder {
@@ -30,15 +29,13 @@ const LSOF_TIMEOUT_MS = 3_000
 
 /** Finds out who listens on a port of this machine. Never rejects. */
 export async function findHolder(host: string, port: number, clock: Clock): Promise<Holder> {
-  const [owner, serves] = await Promise.all([
+  const [owner, answers] = await Promise.all([
     process.platform === 'linux' ? procHolder(port) : lsofHolder(port),
     identify(originOf({ host, port }), clock),
   ])
-  const silentVllm = serves.kind === 'silent' && owner !== null && /vllm/i.test(owner.name)
-  return {
-    process: owner,
-    serves: silentVllm ? { kind: 'vllm', version: null, model: null } : serves,
-  }
+  const silentVllm = answers.kind === 'silent' && owner !== null && /vllm/i.test(owner.name)
+  const serves = silentVllm ? ({ kind: 'vllm', version: null, model: null } as const) : answers
+  return { process: owner, serves }
 }
 
 /** What speaks HTTP at `origin`. */
@@ -109,7 +106,7 @@ function attempt<T>(look: () => T): T | null {
 }
 
 /** Who owns a listening socket, as `/proc/net/tcp` tells it to everybody. */
-interface ListenerRow {
+interface SocketRow {
   readonly port: number
   /** Identifies the socket among the open files of its process. */
   readonly inode: string
@@ -120,7 +117,7 @@ interface ListenerRow {
 const LISTEN = '0A'
 
 /** Listening sockets in the text of `/proc/net/tcp` or `/proc/net/tcp6` (proc(5)). Pure. */
-export function parseProcNetTcp(text: string): ListenerRow[] {
+export function parseProcNetTcp(text: string): SocketRow[] {
   return text
     .split('\n')
     .slice(1)
@@ -149,12 +146,6 @@ export function parseLsof(text: string): HolderProcess | null {
   return pid === undefined || name === undefined ? null : { pid: Number(pid), name }
 }
 
-/** A listener that could not be had. */
-interface TakenPort {
-  readonly host: string
-  readonly port: number
-}
-
 /** Who holds the port, in words. Pure. */
 export function describeHolder(holder: Holder): string {
   const { serves } = holder
@@ -180,7 +171,7 @@ export function describeProcess({ process }: Pick<Holder, 'process'>): string {
 }
 
 /** What to print when `serve` cannot have its port: who has it, and each way out. Pure. */
-export function portAdvice({ host, port }: TakenPort, holder: Holder): string[] {
+export function portAdvice({ host, port }: Listener, holder: Holder): string[] {
   return [
     `gengate: port ${port} on ${host} is taken by ${describeHolder(holder)}.`,
     ...waysOut(port, holder),
@@ -191,12 +182,10 @@ export function portAdvice({ host, port }: TakenPort, holder: Holder): string[] 
  *  whom `gengate probe` is to ask there. Pure. */
 export function enginePortAdvice(
   engine: Runnable,
-  { host, port, probe }: TakenPort & { readonly probe: string },
+  { host, port, probe }: Listener & { readonly probe: string },
   holder: Holder,
 ): string[] {
   const other = port + 10
-  const pid = holder.process?.pid ?? null
-  const stop = pid === null ? 'Stop it' : `Stop it (kill ${pid})`
   const move = engine.startsWith('vllm_')
     ? `VLLM_PORT=${other} gengate run ${engine}`
     : `${urlName(engine)}=http://127.0.0.1:${other} gengate run ${engine}`
@@ -204,11 +193,12 @@ export function enginePortAdvice(
   return [
     `gengate: port ${port} on ${host} is taken by ${describeHolder(holder)}.`,
     ...(running ? [`If that is the engine, it runs already: gengate probe ${probe}`] : []),
-    `${stop}, or take another port: ${move}`,
+    `${stopText(holder)}, or take another port: ${move}`,
   ]
 }
 
-function waysOut(port: number, { process, serves }: Holder): string[] {
+function waysOut(port: number, holder: Holder): string[] {
+  const { serves } = holder
   const other = port + 10
   switch (serves.kind) {
     case 'gengate':
@@ -234,12 +224,14 @@ function waysOut(port: number, { process, serves }: Holder): string[] {
         `  GENGATE_PORT=${other} gengate serve --upstream http://127.0.0.1:${port}`,
       ]
     case 'http':
-    case 'silent': {
-      const stop =
-        process === null || process.pid === null ? 'Stop it' : `Stop it (kill ${process.pid})`
-      return [`${stop}, or take another port: GENGATE_PORT=${other} gengate serve`]
-    }
+    case 'silent':
+      return [`${stopText(holder)}, or take another port: GENGATE_PORT=${other} gengate serve`]
   }
+}
+
+function stopText({ process }: Holder): string {
+  const pid = process?.pid ?? null
+  return pid === null ? 'Stop it' : `Stop it (kill ${pid})`
 }
 
 function version(number: string | null): string {
@@ -247,7 +239,7 @@ function version(number: string | null): string {
 }
 
 /** What to print when the listener fails for another reason than a taken port. Pure. */
-export function listenAdvice({ host, port }: TakenPort, code: string): string {
+export function listenAdvice({ host, port }: Listener, code: string): string {
   const where = `gengate: cannot listen on ${host} port ${port} (${code})`
   if (code === 'EACCES') return `${where}. Ports below 1024 need privileges: set GENGATE_PORT.`
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {

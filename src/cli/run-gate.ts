@@ -5,7 +5,6 @@ import { hintFor } from '../launch/hints.ts'
 import { commandOf, printLine, type Runnable, type StartLine } from '../launch/start-line.ts'
 import { startEngine } from '../launch/start.ts'
 import type { Child, ChildEnd, ChildOptions } from '../process/child.ts'
-import type { Gate } from './command.ts'
 import { type GateDeps, runGate } from './commands/serve.ts'
 import { type CliIo, EXIT } from './io.ts'
 import type { Loaded } from './load.ts'
@@ -26,7 +25,7 @@ export function tellEnd(engine: Runnable, end: ChildEnd, io: Pick<CliIo, 'err'>)
 }
 
 /** What the pair of gate and engine needs. */
-interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
+interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith' | 'onBound'> {
   /** Reads the configuration anew, with this upstream first. */
   readonly load: (first: {
     readonly name: string
@@ -64,7 +63,7 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
   const code = await runGate({
     ...deps,
     load: () => deps.load(place),
-    createGate: async (config) => whenListening(await deps.createGate(config), start),
+    onBound: start,
     endsWith: gone.promise,
   })
   if (engine === null) return code
@@ -73,19 +72,6 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
   const ended = await whenEnded
   if (byItself) tellEnd(line.engine, ended, io)
   return byItself ? ended.exitCode : code
-}
-
-/** The same gate, which calls `then` when its listener is bound. */
-function whenListening(gate: Gate, then: () => void): Gate {
-  return {
-    async listen() {
-      const bound = await gate.listen()
-      then()
-      return bound
-    },
-    reload: (result) => gate.reload(result),
-    close: (options) => gate.close(options),
-  }
 }
 
 /**

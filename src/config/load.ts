@@ -28,8 +28,8 @@ import { apiKeysFile, type Embedded } from './values.ts'
 /** Everything that was configured, parsed once and frozen. What a row of the table names by its key stands
  *  here as it was read. */
 export interface Config extends GlobalValues {
-  /** Path of the env file that was read or would be; null: none is watched. */
-  readonly envFile: string | null
+  /** Path of the env file that was read or would be. */
+  readonly envFile: string
   /** In order of preference. */
   readonly upstreams: readonly UpstreamConfig[]
   readonly models: readonly ModelGroup[] | null

@@ -1,13 +1,26 @@
 import t from 'tap'
-import { stopStep } from '../../src/cli/command.ts'
+import { onStop } from '../../src/cli/command.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { recordedIo } from './recorded-io.ts'
 
-t.test(
-  'stopStep() drains at the first signal, and exits at a second one 500 ms later',
-  async (t) => {
-    t.same(stopStep('SIGINT', null, 10_000), { kind: 'drain' })
-    t.same(stopStep('SIGINT', 10_000, 10_004), { kind: 'ignore' }, 'one Ctrl-C arrives twice')
-    t.same(stopStep('SIGTERM', 10_000, 10_499), { kind: 'ignore' })
-    t.same(stopStep('SIGTERM', 10_000, 10_500), { kind: 'exit', code: 143 })
-    t.same(stopStep('SIGINT', 10_000, 60_000), { kind: 'exit', code: 130 })
-  },
-)
+t.test('onStop() hears the first signal, and a second one 500 ms later', async (t) => {
+  const clock = new VirtualClock()
+  const done: unknown[] = []
+  const heard = new Map<string, () => void>()
+  onStop(
+    ['SIGINT', 'SIGTERM'],
+    { io: { ...recordedIo(), clock }, onSignal: (signal, run) => heard.set(signal, run) },
+    { first: (signal) => done.push(signal), again: (code) => done.push(code) },
+  )
+  for (const [signal, waitMs] of [
+    ['SIGINT', 4],
+    ['SIGINT', 495],
+    ['SIGTERM', 1],
+    ['SIGTERM', 60_000],
+    ['SIGINT', 0],
+  ] as const) {
+    heard.get(signal)?.()
+    await clock.advance(waitMs)
+  }
+  t.same(done, ['SIGINT', 143, 130], 'one Ctrl-C arrives twice')
+})

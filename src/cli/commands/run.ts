@@ -14,7 +14,7 @@ import { startEngine, startLine } from '../../launch/start.ts'
 import type { ChildOptions } from '../../process/child.ts'
 import { portProblem } from '../../process/port.ts'
 import { originOf, reachable, reaches } from '../../runtime/address.ts'
-import { type CommandSpec, ENV_FILE, type JsonFlags, stopStep, type World } from '../command.ts'
+import { type CommandSpec, ENV_FILE, type JsonFlags, onStop, type World } from '../command.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
 import { backendOf, issueLines, load } from '../load.ts'
 import { enginePortAdvice, listenAdvice } from '../port-holder.ts'
@@ -67,7 +67,7 @@ interface Wanted {
 }
 
 /** What `run` needs of its surroundings. */
-interface RunDeps extends Omit<GateDeps, 'load' | 'endsWith'> {
+interface RunDeps extends Omit<GateDeps, 'load' | 'endsWith' | 'onBound'> {
   /** Where the engine's output goes. */
   readonly streams: NonNullable<ChildOptions['output']>
 }
@@ -191,23 +191,20 @@ function probeArgument(line: StartLine, result: ConfigResult): string {
 async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
   const { io, streams } = deps
   const child = startEngine(line, { env: io.env, clock: io.clock, output: streams })
-  let firstAt: number | null = null
+  let told = false
   let forced: number | null = null
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) {
-    deps.onSignal(signal, () => {
-      const nowMs = io.clock.nowMs()
-      const step = stopStep(signal === 'SIGINT' ? signal : 'SIGTERM', firstAt, nowMs)
-      if (step.kind === 'drain') {
-        firstAt = nowMs
-        io.err(`gengate: ${signal}, passed on to ${line.engine}; send it again to kill the engine.`)
-        child.stop(signal)
-      } else if (step.kind === 'exit') {
-        forced = step.code
-        child.signal('SIGKILL')
-      }
-    })
-  }
+  onStop(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'], deps, {
+    first(signal) {
+      told = true
+      io.err(`gengate: ${signal}, passed on to ${line.engine}; send it again to kill the engine.`)
+      child.stop(signal)
+    },
+    again(code) {
+      forced = code
+      child.signal('SIGKILL')
+    },
+  })
   const end = await child.ended
-  if (firstAt === null) tellEnd(line.engine, end, io)
+  if (!told) tellEnd(line.engine, end, io)
   return forced ?? end.exitCode
 }

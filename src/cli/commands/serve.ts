@@ -5,15 +5,8 @@ import { watchEnvFile } from '../../config/watch.ts'
 import { codeOf } from '../../errors/transport.ts'
 import { originOf } from '../../runtime/address.ts'
 import { systemRandom } from '../../runtime/random.ts'
-import {
-  type CommandSpec,
-  ENV_FILE,
-  type Gate,
-  stopStep,
-  type StopSignal,
-  type World,
-} from '../command.ts'
-import { type CliIo, EXIT } from '../io.ts'
+import { type CommandSpec, ENV_FILE, type Gate, onStop, type World } from '../command.ts'
+import { EXIT } from '../io.ts'
 import { type ConfigFlags, issueLines, load, type Loaded, programsOf } from '../load.ts'
 import { findHolder, type Holder, listenAdvice, portAdvice } from '../port-holder.ts'
 
@@ -47,6 +40,8 @@ export interface GateDeps extends Pick<
   /** Calls `onChange` when the file at `path` changed; the returned function stops that. */
   readonly watch: (path: string, onChange: () => void) => () => void
   readonly findHolder: (host: string, port: number) => Promise<Holder>
+  /** Called when the gate listens; absent: nobody waits for that. */
+  readonly onBound?: () => void
   /** Resolves with the reason when something else than a signal is to end the gate; absent: nothing is. */
   readonly endsWith?: Promise<string>
 }
@@ -70,10 +65,20 @@ export async function runGate(deps: GateDeps): Promise<number> {
     return EXIT.usage
   }
   const gate = await deps.createGate(result.config)
-  const stop = stopSignal(deps)
+  const stopped = Promise.withResolvers<string>()
+  let stops = false
+  onStop(['SIGINT', 'SIGTERM'], deps, {
+    first(signal) {
+      stops = true
+      stopped.resolve(
+        `${signal} received: running requests finish first; send it again to end at once`,
+      )
+    },
+    again: deps.exit,
+  })
   let file = envFile
   const reload = (): void => {
-    if (stop.heard()) return
+    if (stops) return
     const now = deps.load()
     gate.reload(now.envFile === null && file !== null ? goneFile(file) : now.result)
     file ??= now.envFile
@@ -81,13 +86,12 @@ export async function runGate(deps: GateDeps): Promise<number> {
   deps.onSignal('SIGHUP', reload)
   const bound = await bind(gate, result.config, deps)
   if (bound === null) return EXIT.failed
-  const unwatch = watchFile(result.config, reload, deps)
+  deps.onBound?.()
+  // Also a file that appears later.
+  const unwatch = deps.watch(result.config.envFile, reload)
   for (const line of bannerLines(deps.version, result.config, bound)) io.err(line)
   for (const note of configNotes(result.config, programsOf(io))) io.err(`  note: ${note}`)
-  const heard = stop.first.then(
-    (signal) => `${signal} received: running requests finish first; send it again to end at once`,
-  )
-  io.err(`gengate: ${await Promise.race([heard, deps.endsWith ?? heard])}.`)
+  io.err(`gengate: ${await Promise.race([stopped.promise, deps.endsWith ?? stopped.promise])}.`)
   unwatch()
   const echoed = new Promise<void>((resolve) => io.clock.after(ECHO_MS, resolve))
   await Promise.all([gate.close(), echoed])
@@ -108,11 +112,6 @@ function goneFile(path: string): ConfigResult {
   return { ok: false, issues: [{ name: path, message }] }
 }
 
-/** Watches the env file, also one that appears later. The returned function stops that. */
-function watchFile({ envFile }: Config, reload: () => void, deps: GateDeps): () => void {
-  return envFile === null ? () => undefined : deps.watch(envFile, reload)
-}
-
 /** Binds and returns the port; null: it could not bind, has said why and has closed the gate. */
 async function bind(gate: Gate, config: Config, deps: GateDeps): Promise<number | null> {
   try {
@@ -128,26 +127,6 @@ async function bind(gate: Gate, config: Config, deps: GateDeps): Promise<number 
     for (const line of lines) deps.io.err(line)
     return null
   }
-}
-
-/**
- * Listens for stop signals: the first resolves `first`, a true second one ends the process. The
- * handlers stay to the end of the process: without them a late signal would kill it.
- */
-function stopSignal(deps: GateDeps): { first: Promise<StopSignal>; heard: () => boolean } {
-  const { promise, resolve } = Promise.withResolvers<StopSignal>()
-  let firstAt: number | null = null
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    deps.onSignal(signal, () => {
-      const nowMs = deps.io.clock.nowMs()
-      const step = stopStep(signal, firstAt, nowMs)
-      if (step.kind === 'exit') deps.exit(step.code)
-      if (step.kind !== 'drain') return
-      firstAt = nowMs
-      resolve(signal)
-    })
-  }
-  return { first: promise, heard: () => firstAt !== null }
 }
 
 /** What `serve` says once it listens: where, to whom it forwards, how to check. Pure. */
@@ -171,31 +150,26 @@ function embeddedLine(embedded: Exclude<Config['embedded'], { mode: 'off' }>): s
     : `and last to the embedded engine, with ${embedded.path}`
 }
 
-/** What the gate of `serve` is made from. */
-interface GateParts {
-  readonly io: CliIo
-  readonly version: string
-  /** Is stderr a terminal? Then log lines are for people. */
-  readonly terminal: boolean
-  /** Hears of engines of the gate that ended by themselves. */
-  readonly onDeath?: AppIo['onDeath']
-}
-
 /** File descriptor of stderr: log lines are diagnostics, stdout is for data. */
 const STDERR = 2
 
-/** Builds the gate with its log. Its parts are loaded here, by the one command that needs them. */
-export async function createGate(config: Config, parts: GateParts): Promise<Gate> {
+/**
+ * Builds the gate with its log; its parts are loaded here, by the one command that needs them. `terminal`:
+ * is stderr one? Then log lines are for people.
+ */
+export async function createGate(
+  config: Config,
+  { io, version, terminal }: Pick<World, 'io' | 'version'> & { readonly terminal: boolean },
+  onDeath: AppIo['onDeath'],
+): Promise<Gate> {
   const [{ createApp }, { openLog }] = await Promise.all([
     import('../../app.ts'),
     import('../../telemetry/log.ts'),
   ])
-  const { io, version, terminal } = parts
-  const { clock } = io
-  const color = terminal && (io.env['NO_COLOR'] ?? '') === ''
+  const { clock, env } = io
+  const color = terminal && (env['NO_COLOR'] ?? '') === ''
   const log = openLog({ level: config.logLevel, clock, tty: terminal, color, to: STDERR })
-  const { onDeath } = parts
-  const app = createApp(config, { clock, random: systemRandom, version, log, env: io.env, onDeath })
+  const app = createApp(config, { clock, random: systemRandom, version, log, env, onDeath })
   return {
     listen: () => app.listen(),
     reload: (result) => app.reload(result),
