@@ -52,27 +52,19 @@ export class AppConfig {
   /** What routing and health take of it. */
   table(): TableConfig {
     const { upstreams, health, routing, models } = this.now
-    const specs = upstreams.map(({ spec }) => spec)
-    return { specs: [...specs, ...this.#last()], health, routing, models }
+    const last = this.embedded === null ? [] : [this.embedded]
+    const specs = [...upstreams.map(({ spec }) => spec), ...last]
+    return { specs, health, routing, models }
   }
 
   /** How to reach each upstream, with the key that only its connections may know. */
   targets(): Target[] {
-    const { upstreams, connectTimeoutMs } = this.now
-    return [
-      ...upstreams.map(({ spec: { name, url }, apiKey }) => ({
-        name,
-        url,
-        authorization: apiKey === null ? null : `Bearer ${apiKey}`,
-        connectTimeoutMs,
-      })),
-      ...this.#last().map(({ name, url }) => ({
-        name,
-        url,
-        authorization: null,
-        connectTimeoutMs,
-      })),
-    ]
+    const { connectTimeoutMs } = this.now
+    return this.table().specs.map(({ name, url }) => {
+      const apiKey = this.keyOf(name)
+      const authorization = apiKey === null ? null : `Bearer ${apiKey}`
+      return { name, url, authorization, connectTimeoutMs }
+    })
   }
 
   /** The key of one upstream; null: it has none. */
@@ -86,10 +78,6 @@ export class AppConfig {
       const { name, url, intent } = spec
       return line === null ? [] : [{ name, url, intent, line, idleStopMs }]
     })
-  }
-
-  #last(): UpstreamSpec[] {
-    return this.embedded === null ? [] : [this.embedded]
   }
 }
 

@@ -44,27 +44,11 @@ export interface AppIo {
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
-/** A running gate. */
-export interface App {
-  /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
-  listen(): Promise<{ readonly host: string; readonly port: number }>
-  /** Takes a configuration that was read anew; an invalid one changes nothing and is told. */
-  reload(result: ConfigResult): void
-  /** Ends: new requests are refused, running ones finish within the drain time, or at once with
-   *  `force`. Resolves when no socket, timer, probe or child is left. Never rejects. */
-  close(options?: { readonly force?: boolean }): Promise<void>
-  readonly store: TableStore
-}
-
 /** After the drain, answers that are complete get this long to leave, ms. */
 const FLUSH_MS_MAX = 5_000
 
-/** Builds the parts and wires them. Nothing runs before `listen`. */
-export function createApp(config: Config, io: AppIo): App {
-  return new Gate(config, io)
-}
-
-class Gate implements App {
+/** A running gate. Builds the parts and wires them; nothing runs before `listen`. */
+export class App {
   readonly store: TableStore
   readonly #io: AppIo
   readonly #config: AppConfig
@@ -128,6 +112,7 @@ class Gate implements App {
     this.#server = this.#buildServer()
   }
 
+  /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
   async listen(): Promise<{ readonly host: string; readonly port: number }> {
     const { host, port, embedded } = this.#config.now
     const bound = await this.#server.listen({ host, port })
@@ -139,6 +124,7 @@ class Gate implements App {
     return { host, port: bound }
   }
 
+  /** Takes a configuration that was read anew; an invalid one changes nothing and is told. */
   reload(result: ConfigResult): void {
     const { ok, notes } = this.#config.reload(result)
     if (ok) {
@@ -148,6 +134,8 @@ class Gate implements App {
     this.#emit({ type: 'config_reloaded', ok, notes })
   }
 
+  /** Ends: new requests are refused, running ones finish within the drain time, or at once with
+   *  `force`. Resolves when no socket, timer, probe or child is left. Never rejects. */
   close(options: { readonly force?: boolean } = {}): Promise<void> {
     this.#closed ??= this.#close(options.force === true ? 0 : this.#config.now.drainMs)
     return this.#closed

@@ -26,7 +26,7 @@ export interface TracedGate {
 }
 
 export async function startGate(): Promise<TracedGate> {
-  const [{ createApp }, { loadConfig }, { openLog }, { systemClock }] = await Promise.all([
+  const [{ App }, { loadConfig }, { openLog }, { systemClock }] = await Promise.all([
     import('../../src/app.ts'),
     import('../../src/config/load.ts'),
     import('../../src/telemetry/log.ts'),
@@ -47,7 +47,7 @@ export async function startGate(): Promise<TracedGate> {
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.issues))
   const nowhere = openSync('/dev/null', 'w')
   const log = openLog({ level: 'info', clock, tty: false, color: false, to: nowhere })
-  const app = createApp(loaded.config, { clock, random: Math.random, version: 'trace', log })
+  const app = new App(loaded.config, { clock, random: Math.random, version: 'trace', log })
   const { port } = await app.listen()
   while (!(await fetch(`http://127.0.0.1:${port}/readyz`)).ok) await sleep(20)
   const socket = connect(port, '127.0.0.1')

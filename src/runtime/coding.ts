@@ -15,15 +15,9 @@ import {
 } from 'node:zlib'
 
 /** Content codings that can be taken off. */
-export type Coding = 'gzip' | 'deflate' | 'br' | 'zstd'
+const CODINGS = ['gzip', 'deflate', 'br', 'zstd'] as const
+export type Coding = (typeof CODINGS)[number]
 
-const CODINGS: Readonly<Record<string, Coding>> = {
-  gzip: 'gzip',
-  'x-gzip': 'gzip',
-  deflate: 'deflate',
-  br: 'br',
-  zstd: 'zstd',
-}
 /** 8 MiB: what every decoder must take (RFC 9659), and what a hostile one may take of our memory. */
 const ZSTD = { params: { [constants.ZSTD_d_windowLogMax]: 23 } }
 /** How much comes out at once, bytes. */
@@ -36,7 +30,8 @@ const CHUNK = { chunkSize: 16 * 1024 }
 export function codingOf(header: string | string[] | undefined): Coding | 'unknown' | null {
   const name = [header ?? ''].flat().join(',').trim().toLowerCase()
   if (name === '' || name === 'identity') return null
-  return Object.hasOwn(CODINGS, name) ? (CODINGS[name] ?? 'unknown') : 'unknown'
+  if (name === 'x-gzip') return 'gzip'
+  return CODINGS.find((coding) => name === coding) ?? 'unknown'
 }
 
 /** How a `Content-Encoding` reads in a message, clipped: an upstream wrote it. */
@@ -45,35 +40,33 @@ export function codingText(header: string | string[] | undefined): string {
   return text.replaceAll(/[^\w,. -]/g, '?').slice(0, 40)
 }
 
-/** A stream that takes the coding off. `first`: the first bytes, since `deflate` means two things. */
-export function decoderOf(coding: Coding, first: Uint8Array): Transform {
-  switch (coding) {
-    case 'gzip':
-      return createGunzip(CHUNK)
-    case 'deflate':
-      return isWrapped(first) ? createInflate(CHUNK) : createInflateRaw(CHUNK)
-    case 'br':
-      return createBrotliDecompress(CHUNK)
-    case 'zstd':
-      return createZstdDecompress({ ...CHUNK, ...ZSTD })
-  }
+/** How a coding is taken off: while it arrives, and of all at once. */
+type Decoder = readonly [
+  stream: (options: { readonly chunkSize: number }) => Transform,
+  whole: (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Uint8Array,
+]
+
+const DECODERS: Readonly<Record<Coding, Decoder>> = {
+  gzip: [createGunzip, gunzipSync],
+  deflate: [createInflate, inflateSync],
+  br: [createBrotliDecompress, brotliDecompressSync],
+  zstd: [
+    (options) => createZstdDecompress({ ...options, ...ZSTD }),
+    (bytes, options) => zstdDecompressSync(bytes, { ...options, ...ZSTD }),
+  ],
+}
+
+/** `first`: the first bytes, since `deflate` means two things. */
+export function decoderOf(coding: Coding, first: Uint8Array): Decoder {
+  const isBare = coding === 'deflate' && !isWrapped(first)
+  return isBare ? [createInflateRaw, inflateRawSync] : DECODERS[coding]
 }
 
 /** The bytes without their coding; null: they are broken, or more than `max`. */
 export function decoded(coding: Coding, bytes: Uint8Array, max: number): Uint8Array | null {
-  const options = { maxOutputLength: max }
   if (bytes.length === 0) return bytes
   try {
-    switch (coding) {
-      case 'gzip':
-        return gunzipSync(bytes, options)
-      case 'deflate':
-        return (isWrapped(bytes) ? inflateSync : inflateRawSync)(bytes, options)
-      case 'br':
-        return brotliDecompressSync(bytes, options)
-      case 'zstd':
-        return zstdDecompressSync(bytes, { ...options, ...ZSTD })
-    }
+    return decoderOf(coding, bytes)[1](bytes, { maxOutputLength: max })
   } catch {
     return null
   }
@@ -150,7 +143,7 @@ export class Decoding {
   }
 
   #open(first: Buffer): Transform {
-    const stream = decoderOf(this.#coding, first)
+    const stream = decoderOf(this.#coding, first)[0](CHUNK)
     stream.on('data', (bytes: Buffer) => {
       if (!this.#closed && this.#to.data(bytes)) stream.pause()
     })

@@ -23,7 +23,7 @@ for (const [coding, bytes] of [
     t.ok(TEXT.equals(decoded(coding, bytes, TEXT.length) ?? Buffer.alloc(0)))
     t.equal(decoded(coding, bytes, TEXT.length - 1), null, 'and never grows beyond what may be')
     t.equal(decoded(coding, bytes.subarray(0, -9), TEXT.length), null, 'a part of it is broken')
-    const stream = decoderOf(coding, bytes)
+    const stream = decoderOf(coding, bytes)[0]({ chunkSize: 16 * 1024 })
     for (const byte of bytes) stream.write(Buffer.of(byte))
     stream.end()
     const out: Buffer[] = []

@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { createApp } from '../../src/app.ts'
+import { App } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { createLog } from '../../src/telemetry/log.ts'
@@ -18,7 +18,7 @@ const log = createLog({
   clock: systemClock,
   write: (line) => process.send?.({ line }),
 })
-const app = createApp(result.config, {
+const app = new App(result.config, {
   clock: systemClock,
   random: Math.random,
   version: '0.0.0-ledger',

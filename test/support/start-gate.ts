@@ -1,4 +1,4 @@
-import { type App, createApp } from '../../src/app.ts'
+import { App } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Reason } from '../../src/core/health/reason.ts'
 import { shownReason } from '../../src/core/table.ts'
@@ -53,7 +53,7 @@ export async function startGate(
   })
   const own = { ...process.env, ...env }
   const io = { clock, random: Math.random, version: '0.0.0-test', log, env: own }
-  const app = createApp(configOf(env), io)
+  const app = new App(configOf(env), io)
   t.teardown(() => app.close({ force: true }))
   const { port } = await app.listen()
   const reason = (name: string): Reason | undefined => {

@@ -162,14 +162,14 @@ export async function createGate(
   { io, version, terminal }: Pick<World, 'io' | 'version'> & { readonly terminal: boolean },
   onDeath: AppIo['onDeath'],
 ): Promise<Gate> {
-  const [{ createApp }, { openLog }] = await Promise.all([
+  const [{ App }, { openLog }] = await Promise.all([
     import('../../app.ts'),
     import('../../telemetry/log.ts'),
   ])
   const { clock, env } = io
   const color = terminal && (env['NO_COLOR'] ?? '') === ''
   const log = openLog({ level: config.logLevel, clock, tty: terminal, color, to: STDERR })
-  const app = createApp(config, { clock, random: systemRandom, version, log, env, onDeath })
+  const app = new App(config, { clock, random: systemRandom, version, log, env, onDeath })
   return {
     listen: () => app.listen(),
     reload: (result) => app.reload(result),

@@ -18,8 +18,8 @@ const NO_ROUTE = noRouteText(able, REALTIME_PATH)
 /** Why a handshake gets no socket. */
 export interface Why {
   readonly code: ErrorCode
-  /** Null: what the table says. */
-  readonly detail: string | null
+  /** Absent: what the table says. */
+  readonly detail?: string
 }
 
 type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock'>
@@ -36,27 +36,21 @@ export function choose(
       const { spec, epoch } = next.entry
       const start = startOf(next.entry, deps.clock.nowMs())
       for (const evidence of start ?? []) report(deps, { upstream: spec.name, epoch }, evidence)
-      if (start !== null) return refused('upstream_starting')
+      if (start !== null) return { code: 'upstream_starting' }
       const pool = pools.get(spec.name)
-      return pool === undefined ? refused('no_eligible_upstream') : { entry: next.entry, pool }
+      return pool === undefined ? { code: 'no_eligible_upstream' } : { entry: next.entry, pool }
     }
     case 'wait_for_slot':
-      return refused('queue_full')
+      return { code: 'queue_full' }
     case 'hold':
-      return refused(next.starting ? 'upstream_starting' : 'no_eligible_upstream')
+      return { code: next.starting ? 'upstream_starting' : 'no_eligible_upstream' }
     case 'no_route':
-      return refused('not_found')
+      return { code: 'not_found' }
     case 'unknown_model':
     case 'model_required':
     case 'exhausted':
-      return refused('no_eligible_upstream')
+      return { code: 'no_eligible_upstream' }
   }
-}
-
-/** The answer to a handshake that gets no socket now; null: it gets one. */
-export function refusalOf(deps: Deps, closing: boolean, requestId: string): Answer | null {
-  const choice = closing ? refused('gate_draining') : choose(deps)
-  return 'code' in choice ? answerOf(deps, choice, requestId) : null
 }
 
 /** The answer that says why. */
@@ -65,8 +59,4 @@ export function answerOf(deps: Deps, { code, detail }: Why, requestId: string): 
   const nowMs = deps.clock.nowMs()
   const told = code === 'not_found' ? NO_ROUTE : (detail ?? reasonsText(table, nowMs))
   return errorAnswer(code, { requestId, detail: told, retryAfterMs: retryAfterMs(table, nowMs) })
-}
-
-function refused(code: ErrorCode): Why {
-  return { code, detail: null }
 }

@@ -2,14 +2,10 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Handed } from '../../core/exchange/exchange.ts'
 import type { Answer } from '../../errors/answer.ts'
-import type { ProxyDeps } from '../deps.ts'
 import { requestHeaders } from '../upstream/headers.ts'
 import type { Pool } from '../upstream/pools.ts'
-import { refusalOf } from './choice.ts'
-import { RealtimeSession } from './session.ts'
-
-/** What WebSockets need of the data plane. */
-export type RealtimeDeps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock' | 'emit'>
+import { answerOf, choose, type Why } from './choice.ts'
+import { type RealtimeDeps, RealtimeSession } from './session.ts'
 
 /** Longest message either way, bytes: uvicorn's own default (`--ws-max-size`). */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -43,7 +39,9 @@ export class Realtime {
 
   /** Why nobody gets a socket now; null: the next one does. */
   refusal(requestId: string): Answer | null {
-    return refusalOf(this.#deps, this.#closing, requestId)
+    const draining: Why | null = this.#closing ? { code: 'gate_draining' } : null
+    const choice = draining ?? choose(this.#deps)
+    return 'code' in choice ? answerOf(this.#deps, choice, requestId) : null
   }
 
   /** Takes over a request whose connection is to become a socket. `head`: what came behind it. */
@@ -58,12 +56,12 @@ export class Realtime {
       refuse: ({ status, headers, body }) => {
         response.writeHead(status, { ...headers, connection: 'close' }).end(body)
       },
+      ended: () => {
+        this.#sessions.delete(request)
+        if (this.#sessions.size === 0) this.#idle()
+      },
     })
     this.#sessions.set(request, session)
-    session.onEnded(() => {
-      this.#sessions.delete(request)
-      if (this.#sessions.size === 0) this.#idle()
-    })
     session.start()
   }
 
@@ -72,10 +70,9 @@ export class Realtime {
   async close(): Promise<void> {
     this.#closing = true
     if (this.#sessions.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#idle = resolve
+    const idle = new Promise<void>((resolve) => (this.#idle = resolve))
     for (const session of this.#sessions.values()) session.shutdown()
-    await promise
+    await idle
   }
 
   /** Destroys every socket. */
@@ -92,7 +89,8 @@ function openSide(
   { target }: Pool,
   began: (asked: ClientRequest) => void,
 ): WebSocket {
-  const offered = protocolOf(request.headers['sec-websocket-protocol'])
+  const names = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
+  const offered = firstOf(names ?? [])
   const side = new WebSocket(target.url.replace(/^http/, 'ws'), offered === null ? [] : [offered], {
     ...TO_UPSTREAM,
     // Only what every request may bring; the library would send the client's cookies.
@@ -122,10 +120,6 @@ function openSide(
  *  browsers). */
 function firstOf(names: readonly string[]): string | null {
   return names.find((name) => !name.startsWith('openai-insecure-api-key.')) ?? null
-}
-
-function protocolOf(offered: string | undefined): string | null {
-  return offered === undefined ? null : firstOf(offered.split(',').map((name) => name.trim()))
 }
 
 /** What is said to the library on both sides. */

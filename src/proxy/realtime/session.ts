@@ -12,6 +12,7 @@ import {
   transportFailure,
 } from '../../errors/transport.ts'
 import type { ProxyDeps } from '../deps.ts'
+import { report } from '../drive.ts'
 import { SENT_MAX } from '../../core/exchange/ending.ts'
 import { REALTIME_PATH } from '../../api/index.ts'
 import type { Lease } from '../leases.ts'
@@ -31,9 +32,12 @@ export interface SessionAbout {
   readonly accept: (done: (source: WebSocket) => void) => void
   /** Answers without a socket, and closes. */
   readonly refuse: (answer: Answer) => void
+  /** Nothing of it is left. */
+  readonly ended: () => void
 }
 
-type Deps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock' | 'emit'>
+/** What WebSockets need of the data plane. */
+export type RealtimeDeps = Pick<ProxyDeps, 'store' | 'pools' | 'leases' | 'clock' | 'emit'>
 type Side = 'client' | 'upstream'
 
 /** Close codes (RFC 6455 §7.4.1 and IANA's registry). */
@@ -51,7 +55,7 @@ const GONE_MS = 50
  * and what fails is an ordinary answer.
  */
 export class RealtimeSession {
-  readonly #deps: Deps
+  readonly #deps: RealtimeDeps
   readonly #about: SessionAbout
   readonly #beganAt: number
   readonly #tried: string[] = []
@@ -61,13 +65,12 @@ export class RealtimeSession {
   #upstreamSocket: Socket | null = null
   #stopWaiting = (): void => {}
   #cancel = (): void => {}
-  #ended = (): void => {}
   #status = 101
   #over = false
   #bytes = 0
   #sides = 2
 
-  constructor(deps: Deps, about: SessionAbout) {
+  constructor(deps: RealtimeDeps, about: SessionAbout) {
     this.#deps = deps
     this.#about = about
     this.#beganAt = deps.clock.nowMs()
@@ -78,11 +81,6 @@ export class RealtimeSession {
   headers(): string[] {
     const upstream = this.#lease?.upstream ?? ''
     return [`x-request-id: ${this.#about.requestId}`, `x-gengate-upstream: ${upstream}`]
-  }
-
-  /** Calls `listener` when nothing of it is left. */
-  onEnded(listener: () => void): void {
-    this.#ended = listener
   }
 
   start(): void {
@@ -96,7 +94,7 @@ export class RealtimeSession {
 
   /** Tells both sides that the gate goes away. */
   shutdown(): void {
-    if (this.#source === null) this.#refuse({ code: 'gate_draining', detail: null })
+    if (this.#source === null) this.#refuse({ code: 'gate_draining' })
     else this.#end('cut', 'gate_draining', ERRORS.gate_draining.message, GOING_AWAY)
   }
 
@@ -122,9 +120,10 @@ export class RealtimeSession {
     const { name } = entry.spec
     this.#tried.push(name)
     const { clock, leases } = this.#deps
+    const sentAt = clock.nowMs()
     // Counted only: silence on a socket says nothing.
-    const item = { bytes: 0, streamed: true, contentAt: null, maxTokens: null }
-    this.#lease = leases.take(name, entry.epoch, { ...item, sentAt: clock.nowMs() }, null)
+    const item = { bytes: 0, streamed: true, sentAt, contentAt: null, maxTokens: null }
+    this.#lease = leases.take(name, entry.epoch, item, null)
     let waiting = true
     const fail = (code: ErrorCode, detail = ''): void => {
       if (!waiting) return
@@ -206,10 +205,7 @@ export class RealtimeSession {
    *  some servers know no WebSockets at all. */
   #report(failure: TransportFailure): void {
     if (this.#lease === null || (failure !== 'refused' && failure !== 'unreachable')) return
-    const { store, clock } = this.#deps
-    const evidence = { type: 'live_failure', at: clock.nowMs(), failure } as const
-    const { upstream: name, epoch } = this.#lease
-    store.apply({ type: 'evidence', name, epoch, evidence })
+    report(this.#deps, this.#lease, { type: 'live_failure', at: this.#deps.clock.nowMs(), failure })
   }
 
   #failUpstream(code: ErrorCode): void {
@@ -228,14 +224,12 @@ export class RealtimeSession {
   /** No upstream agrees, or the gate goes away: an ordinary answer. */
   #refuse(why: Why): void {
     if (this.#over) return
-    const { requestId, refuse } = this.#about
-    const { code, detail } = why
-    const answer = answerOf(this.#deps, { code, detail }, requestId)
+    const answer = answerOf(this.#deps, why, this.#about.requestId)
     this.#stopWaiting()
     this.#status = answer.status
     this.#target?.terminate()
-    this.#end('failed', code)
-    refuse(answer)
+    this.#end('failed', why.code)
+    this.#about.refuse(answer)
     this.#release()
   }
 
@@ -282,6 +276,6 @@ export class RealtimeSession {
   #release(): void {
     this.#cancel()
     this.#lease?.release()
-    this.#ended()
+    this.#about.ended()
   }
 }
