@@ -5,14 +5,13 @@ import { codeOf, transportFailure } from '../../errors/transport.ts'
 import type { AttemptInput } from './attempt-input.ts'
 import type { ClientSink } from '../answer/writer.ts'
 import { type Decoding, decodingOf } from '../../runtime/coding.ts'
-import type { AnswerHead, AttemptEnding, HeldAnswer } from '../../core/exchange/exchange.ts'
+import { mayRefuseUs, type StatusAction, statusAction } from '../../core/exchange/ending.ts'
+import type { AnswerHead, AttemptEnding, Failed, HeldAnswer } from '../../core/exchange/exchange.ts'
 import {
-  actionOf,
   answerOfMistake,
-  failedByAnswer,
   failedByContent,
+  failedByStatus,
   failedByTransport,
-  mayStream,
   UNREAD,
   withOneType,
   withoutBody,
@@ -151,21 +150,21 @@ export class Attempt implements Dispatcher.DispatchHandler {
     try {
       return task()
     } catch (error) {
-      this.#endByBug(error)
-      return undefined
+      return this.#endByBug(error)
     }
   }
 
   #onHead(given: AnswerHead): void {
-    const head = withOneType(given)
+    const type: unknown = given.headers['content-type']
+    const head = Array.isArray(type) ? withOneType(given, type) : given
     if (head === null) return this.#invalid('It sent two different Content-Types.')
     this.#head = head
     if (!this.#input.judged) this.#commit(null)
     else if (head.headers['content-encoding'] !== undefined && !this.#decodes(head)) return
-    if (actionOf(this.#input, head.status) === 'judge') this.#reader = this.#input.readerFor(head)
+    if (this.#actionOf(head.status) === 'judge') this.#reader = this.#input.readerFor(head)
     else {
       this.#cancelTimer = this.#input.clock.after(ERROR_BODY_MS, () => {
-        if (mayStream(this.#input, head.status)) this.#passAsItComes()
+        if (this.#mayStream(head.status)) this.#passAsItComes()
         else this.#endByStatus(head, false)
       })
     }
@@ -193,7 +192,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   /** Answers true when the client asks for a pause. */
   #onData(chunk: Buffer): boolean {
     if (this.#reader === null) {
-      const streams = this.#head !== null && mayStream(this.#input, this.#head.status)
+      const streams = this.#head !== null && this.#mayStream(this.#head.status)
       if (this.#errorBody.length <= ERROR_BODY_MAX) this.#errorBody.push(chunk)
       return this.#errorBody.length > ERROR_BODY_MAX && streams && this.#passAsItComes()
     }
@@ -201,8 +200,10 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (step.works === true) this.#sink.works?.()
     const full = this.#deliver(step.out, step.content)
     if (step.failure !== null) this.#endByFailure(step.failure)
-    else if (this.#reader.complete()) this.#finish()
-    else return full
+    else if (this.#reader.complete()) {
+      this.#commit(0)
+      this.#end({ kind: 'finished' }, this.#bodyEnded ? 'clean' : 'open')
+    } else return full
     return false
   }
 
@@ -221,7 +222,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#committed = true
     // Before that, undici still reads from it.
     if (this.#hop.flushed()) this.#input.bodySent?.()
-    this.#sink.commit(withType(this.#head, this.#reader?.type ?? null), length)
+    const type = this.#reader?.type ?? null
+    this.#sink.commit(type === null ? this.#head : withType(this.#head, type), length)
   }
 
   #onEnd(): void {
@@ -242,20 +244,37 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#errorBody.length > ERROR_BODY_MAX) {
       // In a stream that has begun its status is all that can be told.
       const answer = { ...head, body: Buffer.alloc(0) }
-      if (actionOf(this.#input, head.status) === 'pass') return this.#endByAnswer(answer, 'broken')
+      if (this.#actionOf(head.status) === 'pass') return this.#endByAnswer(answer, 'broken')
       return this.#invalid('Its error is larger than a megabyte.')
     }
     const answer = { ...head, body: this.#errorBody.whole() }
     if (whole) return this.#endByAnswer(answer, 'clean')
-    const failed = failedByAnswer(this.#input, answer)
+    const failed = this.#failedBy(answer)
     // Half a body is nothing to pass on: it would look whole.
     if (failed !== null) return this.#end(withoutBody(failed, head), 'broken')
     this.#truncated(`It answered ${head.status}, and its body broke off.`)
   }
 
+  /** What the table of statuses says. */
+  #actionOf(status: number): StatusAction {
+    const { judged, mapped } = this.#input
+    return judged ? statusAction(status, { mapped }) : 'judge'
+  }
+
+  /** Is an answer of this status the client's, whatever its body says? One about a key is read first. */
+  #mayStream(status: number): boolean {
+    return this.#actionOf(status) === 'pass' && !mayRefuseUs(status) && !this.#input.pending()
+  }
+
+  /** How an answer that is not judged by its content ends the attempt; null: it is passed on. */
+  #failedBy(answer: HeldAnswer): Failed | null {
+    const { authorization } = this.#input.pool.target
+    return failedByStatus(this.#actionOf(answer.status), answer, authorization)
+  }
+
   #endByAnswer(answer: HeldAnswer, how: 'clean' | 'broken'): void {
     const passed = { kind: 'passed', status: answer.status, answer } as const
-    this.#end(failedByAnswer(this.#input, answer) ?? passed, how)
+    this.#end(this.#failedBy(answer) ?? passed, how)
   }
 
   #invalid(message: string): void {
@@ -275,7 +294,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
 
   /** Whatever it was in the answer: the client gets a whole error or a cut, and another upstream may
    *  be asked. It proves nothing against this one. */
-  #endByBug(error: unknown): void {
+  #endByBug(error: unknown): undefined {
     this.#input.onBug(error)
     this.#end(this.#committed ? { ...UNREAD, kind: 'cut' } : UNREAD, 'broken')
   }
@@ -289,12 +308,6 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#head === null) return this.#end(failedByTransport(error), 'broken')
     if (this.#reader === null) return this.#endByStatus(this.#head, false)
     this.#truncated(`The connection broke (${codeOf(error)}).`)
-  }
-
-  /** All of the answer is there. */
-  #finish(): void {
-    this.#commit(0)
-    this.#end({ kind: 'finished' }, this.#bodyEnded ? 'clean' : 'open')
   }
 
   #end(ending: AttemptEnding, how: 'clean' | 'open' | 'broken'): void {

@@ -1,4 +1,3 @@
-import type { AttemptInput } from './attempt-input.ts'
 import type { AnswerHead, EndCode, Failed, HeldAnswer } from '../../core/exchange/exchange.ts'
 import { namesLoading, namesNothingLoaded } from '../../api/answer.ts'
 import { objectOf } from '../../api/read.ts'
@@ -12,36 +11,17 @@ import {
   transportFailure,
 } from '../../errors/transport.ts'
 
-/** What the table of statuses says of an answer to this attempt. Pure. */
-export function actionOf({ judged, mapped }: AttemptInput, status: number): StatusAction {
-  return judged ? statusAction(status, { mapped }) : 'judge'
+/** The head with one `Content-Type`: sent twice with the same value it counts once. Null: they differ, and
+ *  nobody can tell what the body is. Pure. */
+export function withOneType(head: AnswerHead, given: readonly unknown[]): AnswerHead | null {
+  const [first = '', ...others] = given.map((value) => String(value).trim())
+  const differs = others.some((other) => other.toLowerCase() !== first.toLowerCase())
+  return differs ? null : withType(head, first)
 }
 
-/** Is an answer of this status the client's, whatever its body says? One about a key is read first. */
-export function mayStream(input: AttemptInput, status: number): boolean {
-  return actionOf(input, status) === 'pass' && !mayRefuseUs(status) && !input.pending()
-}
-
-/** How an answer that is not judged by its content ends the attempt; null: it is passed on. Pure. */
-export function failedByAnswer(input: AttemptInput, answer: HeldAnswer): Failed | null {
-  return failedByStatus(actionOf(input, answer.status), answer, input.pool.target.authorization)
-}
-
-/**
- * The head with its `Content-Type` as one text: sent twice with the same value it counts once. Null:
- * they differ, and nobody can tell what the body is. Pure.
- */
-export function withOneType(head: AnswerHead): AnswerHead | null {
-  const given: unknown = head.headers['content-type']
-  if (!Array.isArray(given)) return head
-  const [first, ...others] = given.map((value) => String(value).trim())
-  const differs = others.some((other) => other.toLowerCase() !== first?.toLowerCase())
-  return differs ? null : { ...head, headers: { ...head.headers, 'content-type': first } }
-}
-
-/** The head with another content type; null: with its own. Pure. */
-export function withType(head: AnswerHead, type: string | null): AnswerHead {
-  return type === null ? head : { ...head, headers: { ...head.headers, 'content-type': type } }
+/** The head with another content type. Pure. */
+export function withType(head: AnswerHead, type: string): AnswerHead {
+  return { ...head, headers: { ...head.headers, 'content-type': type } }
 }
 
 /**

@@ -12,19 +12,6 @@ export interface Target {
   readonly connectTimeoutMs: number
 }
 
-/** One connection, used by one request at a time. */
-export interface Connection {
-  readonly client: Dispatcher
-  /** Has this socket carried a request before? Then it may be stale. */
-  readonly reused: () => boolean
-  /** Has all that was written to it been given to the kernel? */
-  readonly flushed: () => boolean
-  /** To be called when a request has been handed to it. */
-  readonly noteSent: () => void
-  /** When the last byte of the request was given to the kernel; null: some are left. */
-  readonly flushedAt: () => number | null
-}
-
 /** For `take`: none that was used before. */
 export const FRESH = -1
 
@@ -35,13 +22,16 @@ const KEEP_ALIVE_MS = 15_000
 /** Idle connections kept per upstream. */
 const FREE_MAX = 256
 
-class Slot implements Connection {
+/** One connection, used by one request at a time. */
+export class Connection {
   readonly client: Client
+  /** Has it carried a request to its end? */
   served = false
   connected = false
   freedAt = 0
+  /** When the last byte of the request was given to the kernel; null: some are left. */
+  flushedAt: number | null = null
   #socket: Socket | null = null
-  #flushedAt: number | null = null
   readonly #nowMs: () => number
 
   constructor(target: Target, nowMs: () => number) {
@@ -49,7 +39,7 @@ class Slot implements Connection {
     this.client = openClient(target, (socket) => {
       this.#socket = socket
       socket.on('drain', () => {
-        this.#flushedAt = nowMs()
+        this.flushedAt = nowMs()
       })
     })
     this.client.on('connect', () => {
@@ -63,16 +53,24 @@ class Slot implements Connection {
     this.client.on('connectionError', () => {})
   }
 
-  reused = (): boolean => this.connected && this.served
+  /** Has this socket carried a request before? Then it may be stale. */
+  get reused(): boolean {
+    return this.connected && this.served
+  }
 
-  /** An answer that comes before all of the request was sent leaves the rest in the way. */
-  flushed = (): boolean => (this.#socket?.writableLength ?? 0) === 0
+  /** Has all that was written to it been given to the kernel? An answer that comes before all of the
+   *  request was sent leaves the rest in the way. */
+  readonly flushed = (): boolean => (this.#socket?.writableLength ?? 0) === 0
 
-  flushedAt = (): number | null => this.#flushedAt
-
-  noteSent = (): void => {
+  /** To be called when a request has been handed to it. */
+  noteSent(): void {
     // Only a socket that wants to drain will tell.
-    this.#flushedAt = this.#socket?.writableNeedDrain === true ? null : this.#nowMs()
+    this.flushedAt = this.#socket?.writableNeedDrain === true ? null : this.#nowMs()
+  }
+
+  /** Its running request, if any, ends in `onResponseError`; nothing else is to be told. */
+  destroy(): void {
+    this.client.destroy().catch(() => {})
   }
 }
 
@@ -85,10 +83,10 @@ export class Pool {
   readonly target: Target
   /** The path of the base URL without its trailing slash: '' or `/engine`. */
   readonly basePath: string
-  readonly #free: Slot[] = []
-  readonly #used = new Set<Slot>()
+  readonly #free: Connection[] = []
+  readonly #used = new Set<Connection>()
   /** Used ones whose answer has ended, and whose body has not. */
-  readonly #settling = new Set<Slot>()
+  readonly #settling = new Set<Connection>()
   #closed = false
   readonly #nowMs: () => number
 
@@ -107,61 +105,51 @@ export class Pool {
   take(idleMsMax = IDLE_MS_MAX): Connection {
     const last = this.#free.at(-1)
     const young = last !== undefined && this.#nowMs() - last.freedAt <= idleMsMax
-    const slot = (young ? this.#free.pop() : undefined) ?? new Slot(this.target, this.#nowMs)
-    this.#used.add(slot)
-    return slot
+    const one = (young ? this.#free.pop() : undefined) ?? new Connection(this.target, this.#nowMs)
+    this.#used.add(one)
+    return one
   }
 
   /** Gives back a connection whose request ended cleanly. */
-  give(connection: Connection): void {
-    const slot = this.#release(connection)
-    if (slot === undefined) return
-    slot.served = true
-    slot.freedAt = this.#nowMs()
-    if (this.#closed || !slot.flushed() || this.#free.length >= FREE_MAX) destroy(slot)
-    else this.#free.push(slot)
+  give(one: Connection): void {
+    if (!this.#release(one)) return
+    one.served = true
+    one.freedAt = this.#nowMs()
+    if (this.#closed || !one.flushed() || this.#free.length >= FREE_MAX) one.destroy()
+    else this.#free.push(one)
     this.#prune()
   }
 
   /** Notes that the answer on a connection has ended and that it will soon be given or dropped. */
-  settle(connection: Connection): void {
-    if (!(connection instanceof Slot) || !this.#used.has(connection)) return
-    if (this.#closed) this.drop(connection)
-    else this.#settling.add(connection)
+  settle(one: Connection): void {
+    if (!this.#used.has(one)) return
+    if (this.#closed) this.drop(one)
+    else this.#settling.add(one)
   }
 
   /** Closes a connection that broke or whose request was given up: the upstream sees it end. */
-  drop(connection: Connection): void {
-    const slot = this.#release(connection)
-    if (slot !== undefined) destroy(slot)
+  drop(one: Connection): void {
+    if (this.#release(one)) one.destroy()
   }
 
   /** Closes idle connections now, and used ones as they are given back. */
   close(): void {
     this.#closed = true
-    for (const slot of this.#settling) this.drop(slot)
-    for (const slot of this.#free.splice(0)) destroy(slot)
+    for (const one of this.#settling) this.drop(one)
+    for (const one of this.#free.splice(0)) one.destroy()
   }
 
-  #release(connection: Connection): Slot | undefined {
-    const slot = connection instanceof Slot ? connection : undefined
-    if (slot !== undefined) this.#settling.delete(slot)
-    return slot !== undefined && this.#used.delete(slot) ? slot : undefined
+  /** False: it has been released before. */
+  #release(one: Connection): boolean {
+    this.#settling.delete(one)
+    return this.#used.delete(one)
   }
 
   /** The bottom of the list has been idle for longest. */
   #prune(): void {
     const before = this.#nowMs() - IDLE_MS_MAX
-    while (this.#free[0] !== undefined && this.#free[0].freedAt < before) {
-      const slot = this.#free.shift()
-      if (slot !== undefined) destroy(slot)
-    }
+    while ((this.#free[0]?.freedAt ?? before) < before) this.#free.shift()?.destroy()
   }
-}
-
-/** Its running request, if any, ends in `onResponseError`; nothing else is to be told. */
-function destroy(slot: Slot): void {
-  slot.client.destroy().catch(() => {})
 }
 
 /** Every option is said: the library's defaults are made for other traffic. */
@@ -276,17 +264,17 @@ export class Hop {
 
   /** May the upstream have all of what was sent? */
   get seen(): boolean {
-    return this.#connection.flushedAt() !== null
+    return this.#connection.flushedAt !== null
   }
 
   /** Was it too late already when the request was sent on this connection, which has broken? */
   get diedBefore(): boolean {
-    const at = this.#connection.flushedAt()
+    const at = this.#connection.flushedAt
     return this.#reused && (at === null || this.#clock.nowMs() - at <= AT_ONCE_MS)
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#reused = this.#connection.reused()
+    this.#reused = this.#connection.reused
     this.#connection.client.dispatch(options, handler)
     this.#connection.noteSent()
   }
