@@ -3,13 +3,12 @@ import { backoffMs, PROBE_LIMIT_MS, probeDeadlineMs } from '../core/health/polic
 import { endRuleOf } from '../core/health/facts.ts'
 import { type Evidence, outcomeLabel, type ProbeOutcome } from '../core/health/evidence.ts'
 import type { GateEvent } from '../core/event.ts'
-import type { Entry, RoutingTable } from '../core/table.ts'
+import type { Entry } from '../core/table.ts'
 import { quirksOf } from '../engines/index.ts'
 import { type Clock, sleep } from '../runtime/clock.ts'
 import type { Random } from '../runtime/random.ts'
 import type { TableStore } from '../state/table-store.ts'
 import { doubtsUs } from './doubt.ts'
-import { Due, type View } from './due.ts'
 import { LIST_MAX_AGE_MS, Listing } from './listing.ts'
 import {
   type Memory,
@@ -35,6 +34,16 @@ export interface LoopDeps {
   readonly wire: Wire
 }
 
+/** One upstream that is probed, and when. */
+export interface Turns {
+  readonly name: string
+  readonly epoch: number
+  /** Null once the entry is gone, has another epoch, or nothing is to be probed any more. */
+  readonly entry: () => Entry | null
+  /** Resolves when a probe is due, or when there is nothing left to probe. */
+  readonly wait: () => Promise<void>
+}
+
 /** Until a list that was not told is asked for again, ms. */
 const LIST_RETRY_MS = 10_000
 /** Between two looks whether one that nobody probes and that refused a request listens again, ms. */
@@ -47,27 +56,22 @@ const UNRESOLVED_MAX = 3
  * it does one thing after the other. Once stopped it applies nothing.
  */
 export class ProbeLoop {
-  readonly epoch: number
-  readonly #name: string
+  readonly #turns: Turns
   readonly #deps: LoopDeps
   readonly #listing: Listing
-  readonly #due: Due
   readonly #stopping = new AbortController()
   /** Ends the round that runs. */
   #giveUp = new AbortController()
   /** Ends the pause between two lists of one that nobody probes. */
   #nap = new AbortController()
-  #refusedAt: number | null = null
   #memory: Memory = NO_MEMORY
   #last: ProbeOutcome | null = null
   #unresolved = 0
   #running: Promise<void> = Promise.resolve()
 
-  constructor(name: string, epoch: number, deps: LoopDeps) {
-    this.#name = name
-    this.epoch = epoch
+  constructor(turns: Turns, deps: LoopDeps) {
+    this.#turns = turns
     this.#deps = deps
-    this.#due = new Due(deps.clock, deps.random, () => this.#view())
     this.#listing = new Listing({
       clock: deps.clock,
       get: deps.wire.get,
@@ -82,31 +86,27 @@ export class ProbeLoop {
   /** Ends the probe in flight. Resolves when nothing of this loop is left. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    this.#due.wake()
     await this.#running
     await this.#listing.settled()
   }
 
-  /** Something that can make the next probe due sooner has changed, or the one in flight void. */
-  changed(table: RoutingTable, entry: Entry): void {
-    const { sentAt, failure } = entry.facts
-    const refused = failure !== null && failure.reason === 'refused' ? failure.at : null
+  /** Another failure is known, or none any more. */
+  changed({ facts: { sentAt, failure } }: Entry): void {
+    if (failure?.reason !== 'refused') return
     // Nobody listens there any more. A process that ends may wait for its last connection: llama.cpp
     // does, and its streams stand still meanwhile (b10434).
-    if (sentAt !== null && refused !== null && refused > sentAt) this.#giveUp.abort()
-    if (refused !== null && refused !== this.#refusedAt) this.#nap.abort()
-    this.#refusedAt = refused
-    this.#due.changed(table, entry)
+    if (sentAt !== null && failure.at > sentAt) this.#giveUp.abort()
+    this.#nap.abort()
   }
 
   async #run(): Promise<void> {
-    const entry = this.#entry()
+    const entry = this.#turns.entry()
     if (entry === null) return
     if (entry.spec.probe !== 'active') return this.#listOnly()
     // A loop that was stopped left its probe open in the books; nobody will end it.
     if (entry.facts.sentAt !== null) this.#end({ kind: 'inconclusive', detail: 'abandoned' }, null)
-    while (this.#entry() !== null) {
-      await this.#due.wait()
+    while (this.#turns.entry() !== null) {
+      await this.#turns.wait()
       await this.#round()
     }
   }
@@ -115,14 +115,14 @@ export class ProbeLoop {
   async #listOnly(): Promise<void> {
     const { signal } = this.#stopping
     let knocks = 0
-    for (let entry = this.#entry(); entry !== null; entry = this.#entry()) {
+    for (let entry = this.#turns.entry(); entry !== null; entry = this.#turns.entry()) {
       if (INTENTS[entry.spec.intent].probed && (knocks === 0 || (await this.#listens(entry)))) {
         this.#listing.forget()
         const target = this.#target(entry)
         const quirks = quirksOf(entry.spec.engine)
         await this.#listing.refresh({ target, limitMs: QUERY_LIMIT_MS_MAX, signal, quirks })
       }
-      const refused = this.#entry()?.facts.failure?.reason === 'refused'
+      const refused = this.#turns.entry()?.facts.failure?.reason === 'refused'
       knocks = refused ? knocks + 1 : 0
       const listAgain = this.#listing.models === null ? LIST_RETRY_MS : LIST_MAX_AGE_MS
       this.#nap = new AbortController()
@@ -147,7 +147,7 @@ export class ProbeLoop {
   }
 
   async #round(): Promise<void> {
-    const entry = this.#entry()
+    const entry = this.#turns.entry()
     if (entry === null) return
     const { clock } = this.#deps
     const startedAt = clock.nowMs()
@@ -214,7 +214,7 @@ export class ProbeLoop {
     this.#end(outcome, model)
     const tokens = outcome.kind === 'pass' ? outcome.tokens : 0
     const label = outcomeLabel(outcome)
-    emit({ type: 'probe_ended', upstream: this.#name, outcome: label, durationMs, tokens })
+    emit({ type: 'probe_ended', upstream: this.#turns.name, outcome: label, durationMs, tokens })
   }
 
   #persistent(outcome: ProbeOutcome): ProbeOutcome {
@@ -232,28 +232,15 @@ export class ProbeLoop {
   #apply(evidence: Evidence): void {
     if (this.#stopping.signal.aborted) return
     const { store } = this.#deps
-    store.apply({ type: 'evidence', name: this.#name, epoch: this.epoch, evidence })
-  }
-
-  /** Null once the entry is gone, has another epoch, or the loop is stopped. */
-  #view(): View {
-    const table = this.#deps.store.current
-    if (this.#stopping.signal.aborted) return null
-    const own = (entry: Entry): boolean =>
-      entry.spec.name === this.#name && entry.epoch === this.epoch
-    const entry = table.entries.find(own)
-    return entry === undefined ? null : { table, entry }
-  }
-
-  #entry(): Entry | null {
-    return this.#view()?.entry ?? null
+    const { name, epoch } = this.#turns
+    store.apply({ type: 'evidence', name, epoch, evidence })
   }
 
   #target(entry: Entry): Target {
     const { keyOf, connectTimeoutMs } = this.#deps
     return {
       url: entry.spec.url,
-      apiKey: keyOf(this.#name),
+      apiKey: keyOf(entry.spec.name),
       connectTimeoutMs: connectTimeoutMs(),
     }
   }
