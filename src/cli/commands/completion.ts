@@ -1,4 +1,4 @@
-import type { ArgumentSpec, CommandSpec, OptionSpec, World } from '../command.ts'
+import type { CommandSpec, OptionSpec, World } from '../command.ts'
 import { EXIT } from '../io.ts'
 
 /** Shells that we can complete in. */
@@ -42,66 +42,47 @@ export interface CommandRow {
 }
 
 /** Every command has it. */
-const HELP: OptionRow = {
-  names: ['-h', '--help'],
-  summary: 'display help for command',
-  value: 'none',
-}
-const VERSION: OptionRow = {
-  names: ['-V', '--version'],
-  summary: 'print the version',
-  value: 'none',
-}
+const HELP = optionRow({ flags: '-h, --help', summary: 'display help for command' })
+const VERSION = optionRow({ flags: '-V, --version', summary: 'print the version' })
 
 /**
  * The table as the shells see it: the program first, then its commands, each before those below it. The
  * program alone takes the options of the command that it means without one, too. Pure.
  */
 export function commandRows(program: CommandSpec, meant: string = 'serve'): CommandRow[] {
-  const [root, ...rest] = rowsOf(program, [])
   const more = program.below?.find(({ name }) => name === meant)?.options ?? []
-  return root === undefined
-    ? []
-    : [{ ...root, options: [VERSION, HELP, ...more.map(optionRow)] }, ...rest]
+  const options = [VERSION, HELP, ...more.map(optionRow)]
+  return rowsOf(program, []).map((row, index) => (index === 0 ? { ...row, options } : row))
 }
 
 /** The commands right below this one. Pure. */
 export function commandsBelow(rows: readonly CommandRow[], { path }: CommandRow): CommandRow[] {
-  return rows.filter(
-    (row) =>
-      row.path.length === path.length + 1 && path.every((name, index) => row.path[index] === name),
-  )
+  return rows.filter((row) => row.path.slice(0, -1).join(' ') === path.join(' '))
 }
 
 function rowsOf(spec: CommandSpec, above: readonly string[]): CommandRow[] {
   const { name, summary, args = [], options = [], below = [] } = spec
   const path = [...above, name]
-  const choices = args.flatMap((argument: ArgumentSpec) => argument.choices ?? [])
+  const choices = args.flatMap((argument) => argument.choices ?? [])
   const row = { path, summary, options: [...options.map(optionRow), HELP], choices }
   return [row, ...below.flatMap((one) => rowsOf(one, path))]
 }
 
 function optionRow({ flags, summary }: OptionSpec): OptionRow {
   const value = flags.endsWith('<path>') ? 'file' : flags.endsWith('>') ? 'any' : 'none'
-  return { names: flags.match(/(?<=^|[ ,])--?[a-z][a-z-]*/g) ?? [], summary, value }
+  return { names: flags.match(/(?<=^|[ ,])--?[a-z][a-z-]*/gi) ?? [], summary, value }
 }
 
 /** The script that completes our command lines in this shell, without a last newline. Pure. */
 export function completionScript(shell: Shell, rows: readonly CommandRow[]): string {
-  switch (shell) {
-    case 'bash':
-      return bashScript(rows)
-    case 'zsh':
-      return zshScript(rows)
-    case 'fish':
-      return fishScript(rows)
-  }
+  return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](rows)
 }
 
 /** Works with bash 3.2, which is what macOS has, and without the package bash-completion. */
 function bashScript(rows: readonly CommandRow[]): string {
   const words = rows.map((row) => {
-    const all = [...wordsOf(rows, row), ...row.options.flatMap(({ names }) => names)]
+    const below = commandsBelow(rows, row).map(({ path }) => path.at(-1))
+    const all = [...below, ...row.choices, ...row.options.flatMap(({ names }) => names)]
     return `    ${quoted(keyOf(row))}) words=${quoted(all.join('\n'))} ;;`
   })
   return `# Completion of gengate for bash. Install: eval "$(gengate completion bash)"
@@ -215,11 +196,6 @@ function valueCases(rows: readonly CommandRow[], files: string): string {
       )
       .join('|')
   return `    ${after('file')}) ${files}; return ;;\n    ${after('any')}) return ;;`
-}
-
-/** Words that may stand where a command or its argument is typed. */
-function wordsOf(rows: readonly CommandRow[], row: CommandRow): string[] {
-  return [...commandsBelow(rows, row).map(({ path }) => path.at(-1) ?? ''), ...row.choices]
 }
 
 function keyOf({ path }: CommandRow): string {
