@@ -6,7 +6,15 @@ import type { World } from '../support/world.ts'
 import { fail, travelled, WALL, worldOf } from './status-world.ts'
 
 /** Every line but the ages and the hints, which other tests know. */
-function told(world: World, model: string | null, status = travelled(world)) {
+function told(
+  world: World,
+  model: string | null,
+  {
+    load = () => 0,
+    draining = false,
+  }: { load?: (name: string) => number; draining?: boolean } = {},
+) {
+  const status = travelled(world, load, draining)
   const explanation = explanationOf(status, model, WALL + world.now)
   const lines = explainLines(explanation, WALL + world.now)
   return { explanation, lines, text: lines.join('\n'), document: explainDocument(explanation) }
@@ -50,45 +58,37 @@ t.test('explanationOf() says who is taken and what speaks against the others', a
   })
 })
 
-t.test(
-  'explanationOf() tells the tiers apart, and a cold one that may not be loaded',
-  async (t) => {
-    const cold = { kind: 'cold' } as const
-    const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
-    for (const name of ['a', 'b']) {
-      world.tell(name, { type: 'models', at: world.now, models: ['m'].map(plainModel) })
-      world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
-    }
-    const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
-    const loads = told(world, 'm')
-    t.match(loads.lines[0], 'goes to b (http://127.0.0.1:2): it is cold.')
-    t.match(loads.text, never)
-    t.match(loads.document, { decision: 'forward', upstream: 'b', tier: 'cold' })
-    world.pass('c')
-    const proven = told(world, 'm')
-    t.match(proven.document, { upstream: 'c', tier: 'eligible' })
-    t.match(proven.text, 'Not taken: c is eligible, which comes first.')
-    const unproven = told(worldOf([{ model: 'm', probe: 'passive' }]), 'm')
-    t.match(unproven.document, { upstream: 'a', tier: 'suspect' })
-    t.match(unproven.lines[0], 'it is unknown.')
-  },
-)
+t.test('explanationOf() tells the tiers and a cold one that may not be loaded', async (t) => {
+  const cold = { kind: 'cold' } as const
+  const world = worldOf([{ cold: 'never' }, {}, { model: 'm' }])
+  for (const name of ['a', 'b']) {
+    world.tell(name, { type: 'models', at: world.now, models: ['m'].map(plainModel) })
+    world.tell(name, { type: 'probe_ended', at: world.now, outcome: cold })
+  }
+  const never = 'Not taken: it is cold, and GENGATE_A_COLD is never.'
+  const loads = told(world, 'm')
+  t.match(loads.lines[0], 'goes to b (http://127.0.0.1:2): it is cold.')
+  t.match(loads.text, never)
+  t.match(loads.document, { decision: 'forward', upstream: 'b', tier: 'cold' })
+  world.pass('c')
+  const proven = told(world, 'm')
+  t.match(proven.document, { upstream: 'c', tier: 'eligible' })
+  t.match(proven.text, 'Not taken: c is eligible, which comes first.')
+  const unproven = told(worldOf([{ model: 'm', probe: 'passive' }]), 'm')
+  t.match(unproven.document, { upstream: 'a', tier: 'suspect' })
+  t.match(unproven.lines[0], 'it is unknown.')
+})
 
 t.test('explanationOf() says what is full, and that a request waits', async (t) => {
   const world = worldOf([{ model: 'm', maxConcurrency: 2 }, { model: 'm' }])
     .pass('a')
     .pass('b')
-  const busy = travelled(world, (name) => (name === 'a' ? 2 : 0))
-  const next = told(world, 'm', busy)
+  const next = told(world, 'm', { load: (name) => (name === 'a' ? 2 : 0) })
   t.match(next.document, { upstream: 'b', candidates: [{ in_flight: 2, max_concurrency: 2 }] })
   t.match(next.text, 'Not taken: it is at its cap, with 2 in flight.')
   const one = worldOf([{ model: 'm', maxConcurrency: 1 }, { model: 'm' }]).pass('a')
   one.tell('b', { type: 'probe_ended', at: one.now, outcome: { kind: 'cold' } })
-  const waits = told(
-    one,
-    'm',
-    travelled(one, () => 1),
-  )
+  const waits = told(one, 'm', { load: () => 1 })
   t.match(waits.document, { served: true, decision: 'wait_for_slot', upstream: null, tier: null })
   t.match(waits.lines[0], 'waits for a slot')
   t.match(waits.text, 'Not taken: an eligible one is worth the wait for a slot.')
@@ -97,11 +97,7 @@ t.test('explanationOf() says what is full, and that a request waits', async (t) 
 t.test('explanationOf() knows who is less busy, and who has just come back', async (t) => {
   const specs = [{ model: 'm' }, { model: 'm' }]
   const equal = worldOf(specs, { routing: 'least_busy' }).pass('a').pass('b')
-  const less = told(
-    equal,
-    'm',
-    travelled(equal, (name) => (name === 'a' ? 3 : 1)),
-  )
+  const less = told(equal, 'm', { load: (name) => (name === 'a' ? 3 : 1) })
   t.match(less.document, { upstream: 'b' })
   t.match(less.text, 'Not taken: b is less busy (1 in flight, here 3).')
   t.match(told(equal, 'm').text, 'Not taken: a is not busier and comes first.')
@@ -110,11 +106,7 @@ t.test('explanationOf() knows who is less busy, and who has just come back', asy
     fail(back.at(11_000), 'a', 'http_5xx')
     fail(back, 'a', 'http_5xx').pass('a').at(12_000).pass('a')
     t.equal(back.reason('a'), 'ok')
-    const slow = told(
-      back,
-      'm',
-      travelled(back, () => 5),
-    )
+    const slow = told(back, 'm', { load: () => 5 })
     t.match(slow.document, { upstream: 'b' })
     t.match(slow.text, 'Not taken: it has just come back, and gets few requests at first.')
   }
@@ -129,11 +121,7 @@ t.test('explanationOf() says why nothing serves', async (t) => {
   const off = worldOf([{ model: 'm', intent: 'disabled' }])
   t.match(told(off, 'm').text, /The operator set it to disabled\.[^]*Not taken: it is disabled\./)
   const proven = worldOf([{ model: 'm' }]).pass('a')
-  const leaving = told(
-    proven,
-    'm',
-    travelled(proven, () => 0, true),
-  )
+  const leaving = told(proven, 'm', { draining: true })
   t.match(leaving.document, { served: false, decision: 'draining', candidates: [{ taken: false }] })
   t.match(leaving.lines[0], 'is refused: this gate shuts down.')
 })
@@ -153,16 +141,12 @@ t.test('explanationOf() lists the known names for one that nobody knows', async 
   t.match(document, { served: false, decision: 'unknown_model', others: [{ upstream: 'a' }, {}] })
   const embeds = models.map((id) => ({ ...plainModel(id), work: 'embedding' as const }))
   world.tell('a', { type: 'models', at: world.now, models: embeds })
-  t.match(
-    told(world, 'default').text,
-    'it has no model that such a request could mean: set GENGATE_A',
-  )
+  const unable = 'it has no model that such a request could mean: '
+  t.match(told(world, 'default').text, `${unable}set GENGATE_A`)
   const silent = told(worldOf([{}, { model: 'm' }]).pass('b'), 'm')
   t.match(silent.text, /-  a: [^]*No candidate: it has not told its models yet\./)
   const gone = worldOf([{}, { model: 'm' }]).pass('b')
-  const outcome = { kind: 'fail', reason: 'refused', detail: 'ECONNREFUSED' } as const
-  gone.tell('a', { type: 'probe_ended', at: gone.now, outcome })
-  t.match(told(gone, 'm').text, /-  a: [^]*No candidate: it is ejected: refused\./)
+  t.match(told(fail(gone, 'a'), 'm').text, /-  a: [^]*No candidate: it is ejected: refused\./)
 })
 
 t.test('explanationOf() follows GENGATE_MODELS, in its order', async (t) => {
@@ -225,11 +209,7 @@ t.test('explain says what the engine said to a probe, and drops it when it is ov
   world.sent('a')
   const said = { ...outcome, said: 'no chat template' }
   world.tell('a', { type: 'probe_ended', at: world.now, outcome: said })
-  const lines = () =>
-    explainLines(explanationOf(travelled(world), null, WALL + world.now), WALL + world.now).join(
-      '\n',
-    )
-  t.match(lines(), 'It said to a probe: no chat template')
+  t.match(told(world, null).text, 'It said to a probe: no chat template')
   world.pass('a')
-  t.notMatch(lines(), 'no chat template')
+  t.notMatch(told(world, null).text, 'no chat template')
 })

@@ -5,6 +5,20 @@ import type { Test } from 'tap'
 /** What to answer: a status and a JSON body. `null`: nothing, ever. */
 export type Reply = readonly [status: number, body: unknown] | null
 
+/** An engine that lists one model and generates. */
+export const ENGINE = {
+  'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
+  'POST /v1/chat/completions': [
+    200,
+    { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
+  ],
+} satisfies Record<string, Reply>
+
+/** The status of a gate with these upstreams. */
+export function gateStatus(...upstreams: object[]): Record<string, Reply> {
+  return { 'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams }] }
+}
+
 /** One request as it arrived. */
 export interface Seen {
   readonly method: string

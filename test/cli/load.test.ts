@@ -1,22 +1,13 @@
 // Goal: which settings a command reads, and what it does with wrong ones.
 import t from 'tap'
 import { load } from '../../src/cli/load.ts'
-import { jsonServer, type Reply } from './json-server.ts'
+import { ENGINE, gateStatus, jsonServer } from './json-server.ts'
 import { gengate, recordedIo } from './recorded-io.ts'
 
 // Rows of docs/faults.md that are shown here: env-file-unreadable.
 
-const answer: Reply = [
-  200,
-  { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
-]
-const engine = {
-  'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
-  'POST /v1/chat/completions': answer,
-} satisfies Record<string, Reply>
-
 t.test('settings come from the env file that --envfile or the environment names', async (t) => {
-  const { url } = await jsonServer(t, engine)
+  const { url } = await jsonServer(t, ENGINE)
   const files = { '.env': 'GENGATE_PORT=1', 'my.env': `GENGATE_VLLM_CPU_URL=${url}\n` }
   t.match(await gengate('config check', {}, files), { code: 0, out: /on port 1$/ })
   t.match(await gengate('probe vllm_cpu --envfile my.env', {}, files), { code: 0 })
@@ -47,52 +38,36 @@ t.test('serve ends with 2 on wrong settings, status and diag as well', async (t)
   t.match(flag.err, 'upstream nonsense has no default URL')
 })
 
-t.test(
-  'a wrong setting that says nothing of the address only warns who asks the gate',
-  async (t) => {
-    const eligible = {
-      name: 'vllm_cpu',
-      intent: 'enabled',
-      eligible: true,
-      state: 'eligible',
-      reason: 'ok',
-      last_generation_at: '2026-01-01T12:00:00.000Z',
-    }
-    const key = 'gate-key-of-some-length'
-    const { port, seen } = await jsonServer(t, {
-      ...engine,
-      'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams: [eligible] }],
-    })
-    const env = { GENGATE_API_KEYS: key, GENGATE_VLLM_CPU_API_KEY: 'very-secret' }
-    const files = { '.env': `GENGATE_PORT=${port}\nGENGATE_FOO_BAR=1\nGENGATE_OLLAMA_URL=nonsense` }
-    for (const line of ['status', 'status --json', 'explain', 'diag', 'probe']) {
-      const { code, out, err } = await gengate(line, env, files)
-      t.equal(code, 0, line)
-      t.match(
-        err,
-        /warning: 2 settings are not valid[^]*GENGATE_FOO_BAR[^]*GENGATE_OLLAMA_URL/,
-        line,
-      )
-      t.notMatch(out, 'not valid')
-      t.notMatch(out + err, /very-secret|gate-key/)
-    }
-    t.ok(
-      seen.every(({ authorization }) => authorization === `Bearer ${key}`),
-      'with the key',
-    )
-    const { out } = await gengate('diag', env, files)
-    t.match(out, '- vllm_cpu: configured=yes enabled=yes eligible=yes')
-    t.match(out, 'auth_env_keys=GENGATE_VLLM_CPU_API_KEY')
-    t.match(await gengate('wait --timeout 0.1', env, files), {
-      code: 1,
-      err: /FOO_BAR[^]*not ready/,
-    })
-    for (const line of ['config check', 'serve', 'probe vllm_cpu']) {
-      t.match(await gengate(line, env, files), { code: 2, out: '', err: /GENGATE_FOO_BAR/ })
-    }
-    for (const wrong of ['GENGATE_PORT', 'GENGATE_API_KEYS_FILE=/nope', 'GENGATE_HOST=a b']) {
-      t.match(await gengate('status', {}, { '.env': wrong }), { code: 2, out: '' }, wrong)
-    }
-    t.match(await gengate('status --envfile nope', env, files), { code: 2, out: '' })
-  },
-)
+t.test('a wrong setting that is not of the address only warns who asks the gate', async (t) => {
+  const proven = { eligible: true, state: 'eligible', reason: 'ok', last_generation_at: 'x' }
+  const key = 'gate-key-of-some-length'
+  const gate = gateStatus({ name: 'vllm_cpu', ...proven })
+  const { port, seen } = await jsonServer(t, { ...ENGINE, ...gate })
+  const env = { GENGATE_API_KEYS: key, GENGATE_VLLM_CPU_API_KEY: 'very-secret' }
+  const files = { '.env': `GENGATE_PORT=${port}\nGENGATE_FOO_BAR=1\nGENGATE_OLLAMA_URL=nonsense` }
+  for (const line of ['status', 'status --json', 'explain', 'diag', 'probe']) {
+    const { code, out, err } = await gengate(line, env, files)
+    t.equal(code, 0, line)
+    t.match(err, /warning: 2 settings are not valid[^]*GENGATE_FOO_BAR[^]*GENGATE_OLLAMA_URL/)
+    t.notMatch(out, 'not valid')
+    t.notMatch(out + err, /very-secret|gate-key/)
+  }
+  t.ok(
+    seen.every(({ authorization }) => authorization === `Bearer ${key}`),
+    'with the key',
+  )
+  const { out } = await gengate('diag', env, files)
+  t.match(out, '- vllm_cpu: configured=yes enabled=yes eligible=yes')
+  t.match(out, 'auth_env_keys=GENGATE_VLLM_CPU_API_KEY')
+  t.match(await gengate('wait --timeout 0.1', env, files), {
+    code: 1,
+    err: /FOO_BAR[^]*not ready/,
+  })
+  for (const line of ['config check', 'serve', 'probe vllm_cpu']) {
+    t.match(await gengate(line, env, files), { code: 2, out: '', err: /GENGATE_FOO_BAR/ })
+  }
+  for (const wrong of ['GENGATE_PORT', 'GENGATE_API_KEYS_FILE=/nope', 'GENGATE_HOST=a b']) {
+    t.match(await gengate('status', {}, { '.env': wrong }), { code: 2, out: '' }, wrong)
+  }
+  t.match(await gengate('status --envfile nope', env, files), { code: 2, out: '' })
+})

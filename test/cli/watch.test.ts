@@ -6,7 +6,7 @@ import { childEnv } from '../support/child-env.ts'
 import { watchUntilStopped } from '../../src/cli/command.ts'
 import { frame, type Look, watch } from '../../src/cli/watch.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { jsonServer } from './json-server.ts'
+import { ENGINE, gateStatus, jsonServer } from './json-server.ts'
 import { recordedIo } from './recorded-io.ts'
 
 function look(key: string, more: Partial<Look> = {}): Look {
@@ -135,15 +135,8 @@ async function interrupted(args: string[], env: Record<string, string>, seen: Re
 }
 
 t.test('Ctrl-C ends status --watch with 0, and probe --watch as its last look', async (t) => {
-  const document = { version: '1', uptime_s: 1, upstreams: [{ name: 'a', state: 'ejected' }] }
-  const { url, port } = await jsonServer(t, {
-    'GET /gate/status': [200, document],
-    'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
-    'POST /v1/chat/completions': [
-      200,
-      { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
-    ],
-  })
+  const gate = gateStatus({ name: 'a', state: 'ejected' })
+  const { url, port } = await jsonServer(t, { ...ENGINE, ...gate })
   const env = { GENGATE_PORT: String(port) }
   const status = await interrupted(['status', '--watch'], env, /^a +ejected/m)
   t.match(status, { code: 0, signal: null })
@@ -157,10 +150,7 @@ t.test('Ctrl-C ends status --watch with 0, and probe --watch as its last look', 
 })
 
 t.test('Ctrl-C does not wait for a generation that hangs', async (t) => {
-  const { url, seen } = await jsonServer(t, {
-    'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
-    'POST /v1/chat/completions': null,
-  })
+  const { url, seen } = await jsonServer(t, { ...ENGINE, 'POST /v1/chat/completions': null })
   const hangs = ['probe', '--url', url, '--watch', '--timeout', '600']
   const child = spawn(process.execPath, [MAIN, ...hangs], { stdio: 'ignore' })
   const closed = once(child, 'close')

@@ -10,7 +10,7 @@ import { targetOfGate } from '../../../src/cli/targets.ts'
 import type { ProbeOutcome } from '../../../src/core/health/evidence.ts'
 import { REASONS } from '../../../src/core/health/reason.ts'
 import { configOf, recordedIo } from '../recorded-io.ts'
-import { jsonServer, type Reply } from '../json-server.ts'
+import { gateStatus, jsonServer, type Reply } from '../json-server.ts'
 
 // Rows of docs/faults.md that are shown here: diag-all-wedged.
 
@@ -25,35 +25,17 @@ async function withGate(
   models: Reply,
   env: Record<string, string> = {},
 ) {
-  const { port } = await jsonServer(t, {
-    'GET /gate/status': [200, { version: '1', uptime_s: 1, upstreams }],
-    'GET /v1/models': models,
-  })
-  const config = configOf({
-    GENGATE_PORT: String(port),
-    GENGATE_VLLM_CPU_API_KEY: 'very-secret',
-    ...env,
-  })
+  const { port } = await jsonServer(t, { ...gateStatus(...upstreams), 'GET /v1/models': models })
+  const own = { GENGATE_PORT: String(port), GENGATE_VLLM_CPU_API_KEY: 'very-secret' }
+  const config = configOf({ ...own, ...env })
   const io = recordedIo()
   const code = await diagnose(config, { io, probeOnce: noProbe, clients: targetOfGate(config) })
   return { code, lines: io.stdout, all: [...io.stdout, ...io.stderr].join('\n') }
 }
 
-const ok = {
-  name: 'vllm_metal',
-  intent: 'enabled',
-  eligible: true,
-  state: 'eligible',
-  reason: 'ok',
-}
-const wedged = {
-  name: 'vllm_cpu',
-  url: 'http://127.0.0.1:1',
-  intent: 'enabled',
-  eligible: false,
-  state: 'ejected',
-  reason: 'wedged',
-}
+const ok = { name: 'vllm_metal', eligible: true, state: 'eligible', reason: 'ok' }
+const wedged = { name: 'vllm_cpu', url: 'http://127.0.0.1:1', state: 'ejected', reason: 'wedged' }
+const disabled = { intent: 'disabled', eligible: false, state: 'disabled', reason: 'disabled' }
 const listed: Reply = [200, { data: [{ id: 'default' }, { id: 'tiny' }] }]
 const none: Reply = [503, { error: { code: 'no_eligible_upstream' } }]
 
@@ -88,9 +70,8 @@ t.test('diagnose() ends with 1 where nothing is servable', async (t) => {
 })
 
 t.test('diagnose() where all are wedged shows that the engines still list models', async (t) => {
-  const engine = await jsonServer(t, {
-    'GET /v1/models': [200, { data: [{ id: 'a' }, { id: 'b' }] }],
-  })
+  const two: Reply = [200, { data: [{ id: 'a' }, { id: 'b' }] }]
+  const engine = await jsonServer(t, { 'GET /v1/models': two })
   const other = await jsonServer(t, { 'GET /v1/models': [200, { data: [{ id: 'b' }] }] })
   const urls = { GENGATE_VLLM_CPU_URL: engine.url, GENGATE_VLLM_METAL_URL: other.url }
   const rows = [wedged, { ...wedged, name: 'vllm_metal', reason: 'silent' }]
@@ -106,11 +87,9 @@ t.test('diagnose() where all are wedged shows that the engines still list models
   ])
   t.equal(engine.seen[0]?.authorization, 'Bearer very-secret', 'as the gate asks')
   t.equal(other.seen[0]?.authorization, undefined, 'its key goes to nobody else')
-  const disabled = { ...wedged, intent: 'disabled', state: 'disabled', reason: 'disabled' }
   const asked = engine.seen.length
-  t.ok(
-    (await withGate(t, [disabled], none, urls)).lines.includes('local_vllm_models_fetch_ok=false'),
-  )
+  const unwanted = await withGate(t, [{ ...wedged, ...disabled }], none, urls)
+  t.ok(unwanted.lines.includes('local_vllm_models_fetch_ok=false'))
   t.equal(engine.seen.length, asked, 'what nobody wants is not asked')
 })
 
@@ -123,14 +102,7 @@ t.test('diagnose() counts a suspect that still serves as eligible, not as proven
 })
 
 t.test('diagnose() looks at what the operator disabled only to list it', async (t) => {
-  const disabled = {
-    ...ok,
-    intent: 'disabled',
-    eligible: false,
-    state: 'disabled',
-    reason: 'disabled',
-  }
-  const { lines } = await withGate(t, [disabled], none)
+  const { lines } = await withGate(t, [{ ...ok, ...disabled }], none)
   t.ok(lines.includes('local_vllm: eligible=no reason=no_upstream_enabled'))
   t.match(lines.at(-1), 'enabled=no eligible=no reason=disabled')
 })

@@ -1,18 +1,9 @@
 import t from 'tap'
-import { jsonServer, type Reply } from '../json-server.ts'
+import { ENGINE, gateStatus, jsonServer, type Reply } from '../json-server.ts'
 import { gengate } from '../recorded-io.ts'
 
-const answer: Reply = [
-  200,
-  { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
-]
-const engine = {
-  'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
-  'POST /v1/chat/completions': answer,
-} satisfies Record<string, Reply>
-
 t.test('doctor fails on what must be mended, and says what', async (t) => {
-  const { url } = await jsonServer(t, engine)
+  const { url } = await jsonServer(t, ENGINE)
   const { port } = await jsonServer(t, {})
   const healthy = { GENGATE_UPSTREAMS: 'vllm_cpu', GENGATE_VLLM_CPU_URL: url, GENGATE_PORT: '0' }
   const well = await gengate('doctor', healthy)
@@ -58,17 +49,12 @@ t.test('doctor takes from a running gate what that gate knows', async (t) => {
   ]
   const key = 'gate-key-of-some-length'
   for (const [upstreams, code, lines] of table) {
-    const { port, seen } = await jsonServer(t, {
-      'GET /gate/status': [200, { version: '9.8.7', uptime_s: 1, upstreams }],
-    })
+    const { port, seen } = await jsonServer(t, gateStatus(...upstreams))
     const env = { GENGATE_PORT: String(port), GENGATE_API_KEYS: key }
     const { code: ended, out } = await gengate('doctor', env)
     t.equal(ended, code, out)
     for (const line of lines) t.match(out, line)
-    t.match(
-      out,
-      new RegExp(`^ok {4}this gate runs at http://127\\.0\\.0\\.1:${port}: gengate 9`, 'm'),
-    )
+    t.match(out, new RegExp(`^ok {4}this gate runs at http://127.0.0.1:${port}: gengate 1`, 'm'))
     t.notMatch(out, /another gengate|ollama|gate-key/, 'nothing is guessed')
     t.equal(seen[0]?.authorization, `Bearer ${key}`)
   }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { jsonServer } from '../json-server.ts'
+import { gateStatus, jsonServer } from '../json-server.ts'
 import { gengate } from '../recorded-io.ts'
 
 const row = { name: 'a', url: 'http://a', intent: 'enabled', models: ['m'] }
@@ -7,8 +7,7 @@ const ok = { ...row, eligible: true, state: 'eligible', reason: 'ok', last_gener
 const dead = { ...row, eligible: false, state: 'ejected', reason: 'wedged', hint: 'Restart it.' }
 
 async function explainWith(t: Parameters<typeof jsonServer>[0], upstream: object, model: string) {
-  const document = { version: '1', uptime_s: 1, upstreams: [upstream] }
-  const { port } = await jsonServer(t, { 'GET /gate/status': [200, document] })
+  const { port } = await jsonServer(t, gateStatus(upstream))
   const env = { GENGATE_PORT: String(port) }
   const people = await gengate(['explain', model], env)
   const programs = await gengate(['explain', model, '--json'], env)

@@ -8,7 +8,7 @@ import {
 import type { ProbeFinding, ProbeOnce } from '../../../src/cli/probe-once.ts'
 import { targetOfUrl, targetsOfNames } from '../../../src/cli/targets.ts'
 import type { ProbeOutcome } from '../../../src/core/health/evidence.ts'
-import { jsonServer, type Reply } from '../json-server.ts'
+import { ENGINE, jsonServer } from '../json-server.ts'
 import { configOf, gengate, recordedIo, worldWith } from '../recorded-io.ts'
 
 const once =
@@ -97,17 +97,8 @@ t.test('probeAll() that is watched ends as its last whole look would', async (t)
   }
 })
 
-const answer: Reply = [
-  200,
-  { choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 1 } },
-]
-const engine = {
-  'GET /v1/models': [200, { data: [{ id: 'tiny' }] }],
-  'POST /v1/chat/completions': answer,
-} satisfies Record<string, Reply>
-
 t.test('probe asks what clients use, then the own port; --url and names go before', async (t) => {
-  const { url, port, seen } = await jsonServer(t, engine)
+  const { url, port, seen } = await jsonServer(t, ENGINE)
   const dead = 'http://127.0.0.1:1/v1'
   const table: [line: string, env: Record<string, string>, code: number][] = [
     ['probe', { SYSTEM2_VLLM_BASE_URL: `${url}/v1`, OPENCLAW_VLLM_BASE_URL: dead }, 0],

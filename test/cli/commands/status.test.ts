@@ -156,15 +156,8 @@ t.test('processLine() says what the engine does, why, and what comes next', asyn
     processLine(parsed(), WALL),
     'engine backing off for 10 s; next start in 8 s; 3 restarts; 2 failures in the last hour; last end 10 s ago: wedged (SIGKILL)',
   )
-  const well = {
-    state: 'running',
-    pid: 42,
-    restarts: 0,
-    restarts_last_hour: 0,
-    last_end: null,
-    next_start_at: null,
-    note: 'x',
-  }
+  const never = { restarts: 0, restarts_last_hour: 0, last_end: null, next_start_at: null }
+  const well = { ...never, state: 'running', pid: 42, note: 'x' }
   t.equal(processLine(parsed(well), WALL), 'engine running for 10 s; llama-server, pid 42; x')
   const first = processLine(parsed({ ...well, restarts_last_hour: 1 }), WALL)
   t.match(first, /pid 42; 1 failure in the last hour; x$/, 'before its restart')
@@ -179,14 +172,10 @@ t.test('tailLines() shows the end of the file without its colours', async (t) =>
   t.equal(lines.length, 11)
   t.equal(lines[9], '  | red and so on')
   t.equal(lines[10]?.length, 4 + 200)
-  t.same(
-    tailLines(parsed(), 'vllm', () => null),
-    ['  /state/a.log cannot be read here'],
-  )
-  t.same(
-    tailLines(parsed({ log: null }), 'vllm', () => 'x'),
-    [],
-  )
+  const unread = tailLines(parsed(), 'vllm', () => null)
+  t.same(unread, ['  /state/a.log cannot be read here'])
+  const none = tailLines(parsed({ log: null }), 'vllm', () => 'x')
+  t.same(none, [])
 })
 
 t.test('tailLines() says what to do about an engine that died', async (t) => {
@@ -200,30 +189,16 @@ t.test('tailLines() says what to do about an engine that died', async (t) => {
   t.equal(hintOf({}, 'llamacpp'), '', 'the gate itself ended it')
 })
 
-t.test(
-  'statusLines() shows the engine below its upstream; one that a request starts is servable',
-  async (t) => {
-    const upstream = {
-      name: 'a',
-      eligible: false,
-      state: 'starting',
-      reason: 'loading',
-      hint: 'It loads.',
-    }
-    const status = parseGateStatus({
-      version: '1',
-      uptime_s: 1,
-      upstreams: [
-        { ...upstream, process: { ...PROCESS, state: 'starting', start_on_demand: true } },
-      ],
-    })
-    if (status === null) throw new Error('no status')
-    const tails = new Map([['a', ['  | last words']]])
-    const lines = statusLines(status, WALL, { meant: new Map(), tails })
-    t.match(lines[3], 'It loads.')
-    t.match(lines[4], /^ {2}engine starting for 10 s/)
-    t.equal(lines[5], '  | last words')
-    t.ok(servableOf(status).has('a'))
-    t.equal(tableOf(status).entries.map((entry) => servesOf(entry))[0], 'on_demand')
-  },
-)
+t.test('statusLines() shows an engine below its upstream; one that waits serves', async (t) => {
+  const upstream = { name: 'a', state: 'starting', reason: 'loading', hint: 'It loads.' }
+  const process = { ...PROCESS, state: 'starting', start_on_demand: true }
+  const status = parseGateStatus(documentOf({ ...upstream, process }))
+  if (status === null) throw new Error('no status')
+  const tails = new Map([['a', ['  | last words']]])
+  const lines = statusLines(status, WALL, { meant: new Map(), tails })
+  t.match(lines[3], 'It loads.')
+  t.match(lines[4], /^ {2}engine starting for 10 s/)
+  t.equal(lines[5], '  | last words')
+  t.ok(servableOf(status).has('a'))
+  t.equal(tableOf(status).entries.map((entry) => servesOf(entry))[0], 'on_demand')
+})
