@@ -132,10 +132,9 @@ t.test('a client that leaves ends its generation, streamed, unary or waiting', a
     while ((await running()) < 4) await wait(5)
     gone.abort()
     t.strictSame(new Set(await Promise.all(requests)), new Set(['aborted']))
-    const since = performance.now()
-    while ((await running()) > 0) await wait(5)
-    const tookMs = performance.now() - since
-    t.ok(tookMs < 500, `all sequences free after ${tookMs.toFixed(0)} ms`)
+    // Who comes now does not wait for them: each had thousands of tokens to go.
+    await chat({ max_tokens: 200, ignore_eos: true })
+    t.ok((await running()) < 2, 'all sequences are free')
   }
   t.ok((await chat({ max_tokens: 3 })).content.length > 0, 'and they are usable again')
 })
