@@ -9,6 +9,8 @@ type Actor = 'world' | 'timer' | 'io'
 
 interface Task {
   at: number
+  /** When it was to run, before anything held it up. */
+  readonly due: number
   readonly seq: number
   readonly actor: Actor
   run: (() => void) | null
@@ -107,7 +109,8 @@ export class SimClock implements Clock {
   }
 
   #add(actor: Actor, delayMs: number, run: () => void): Task {
-    const task: Task = { at: this.#now + Math.max(0, delayMs), seq: this.#seq++, actor, run }
+    const at = this.#now + Math.max(0, delayMs)
+    const task: Task = { at, due: at, seq: this.#seq++, actor, run }
     this.#push(task)
     return task
   }
@@ -146,11 +149,10 @@ export class SimClock implements Clock {
 }
 
 function isBefore(a: Task, b: Task): boolean {
-  return a.at !== b.at
-    ? a.at < b.at
-    : a.actor !== b.actor
-      ? RANK[a.actor] < RANK[b.actor]
-      : a.seq < b.seq
+  if (a.at !== b.at) return a.at < b.at
+  if (a.actor !== b.actor) return RANK[a.actor] < RANK[b.actor]
+  // What was held up comes in the order in which it was due.
+  return a.due !== b.due ? a.due < b.due : a.seq < b.seq
 }
 
 /** Every promise that can settle without a timer settles before the next turn of the event loop. */
