@@ -39,6 +39,8 @@ export interface Told {
   readonly deeds: readonly Deed['type'][]
   /** Engines that took it. */
   readonly seen: number
+  /** Was it taken from an upstream that is not configured any more? */
+  readonly taken: boolean
 }
 
 export interface PlaneDeps {
@@ -71,6 +73,9 @@ function answerOf(status: number): HeldAnswer {
   return { status, headers: {}, body: Buffer.from('{}') }
 }
 
+/** What ends an attempt at an upstream that was taken out. */
+const TAKEN = removed('')
+
 /** A client that takes all that comes, and one that takes nothing. */
 const READER = { writableLength: 0, writableNeedDrain: false, destroyed: true }
 const STUCK = { ...READER, writableLength: 1, writableNeedDrain: true }
@@ -85,6 +90,7 @@ export class SimExchange {
   readonly #arrivedAt: number
   #written = 0
   #seen = 0
+  #taken = false
   #stop: (ending: AttemptEnding) => void = () => {}
   #cancels: (() => void)[] = []
   #cancelPatience = (): void => {}
@@ -137,9 +143,17 @@ export class SimExchange {
   #do(deed: Deed, lease: Lease | null): void {
     this.#deeds.push(deed.type)
     if (deed.type === 'send' && lease !== null) this.#send(deed, lease)
-    if (deed.type === 'abandon') this.#stop(deed.ending)
+    if (deed.type === 'abandon') {
+      const { ending } = deed
+      this.#taken ||= ending.kind === 'failed' && ending.code === TAKEN.code
+      this.#stop(ending)
+    }
     if (deed.type === 'over') {
-      this.#deps.ears.onEnd(deed.summary, { deeds: this.#deeds, seen: this.#seen })
+      this.#deps.ears.onEnd(deed.summary, {
+        deeds: this.#deeds,
+        seen: this.#seen,
+        taken: this.#taken,
+      })
     }
   }
 

@@ -116,9 +116,9 @@ export class Referee {
   }
 
   /** A request ended: what holds whatever happened to it. */
-  ended(summary: Summary, { deeds, seen }: Told): void {
-    // Where it was taken from an upstream it has had its turn, and that has its price.
-    if (summary.code !== null && !deeds.includes('abandon')) this.#refused(summary.code)
+  ended(summary: Summary, { deeds, seen, taken }: Told): void {
+    // What is said of one that was taken out is not said of the others.
+    if (summary.code !== null && !taken) this.#refused(summary.code)
     if (seen > 2) this.fail('I10', `${seen} engines took one request`)
     const last = deeds.filter((deed) => LAST.has(deed))
     if (last.length !== 1) this.fail('I11', `it ends with ${last.join(' and ')}`)
