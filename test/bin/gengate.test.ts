@@ -43,7 +43,7 @@ t.test('where a vLLM holds the port, serve prints both ways out', async (t) => {
 })
 
 t.test(
-  'wrong usage and wrong settings end with 2, a failed probe with 1, --version with 0',
+  'wrong usage and settings end with 2, a failed probe with 1, --version with 0',
   async (t) => {
     const table: [args: string[], env: Record<string, string>, status: number][] = [
       [['--version'], {}, 0],

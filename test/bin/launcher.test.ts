@@ -91,15 +91,12 @@ t.test('the launcher is ES5 that loads nothing of ours before the check', async 
   t.same(loaded, ['fs', 'path', 'child_process', 'url'])
 })
 
-t.test(
-  'the launcher and package.json want the same Node, and pin a bundled one for each platform',
-  async (t) => {
-    const source = readFileSync(launcher, 'utf8')
-    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-    t.match(source, `Node ${manifest.engines.node.replace('||', 'or')}`)
-    for (const name of Object.keys(manifest.optionalDependencies)) t.match(source, `'${name}'`)
-  },
-)
+t.test('the launcher and package.json want the same Node, one for each platform', async (t) => {
+  const source = readFileSync(launcher, 'utf8')
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  t.match(source, `Node ${manifest.engines.node.replace('||', 'or')}`)
+  for (const name of Object.keys(manifest.optionalDependencies)) t.match(source, `'${name}'`)
+})
 
 t.test('a Node that is new enough runs the program itself', async (t) => {
   const file = install(t, { bundled: false })

@@ -69,26 +69,23 @@ t.test('completions become a stream, too', async (t) => {
   t.equal(finish, 'stop')
 })
 
-t.test(
-  'the stream is one: its type, its length, its last event, the model mapped back',
-  async (t) => {
-    const two = await setup(t, { strict: true }, { GENGATE_MODELS: 'fast=a:m|b:m' })
-    const body = JSON.stringify({ model: 'fast', messages, stream: true })
-    const answer = await post(`${two.gate.url}/v1/chat/completions`, body)
-    t.match(answer.headers.get('content-type'), /^text\/event-stream/)
-    t.equal(answer.headers.get('cache-control'), 'no-cache')
-    const end = await readStream(answer)
-    t.ok(end.done)
-    t.notOk(end.broken)
-    for (const event of end.events) t.equal((JSON.parse(event) as { model: string }).model, 'fast')
-    const unary = await post(
-      `${two.gate.url}/v1/chat/completions`,
-      JSON.stringify({ model: 'fast', messages }),
-    )
-    t.match(unary.headers.get('content-type'), /^application\/json/, 'a unary answer stays one')
-    t.match(await unary.json(), { object: 'chat.completion' })
-  },
-)
+t.test('the stream is one: type, length, last event, the model mapped back', async (t) => {
+  const two = await setup(t, { strict: true }, { GENGATE_MODELS: 'fast=a:m|b:m' })
+  const body = JSON.stringify({ model: 'fast', messages, stream: true })
+  const answer = await post(`${two.gate.url}/v1/chat/completions`, body)
+  t.match(answer.headers.get('content-type'), /^text\/event-stream/)
+  t.equal(answer.headers.get('cache-control'), 'no-cache')
+  const end = await readStream(answer)
+  t.ok(end.done)
+  t.notOk(end.broken)
+  for (const event of end.events) t.equal((JSON.parse(event) as { model: string }).model, 'fast')
+  const unary = await post(
+    `${two.gate.url}/v1/chat/completions`,
+    JSON.stringify({ model: 'fast', messages }),
+  )
+  t.match(unary.headers.get('content-type'), /^application\/json/, 'a unary answer stays one')
+  t.match(await unary.json(), { object: 'chat.completion' })
+})
 
 function callOf(id: string): object {
   return { id, type: 'function', function: { name: id, arguments: '{}' } }
@@ -171,20 +168,17 @@ for (const [path, body] of [
     t.equal(answer.headers.get('content-length'), String(text.length))
   })
 
-  t.test(
-    `${path}: after the commit deadline such a body is an error, no empty stream`,
-    async (t) => {
-      const two = await setup(t, {}, LATE)
-      two.a.options.ttftMs = 300
-      two.b.options.ttftMs = 300
-      const answer = await post(`${two.gate.url}${path}`, JSON.stringify({ stream: true, ...body }))
-      t.equal(servedBy(answer), 'pending')
-      const end = await readStream(answer)
-      t.notMatch(end.raw, /^\{/m, 'no bare JSON among the events')
-      if (end.text === '') {
-        t.ok(end.error, 'an error event')
-        t.ok(end.broken)
-      }
-    },
-  )
+  t.test(`${path}: after the commit deadline such a body is an error`, async (t) => {
+    const two = await setup(t, {}, LATE)
+    two.a.options.ttftMs = 300
+    two.b.options.ttftMs = 300
+    const answer = await post(`${two.gate.url}${path}`, JSON.stringify({ stream: true, ...body }))
+    t.equal(servedBy(answer), 'pending')
+    const end = await readStream(answer)
+    t.notMatch(end.raw, /^\{/m, 'no bare JSON among the events')
+    if (end.text === '') {
+      t.ok(end.error, 'an error event')
+      t.ok(end.broken)
+    }
+  })
 }

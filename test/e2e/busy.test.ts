@@ -1,7 +1,7 @@
 import t from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
-import { fakeUpstream } from '../support/fake-upstream.ts'
-import { startGate, type TestGate } from '../support/start-gate.ts'
+import { chatBody, post, readStream, servedBy } from '../support/ask.ts'
+import type { TestGate } from '../support/start-gate.ts'
+import { gateOverOne, gateOverTwo, QUICK } from '../support/gates.ts'
 
 // Rows of docs/faults.md that are shown here: F03, F20, F21.
 
@@ -11,16 +11,13 @@ import { startGate, type TestGate } from '../support/start-gate.ts'
 
 // Most of it is waiting.
 t.jobs = 3
-const QUICK = { GENGATE_DETECT_WITHIN_MS: '1500', GENGATE_PROBE_INTERVAL_MS: '500' }
 
 const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
   post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true, ...over }))
 const EJECTED = /wedged|refused|unreachable|http_5xx|invalid_response|truncated|hold_down/
 
 t.test('a single slot with a long streamed answer is busy and never ejected', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], slots: 1, tokens: 150, gapMs: 40 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, ...QUICK })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, { slots: 1, tokens: 150, gapMs: 40 }, QUICK)
   const states = new Set<string>()
   const watch = setInterval(() => states.add(gate.reason('a') ?? ''), 50)
   t.teardown(() => clearInterval(watch))
@@ -41,17 +38,12 @@ t.test('a single slot with a long streamed answer is busy and never ejected', as
 })
 
 t.test('a slow prefill is served by the only upstream', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], msPerByte: 1 })
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url}`,
-    GENGATE_COMMIT_DEADLINE_MS: '3000',
-  })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, { msPerByte: 1 }, { GENGATE_COMMIT_DEADLINE_MS: '3000' })
   const big = chat(gate, { messages: [{ role: 'user', content: 'x'.repeat(9_000) }] })
   const small = await chat(gate)
   t.ok((await readStream(small)).done)
   const answer = await big
-  t.equal(answer.headers.get('x-gengate-upstream'), 'pending', 'the head went out at the deadline')
+  t.equal(servedBy(answer), 'pending', 'the head went out at the deadline')
   const end = await readStream(answer)
   t.ok(end.done)
   t.ok(end.comments.some((line) => line.includes('keep-alive')))
@@ -59,11 +51,7 @@ t.test('a slow prefill is served by the only upstream', async (t) => {
 })
 
 t.test('a slow prefill is served by one of two', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], msPerByte: 1 })
-  const b = await fakeUpstream(t, { models: ['m'], msPerByte: 1 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}` })
-  await gate.untilReason('a', 'ok')
-  await gate.untilReason('b', 'ok')
+  const { a, b, gate } = await gateOverTwo(t, { msPerByte: 1 })
   const big = chat(gate, { messages: [{ role: 'user', content: 'x'.repeat(9_000) }] })
   for (let i = 0; i < 5; i++) {
     t.ok((await readStream(await chat(gate))).done, 'small ones are fast meanwhile')

@@ -4,6 +4,7 @@ import { chatBody, post } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat, get, request } from '../support/raw.ts'
 import { startGate } from '../support/start-gate.ts'
+import { gateOverOne } from '../support/gates.ts'
 
 // Rows of docs/bad-input.md that are shown here: left-at-keep-alives, half-closed-client.
 // Rows of docs/faults.md that are shown here: F35, F36.
@@ -17,53 +18,45 @@ for (const [phase, options] of [
   ['after the first token', { tokens: 1_000_000, gapMs: 20 }],
 ] as const) {
   for (const stream of [true, false]) {
-    t.test(
-      `a client that leaves ${phase} (${stream ? 'stream' : 'unary'}) stops the upstream`,
-      async (t) => {
-        const a = await fakeUpstream(t, { models: ['m'] })
-        const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-        await gate.untilReason('a', 'ok')
-        Object.assign(a.options, options)
-        const leaving = new AbortController()
-        const url = `${gate.url}/v1/chat/completions`
-        const asked = post(url, chatBody({ stream }), { signal: leaving.signal })
-        if (stream && phase !== 'before the head') {
-          const reader = (await asked).body?.getReader()
-          await reader?.read()
-        } else await gate.until(() => a.generations.some((one) => one.body.includes('"hi"')))
-        const mine = a.generations.find((one) => one.body.includes('"hi"'))
-        leaving.abort()
-        await asked.catch(() => {})
-        await gate.until(() => mine?.ended !== null)
-        t.equal(mine?.ended?.how, 'cut')
-        await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
-        t.equal(gate.reason('a'), 'ok')
-      },
-    )
+    t.test(`a client that leaves ${phase} (stream: ${stream}) stops it`, async (t) => {
+      const { a, gate } = await gateOverOne(t)
+      Object.assign(a.options, options)
+      const leaving = new AbortController()
+      const url = `${gate.url}/v1/chat/completions`
+      const asked = post(url, chatBody({ stream }), { signal: leaving.signal })
+      if (stream && phase !== 'before the head') {
+        const reader = (await asked).body?.getReader()
+        await reader?.read()
+      } else await gate.until(() => a.generations.some((one) => one.body.includes('"hi"')))
+      const mine = a.generations.find((one) => one.body.includes('"hi"'))
+      leaving.abort()
+      await asked.catch(() => {})
+      await gate.until(() => mine?.ended !== null)
+      t.equal(mine?.ended?.how, 'cut')
+      await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
+      t.equal(gate.reason('a'), 'ok')
+    })
   }
 }
 
-t.test(
-  'a client that leaves after keep-alive comments only has left before its answer',
-  async (t) => {
-    const a = await fakeUpstream(t, { models: ['m'] })
-    const env = { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_COMMIT_DEADLINE_MS: '100' }
-    const gate = await startGate(t, env)
-    await gate.untilReason('a', 'ok')
-    a.options.ttftMs = 20_000
-    const leaving = new AbortController()
-    const answer = await post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }), {
-      signal: leaving.signal,
-    })
-    await answer.body?.getReader().read()
-    leaving.abort()
-    await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
-    t.match(
-      gate.lines.find((line) => line.includes('client_gone')),
-      '"phase":"before_commit"',
-    )
-  },
-)
+t.test('a client that leaves after comments only has left before its answer', async (t) => {
+  const a = await fakeUpstream(t, { models: ['m'] })
+  const env = { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_COMMIT_DEADLINE_MS: '100' }
+  const gate = await startGate(t, env)
+  await gate.untilReason('a', 'ok')
+  a.options.ttftMs = 20_000
+  const leaving = new AbortController()
+  const answer = await post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }), {
+    signal: leaving.signal,
+  })
+  await answer.body?.getReader().read()
+  leaving.abort()
+  await gate.until(() => gate.lines.some((line) => line.includes('client_gone')))
+  t.match(
+    gate.lines.find((line) => line.includes('client_gone')),
+    '"phase":"before_commit"',
+  )
+})
 
 /** What comes back after a request and a FIN. */
 async function halfClosed(port: number, bytes: string): Promise<string> {
@@ -76,9 +69,7 @@ async function halfClosed(port: number, bytes: string): Promise<string> {
 }
 
 t.test("the gate's own answers reach a client that has closed its half", async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-  await gate.untilReason('a', 'ok')
+  const { a, gate } = await gateOverOne(t)
   for (const [status, bytes] of [
     [200, get('/v1/models')],
     [200, get('/v1/models/m')],

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import { chat, readStream } from '../support/ask.ts'
 import { startGate } from '../support/start-gate.ts'
 import { upstreamProcess } from '../support/upstream-process.ts'
 
@@ -17,10 +17,7 @@ t.test('a stall of the gate is told, and costs no probe and no verdict', async (
     GENGATE_PROBE_INTERVAL_MS: '1000',
   })
   await gate.untilReason('a', 'ok')
-  const answer = await post(
-    `${gate.url}/v1/chat/completions`,
-    chatBody({ stream: true, max_tokens: 400 }),
-  )
+  const answer = await chat(gate, { stream: true, max_tokens: 400 })
   const end = readStream(answer)
   await gate.untilReason('a', 'ok_by_traffic')
   const probes = () => gate.lines.filter((line) => line.includes('"event":"probe_ended"')).length

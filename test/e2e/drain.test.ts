@@ -1,8 +1,7 @@
 import t from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
-import { fakeUpstream } from '../support/fake-upstream.ts'
 import { chat as rawChat, RawClient } from '../support/raw.ts'
-import { startGate } from '../support/start-gate.ts'
+import { gateOverOne } from '../support/gates.ts'
 
 // Rows of docs/faults.md that are shown here: F48, body-at-sigterm.
 
@@ -17,9 +16,7 @@ const chat = (gate: { url: string }) =>
   post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
 
 t.test('close() is not ready first, finishes streams, refuses new ones, then ends', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], tokens: 30, gapMs: 30 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, { tokens: 30, gapMs: 30 })
   const running = await Promise.all([1, 2, 3].map(() => chat(gate)))
   const closed = gate.close()
   t.equal((await fetch(`${gate.url}/readyz`)).status, 503)
@@ -46,9 +43,7 @@ async function halfSent(gate: {
 }
 
 t.test('close() waits for a request whose body is still arriving', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t)
   const [client, rest] = await halfSent(gate)
   const closed = gate.close()
   await pause(100)
@@ -60,9 +55,7 @@ t.test('close() waits for a request whose body is still arriving', async (t) => 
 })
 
 t.test('close() tells a client whose body outlasts GENGATE_DRAIN_MS', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_DRAIN_MS: '200' })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, {}, { GENGATE_DRAIN_MS: '200' })
   const [client] = await halfSent(gate)
   await gate.close()
   t.match(await client.answer(), { status: 503, body: /gate_draining/ })
@@ -70,9 +63,7 @@ t.test('close() tells a client whose body outlasts GENGATE_DRAIN_MS', async (t) 
 })
 
 t.test('close() ends what outlasts GENGATE_DRAIN_MS as an error, never as an answer', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'], tokens: 10_000, gapMs: 20 })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_DRAIN_MS: '200' })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, { tokens: 10_000, gapMs: 20 }, { GENGATE_DRAIN_MS: '200' })
   const end = readStream(await chat(gate))
   await gate.close()
   const { done, error, broken } = await end
@@ -81,14 +72,9 @@ t.test('close() ends what outlasts GENGATE_DRAIN_MS as an error, never as an ans
   t.ok(broken)
 })
 
-t.test(
-  'close() with nothing running ends at once, whatever idle connections are open',
-  async (t) => {
-    const a = await fakeUpstream(t, { models: ['m'] })
-    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}` })
-    await gate.untilReason('a', 'ok')
-    await readStream(await chat(gate))
-    await gate.close()
-    await t.rejects(fetch(`${gate.url}/livez`))
-  },
-)
+t.test('close() with nothing running ends at once, idle connections or not', async (t) => {
+  const { gate } = await gateOverOne(t)
+  await readStream(await chat(gate))
+  await gate.close()
+  await t.rejects(fetch(`${gate.url}/livez`))
+})

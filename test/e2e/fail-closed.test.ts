@@ -2,6 +2,7 @@ import t from 'tap'
 import { chatBody, post, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate } from '../support/start-gate.ts'
+import { gateOverOne, gateOverTwo } from '../support/gates.ts'
 
 // Rows of docs/bad-input.md that are shown here: errors-of-messages.
 // Rows of docs/faults.md that are shown here: F22, F25.
@@ -86,16 +87,11 @@ t.test('requests at the very start wait for the first verdict', async (t) => {
 })
 
 t.test('two wedged upstreams are refused with both reasons, not hung on', async (t) => {
-  const a = await fakeUpstream(t)
-  const b = await fakeUpstream(t)
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url},b=${b.url}`,
-    GENGATE_DETECT_WITHIN_MS: '1000',
-    GENGATE_PROBE_INTERVAL_MS: '500',
-    GENGATE_HOLD_MS: '200',
-  })
-  await gate.untilReason('a', 'ok')
-  await gate.untilReason('b', 'ok')
+  const { a, b, gate } = await gateOverTwo(
+    t,
+    {},
+    { GENGATE_DETECT_WITHIN_MS: '1000', GENGATE_PROBE_INTERVAL_MS: '500', GENGATE_HOLD_MS: '200' },
+  )
   a.freeze()
   b.freeze()
   const hanging = post(url(gate), chatBody({ stream: true }))
@@ -109,9 +105,7 @@ t.test('two wedged upstreams are refused with both reasons, not hung on', async 
 })
 
 t.test('an unknown model is a 404 that lists the known ones', async (t) => {
-  const a = await fakeUpstream(t, { models: ['x', 'y'] })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_A_ENGINE: 'vllm' })
-  await gate.untilReason('a', 'ok')
+  const { gate } = await gateOverOne(t, { models: ['x', 'y'] }, { GENGATE_A_ENGINE: 'vllm' })
   const answer = await post(url(gate), chatBody({ model: 'nope' }))
   t.equal(answer.status, 404)
   const { error } = (await answer.json()) as { error: Record<string, unknown> }
@@ -120,12 +114,11 @@ t.test('an unknown model is a 404 that lists the known ones', async (t) => {
 })
 
 t.test('a cap lets one request through at a time and the next wait', async (t) => {
-  const a = await fakeUpstream(t, { tokens: 5, gapMs: 40 })
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url}`,
-    GENGATE_A_MAX_CONCURRENCY: '1',
-  })
-  await gate.untilReason('a', 'ok')
+  const { a, gate } = await gateOverOne(
+    t,
+    { tokens: 5, gapMs: 40 },
+    { GENGATE_A_MAX_CONCURRENCY: '1' },
+  )
   let most = 0
   const watch = setInterval(() => (most = Math.max(most, a.running)), 5)
   const all = await Promise.all([1, 2, 3].map(() => post(url(gate), chatBody({ stream: true }))))

@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import process from 'node:process'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import type { Clock } from '../../src/runtime/clock.ts'
 import { chat, chatBody, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
-import { chat as rawChat, GOOD, JSON_LINE, RawClient, request } from '../support/raw.ts'
-import { chunk, event, json, rawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
-import { leapingClock, startGate } from '../support/start-gate.ts'
+import { ask, chat as rawChat, JSON_LINE, RawClient, request, words } from '../support/raw.ts'
+import { chunk, event, json, type RawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
+import { startGate, leapingClock } from '../support/start-gate.ts'
+import { gateOverOne, gateOverRaw, well } from '../support/gates.ts'
 
 // Rows of docs/bad-input.md that are shown here: slow-senders-in-the-room, room-of-running-streams.
 
@@ -14,45 +16,56 @@ import { leapingClock, startGate } from '../support/start-gate.ts'
 // belongs to one hop stays there.
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-const RAW_ENV = { GENGATE_A_PROBE: 'off', GENGATE_A_MODEL: 'm' }
+/** A gate over an upstream that answers a chat about `endless` for ever, and others with an event. */
+async function endless(t: Test, clock?: Clock) {
+  const big = chunk(event('x'.repeat(60_000)))
+  const written = { bytes: 0 }
+  const { gate, up } = await gateOverRaw(
+    t,
+    [
+      (socket, asked) => {
+        if (!asked.includes('endless')) return well('b')(socket, asked)
+        socket.write(SSE_HEAD)
+        const pour = (): void => {
+          do written.bytes += big.length
+          while (!socket.destroyed && socket.write(big))
+          socket.once('drain', pour)
+        }
+        return pour()
+      },
+    ],
+    {},
+    clock,
+  )
+  const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
+  /** A reader that does not read. */
+  const reader = (): Socket => {
+    const socket = connect(gate.port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => {}).pause()
+    socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+    return socket
+  }
+  return { gate, up, written, reader }
+}
 
 // Fails without: pausing the upstream for a slow client (`controller.pause` in proxy/upstream/attempt.ts).
 t.test('F34 readers that do not read: others are served, memory is bounded', async (t) => {
   const READERS = 50
-  const big = chunk(event('x'.repeat(60_000)))
-  let written = 0
-  const up = await rawUpstream(t, (socket, asked) => {
-    if (!asked.includes('endless')) return void socket.write(SSE_HEAD + chunk(event('b')) + SSE_END)
-    socket.write(SSE_HEAD)
-    const pour = (): void => {
-      while (!socket.destroyed && socket.write(big)) written += big.length
-      written += big.length
-      socket.once('drain', pour)
-    }
-    pour()
-  })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV })
-  const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
+  const { gate, up, written, reader } = await endless(t)
   const readers: Socket[] = []
-  t.teardown(() => readers.forEach((socket) => socket.destroy()))
   // Opens more of them, and waits until nothing more has been written for a while.
   const open = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i++) {
-      const socket = connect(gate.port, '127.0.0.1')
-      socket.on('error', () => {})
-      socket.pause()
-      socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
-      readers.push(socket)
-    }
+    for (let i = 0; i < count; i++) readers.push(reader())
     await gate.until(() => up.requests.length === readers.length, 20_000)
-    for (let last = -1; last !== written; await pause(500)) last = written
+    for (let last = -1; last !== written.bytes; await pause(500)) last = written.bytes
   }
   // The first ones pay for the heap and the compiled code of this process.
   await open(20)
-  const [before, writtenBefore] = [process.memoryUsage.rss(), written]
+  const [before, writtenBefore] = [process.memoryUsage.rss(), written.bytes]
   await open(READERS)
   const eachMb = (process.memoryUsage.rss() - before) / READERS / 2 ** 20
-  const writtenMb = (written - writtenBefore) / READERS / 2 ** 20
+  const writtenMb = (written.bytes - writtenBefore) / READERS / 2 ** 20
   t.comment(`${eachMb.toFixed(2)} MB of memory per reader, ${writtenMb.toFixed(1)} MB written`)
   // Measured: 0.2 to 1.3. Without a bound nothing settles above.
   t.ok(eachMb < 3, 'bounded, upstream and clients of this process included')
@@ -64,23 +77,9 @@ t.test('F34 readers that do not read: others are served, memory is bounded', asy
 
 // Fails without: STALLED_MS in core/exchange/trying.ts.
 t.test('F34 a reader that takes nothing for minutes is cut, and told as such', async (t) => {
-  const big = chunk(event('x'.repeat(60_000)))
-  const up = await rawUpstream(t, (socket, asked) => {
-    if (!asked.includes('endless')) return void socket.write(SSE_HEAD + chunk(event('b')) + SSE_END)
-    socket.write(SSE_HEAD)
-    const pour = (): void => {
-      while (!socket.destroyed && socket.write(big));
-      socket.once('drain', pour)
-    }
-    pour()
-  })
   const clock = leapingClock()
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV }, clock)
-  const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'endless' }] })
-  const socket = connect(gate.port, '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.on('error', () => {}).pause()
-  socket.write(request('POST', '/v1/chat/completions', { lines: [JSON_LINE], body }))
+  const { gate, up, reader } = await endless(t, clock)
+  const socket = reader()
   const busy = (): number => [...up.sockets].filter((one) => one.writableNeedDrain).length
   await gate.until(() => busy() === 1, 20_000)
   // All that the kernel takes on the way to the reader.
@@ -97,14 +96,13 @@ t.test('F34 a reader that takes nothing for minutes is cut, and told as such', a
   t.ok((await readStream(await chat(gate, { stream: true }))).done)
 })
 
+const endlessIfDead: RawUpstream['play'] = (socket, asked) =>
+  void socket.write(SSE_HEAD + chunk(event('b')) + (asked.includes('dead') ? '' : SSE_END))
+
 // Fails without: DEAD_MS in core/exchange/trying.ts.
 t.test('a stream whose connection is dead ends, while its upstream serves others', async (t) => {
-  const up = await rawUpstream(t, (socket, asked) => {
-    const end = asked.includes('dead') ? '' : SSE_END
-    socket.write(SSE_HEAD + chunk(event('b')) + end)
-  })
   const clock = leapingClock()
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV }, clock)
+  const { gate } = await gateOverRaw(t, [endlessIfDead], {}, clock)
   const content = 'dead'
   const dead = await chat(gate, { stream: true, messages: [{ role: 'user', content }] })
   const read = readStream(dead)
@@ -145,70 +143,51 @@ for (const stream of [true, false]) {
 }
 
 // Fails without: `connectionNames` and the lists of proxy/upstream/headers.ts.
-t.test(
-  'hop-by-hop headers stay on their hop, both ways, also those that Connection names',
-  async (t) => {
-    const up = await rawUpstream(t, (socket) => {
-      const lines = [
-        'Connection: keep-alive, X-Secret',
-        'X-Secret: 1',
-        'Keep-Alive: timeout=7777',
-        'Proxy-Authenticate: Basic',
-        'Proxy-Connection: keep-alive',
+t.test('hop-by-hop headers stay on their hop, also those that Connection names', async (t) => {
+  const lines = [
+    'Connection: keep-alive, X-Secret',
+    'X-Secret: 1',
+    'Keep-Alive: timeout=7777',
+    'Proxy-Authenticate: Basic',
+    'Proxy-Connection: keep-alive',
+    'TE: trailers',
+    'Trailer: X-Sum',
+    'Upgrade: h2c',
+    'X-Kept: yes',
+  ]
+  const { gate, up } = await gateOverRaw(t, [(to) => void to.write(json(undefined, { lines }))])
+  const answer = await ask(
+    gate,
+    rawChat({
+      lines: [
+        'Connection: keep-alive, X-Stainless-Lang, Content-Type',
+        'X-Stainless-Lang: js',
+        'X-Stainless-OS: Linux',
+        'Keep-Alive: 300',
         'TE: trailers',
-        'Trailer: X-Sum',
-        'Upgrade: h2c',
-        'X-Kept: yes',
-      ]
-      socket.write(json(undefined, { lines }))
-    })
-    const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${up.url}`, ...RAW_ENV })
-    const client = new RawClient(gate.port).send(
-      rawChat({
-        lines: [
-          'Connection: keep-alive, X-Stainless-Lang, Content-Type',
-          'X-Stainless-Lang: js',
-          'X-Stainless-OS: Linux',
-          'Keep-Alive: 300',
-          'TE: trailers',
-          'Proxy-Authorization: Basic secret',
-          'Proxy-Connection: close',
-        ],
-      }),
-    )
-    const answer = await client.answer()
-    client.destroy()
-    t.equal(answer?.status, 200)
-    const head = (up.requests[0] ?? '').split('\r\n\r\n')[0]?.toLowerCase() ?? ''
-    t.match(head, /\r\nx-stainless-os: linux/, 'the harmless ones go on')
-    for (const name of ['x-stainless-lang', 'te', 'proxy-authorization', 'proxy-connection']) {
-      t.notMatch(head, new RegExp(`\r\n${name}:`), name)
-    }
-    t.notMatch(head, /keep-alive: 300/)
-    const { headers = {} } = answer ?? {}
-    t.equal(headers['x-kept'], 'yes')
-    for (const name of [
-      'x-secret',
-      'proxy-authenticate',
-      'proxy-connection',
-      'te',
-      'trailer',
-      'upgrade',
-    ]) {
-      t.notOk(Object.hasOwn(headers, name), name)
-    }
-    t.notMatch(JSON.stringify(headers), /7777/)
-  },
-)
+        'Proxy-Authorization: Basic secret',
+        'Proxy-Connection: close',
+      ],
+    }),
+  )
+  t.equal(answer?.status, 200)
+  const head = (up.requests[0] ?? '').split('\r\n\r\n')[0]?.toLowerCase() ?? ''
+  t.match(head, /\r\nx-stainless-os: linux/, 'the harmless ones go on')
+  for (const name of ['x-stainless-lang', 'te', 'proxy-authorization', 'proxy-connection']) {
+    t.notMatch(head, new RegExp(`\r\n${name}:`), name)
+  }
+  t.notMatch(head, /keep-alive: 300/)
+  const { headers = {} } = answer ?? {}
+  t.equal(headers['x-kept'], 'yes')
+  for (const name of words('x-secret proxy-authenticate proxy-connection te trailer upgrade')) {
+    t.notOk(Object.hasOwn(headers, name), name)
+  }
+  t.notMatch(JSON.stringify(headers), /7777/)
+})
 
 // Fails without: giving a body's memory back at the commit (`bodySent` of proxy/upstream/attempt.ts).
 t.test('F32 bodies whose streams have begun leave their room to others', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url}`,
-    GENGATE_BODY_MAX_BYTES: '100000',
-  })
-  await gate.untilReason('a', 'ok')
+  const { a, gate } = await gateOverOne(t, {}, { GENGATE_BODY_MAX_BYTES: '100000' })
   a.options.tokens = 1_000
   a.options.gapMs = 50
   const large = { stream: true, messages: [{ role: 'user', content: 'x'.repeat(95_000) }] }
@@ -250,12 +229,7 @@ t.test('F32 four slow senders get 408, and who needs the room is served', async 
 
 // Fails without: the bound over all bodies (proxy/request/body.ts), and its `give` in proxy/handler.ts.
 t.test('F32 bodies that fill their room together: 503, and room again when they end', async (t) => {
-  const a = await fakeUpstream(t, { models: ['m'] })
-  const gate = await startGate(t, {
-    GENGATE_UPSTREAMS: `a=${a.url}`,
-    GENGATE_BODY_MAX_BYTES: '100000',
-  })
-  await gate.untilReason('a', 'ok')
+  const { a, gate } = await gateOverOne(t, {}, { GENGATE_BODY_MAX_BYTES: '100000' })
   a.options.ttftMs = 1_500
   const large = { messages: [{ role: 'user', content: 'x'.repeat(95_000) }] }
   const held = [1, 2, 3, 4].map(() => chat(gate, large))
@@ -264,9 +238,7 @@ t.test('F32 bodies that fill their room together: 503, and room again when they 
   t.equal(refused.status, 503)
   t.match(await refused.json(), { error: { code: 'gate_overloaded' } })
   t.match(refused.headers.get('retry-after'), /^\d+$/)
-  const small = new RawClient(gate.port).send(rawChat({ body: GOOD }))
-  t.equal((await small.answer({ limitMs: 8_000 }))?.status, 200, 'a small one fits')
-  small.destroy()
+  t.equal((await ask(gate, rawChat(), { limitMs: 8_000 }))?.status, 200, 'a small one fits')
   for (const answer of await Promise.all(held)) t.equal(answer.status, 200)
   a.options.ttftMs = 0
   t.equal((await chat(gate, large)).status, 200, 'there is room again')

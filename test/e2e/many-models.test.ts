@@ -122,20 +122,17 @@ for (const { name, engine, start, asks, loads } of CASES) {
   })
 }
 
-t.test(
-  'an LM Studio that may load nothing serves what is in memory, and says what is amiss',
-  async (t) => {
-    const fake = await fakeLmStudio(t, ['qwen', 'gemma'], { jit: false })
-    const gate = await gateOver(t, fake, 'lmstudio')
-    t.match(await ask(gate, null, false), /^400 .*model_required/)
-    t.match(await ask(gate, 'gemma', false), /^404 .*None is known yet/)
-    t.equal(fake.generations.length, 0, 'nobody asked it for what it cannot do')
-    fake.options.loaded = ['gemma']
-    const other = await gateOver(t, fake, 'lmstudio')
-    t.match(await ask(other, null, false), /^200/)
-    t.equal(sentTo(fake), 'gemma')
-  },
-)
+t.test('an LM Studio that may load nothing serves what is in memory, and says so', async (t) => {
+  const fake = await fakeLmStudio(t, ['qwen', 'gemma'], { jit: false })
+  const gate = await gateOver(t, fake, 'lmstudio')
+  t.match(await ask(gate, null, false), /^400 .*model_required/)
+  t.match(await ask(gate, 'gemma', false), /^404 .*None is known yet/)
+  t.equal(fake.generations.length, 0, 'nobody asked it for what it cannot do')
+  fake.options.loaded = ['gemma']
+  const other = await gateOver(t, fake, 'lmstudio')
+  t.match(await ask(other, null, false), /^200/)
+  t.equal(sentTo(fake), 'gemma')
+})
 
 t.test('an unknown name among hundreds is told some of them, and how many more', async (t) => {
   const names = Array.from({ length: 300 }, (_, index) => `m${index}`)

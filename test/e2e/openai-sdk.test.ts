@@ -1,7 +1,8 @@
 import OpenAI, { APIError, InternalServerError, NotFoundError } from 'openai'
 import t, { type Test } from 'tap'
-import { type FakeUpstream, fakeUpstream } from '../support/fake-upstream.ts'
-import { startGate, type TestGate } from '../support/start-gate.ts'
+import type { FakeUpstream } from '../support/fake-upstream.ts'
+import type { TestGate } from '../support/start-gate.ts'
+import { gateOverOne } from '../support/gates.ts'
 
 // Goal: the official client works against the gate as it does against OpenAI, also when things
 // fail. Method: the real `openai` package, with its own retries and its own reading of streams.
@@ -12,9 +13,11 @@ async function setup(
   t: Test,
   options = {},
 ): Promise<{ a: FakeUpstream; gate: TestGate; client: OpenAI }> {
-  const a = await fakeUpstream(t, { models: ['m'], tokens: 5, gapMs: 10, ...options })
-  const gate = await startGate(t, { GENGATE_UPSTREAMS: `a=${a.url}`, GENGATE_HOLD_MS: '50' })
-  await gate.untilReason('a', 'ok')
+  const { a, gate } = await gateOverOne(
+    t,
+    { tokens: 5, gapMs: 10, ...options },
+    { GENGATE_HOLD_MS: '50' },
+  )
   return { a, gate, client: new OpenAI({ baseURL: `${gate.url}/v1`, apiKey: 'any' }) }
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { childEnv } from '../support/child-env.ts'
-import { chatBody, post, readStream } from '../support/ask.ts'
+import { chatBody, post, readStream, servedBy } from '../support/ask.ts'
 import { fakeLlamaSwap, fakeLocalAi } from '../support/fake-engines.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { runCli } from '../support/run-cli.ts'
@@ -119,7 +119,7 @@ t.test('an edit of the env file moves new requests within a second, streams fini
   await writeFile(file, lines)
   const gate = await serve(t, { GENGATE_PORT: String(await freePort()), GENGATE_ENV_FILE: file })
   const chat = () => post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true }))
-  const served = async () => (await chat()).headers.get('x-gengate-upstream')
+  const served = async () => servedBy(await chat())
   await until(async () => (await served()) === 'a')
   const running = await Promise.all(Array.from({ length: 50 }, chat))
   const ends = Promise.all(running.map(readStream))

@@ -61,46 +61,43 @@ t.test('methods, query and body arrive as they were sent', async (t) => {
   t.equal(forwarded(two.b, PATH).length, 0)
 })
 
-t.test(
-  'request headers: the harmless ones go on, those of the hop and of the client stay',
-  async (t) => {
-    const two = await over(t)
-    const client = new RawClient(two.gate.port)
-    const lines = [
-      'OpenAI-Beta: assistants=v2',
-      'Accept-Language: de',
-      'X-Stainless-Lang: js',
-      'Authorization: Bearer of-the-client',
-      'Cookie: a=b',
-      'Connection: keep-alive, OpenAI-Organization',
-      'OpenAI-Organization: named-by-connection',
-      'Keep-Alive: timeout=9',
-      'TE: trailers',
-      'X-Forwarded-For: 1.2.3.4',
-    ]
-    client.send(get(PATH, lines))
-    const { headers } = JSON.parse((await client.answer())?.body ?? '{}') as {
-      headers: Record<string, string>
-    }
-    t.match(headers, {
-      'openai-beta': 'assistants=v2',
-      'accept-language': 'de',
-      'x-stainless-lang': 'js',
-      'accept-encoding': 'identity',
-      via: /^1\.1 gengate-/,
-      'x-request-id': /./,
-      host: two.a.url.slice('http://'.length),
-    })
-    for (const name of ['authorization', 'cookie', 'openai-organization', 'keep-alive', 'te']) {
-      t.equal(headers[name], undefined, name)
-    }
-    t.equal(headers['x-forwarded-for'], undefined)
-    t.equal(headers['content-type'], undefined)
-    t.equal(headers['content-length'], undefined)
-    t.ok(await client.isUsable())
-    client.destroy()
-  },
-)
+t.test('request headers: harmless ones go on, those of hop and client stay', async (t) => {
+  const two = await over(t)
+  const client = new RawClient(two.gate.port)
+  const lines = [
+    'OpenAI-Beta: assistants=v2',
+    'Accept-Language: de',
+    'X-Stainless-Lang: js',
+    'Authorization: Bearer of-the-client',
+    'Cookie: a=b',
+    'Connection: keep-alive, OpenAI-Organization',
+    'OpenAI-Organization: named-by-connection',
+    'Keep-Alive: timeout=9',
+    'TE: trailers',
+    'X-Forwarded-For: 1.2.3.4',
+  ]
+  client.send(get(PATH, lines))
+  const { headers } = JSON.parse((await client.answer())?.body ?? '{}') as {
+    headers: Record<string, string>
+  }
+  t.match(headers, {
+    'openai-beta': 'assistants=v2',
+    'accept-language': 'de',
+    'x-stainless-lang': 'js',
+    'accept-encoding': 'identity',
+    via: /^1\.1 gengate-/,
+    'x-request-id': /./,
+    host: two.a.url.slice('http://'.length),
+  })
+  for (const name of ['authorization', 'cookie', 'openai-organization', 'keep-alive', 'te']) {
+    t.equal(headers[name], undefined, name)
+  }
+  t.equal(headers['x-forwarded-for'], undefined)
+  t.equal(headers['content-type'], undefined)
+  t.equal(headers['content-length'], undefined)
+  t.ok(await client.isUsable())
+  client.destroy()
+})
 
 t.test('a part of a file: Range goes on, and 206 comes back', async (t) => {
   const head = { ...JSON_TYPE, 'content-range': 'bytes 0-1/9', 'content-length': '2', etag: '"e"' }
@@ -113,34 +110,31 @@ t.test('a part of a file: Range goes on, and 206 comes back', async (t) => {
   t.match(forwarded(two.a, PATH)[0]?.headers, headers)
 })
 
-t.test(
-  'answer headers: its own come back, those of the hop and of the browser do not',
-  async (t) => {
-    const headers = {
-      ...JSON_TYPE,
-      'openai-processing-ms': '7',
-      'content-length': '2',
-      etag: '"e"',
-      'x-many': ['1', '2'],
-      connection: 'keep-alive, x-hop',
-      'x-hop': 'for the gate',
-      'keep-alive': 'timeout=5',
-      'set-cookie': ['a=b'],
-      'access-control-allow-origin': '*',
-      'x-gengate-upstream': 'forged',
-    }
-    const two = await over(t, says(200, headers, '{}'))
-    const answer = await fetch(`${two.gate.url}${PATH}`)
-    t.equal(answer.headers.get('openai-processing-ms'), '7')
-    t.equal(answer.headers.get('etag'), '"e"')
-    t.equal(answer.headers.get('x-many'), '1, 2')
-    t.equal(answer.headers.get('content-length'), '2')
-    for (const name of ['x-hop', 'set-cookie', 'access-control-allow-origin']) {
-      t.equal(answer.headers.get(name), null, name)
-    }
-    t.equal(servedBy(answer), 'a')
-  },
-)
+t.test('answer headers: its own come back, those of hop and browser do not', async (t) => {
+  const headers = {
+    ...JSON_TYPE,
+    'openai-processing-ms': '7',
+    'content-length': '2',
+    etag: '"e"',
+    'x-many': ['1', '2'],
+    connection: 'keep-alive, x-hop',
+    'x-hop': 'for the gate',
+    'keep-alive': 'timeout=5',
+    'set-cookie': ['a=b'],
+    'access-control-allow-origin': '*',
+    'x-gengate-upstream': 'forged',
+  }
+  const two = await over(t, says(200, headers, '{}'))
+  const answer = await fetch(`${two.gate.url}${PATH}`)
+  t.equal(answer.headers.get('openai-processing-ms'), '7')
+  t.equal(answer.headers.get('etag'), '"e"')
+  t.equal(answer.headers.get('x-many'), '1, 2')
+  t.equal(answer.headers.get('content-length'), '2')
+  for (const name of ['x-hop', 'set-cookie', 'access-control-allow-origin']) {
+    t.equal(answer.headers.get(name), null, name)
+  }
+  t.equal(servedBy(answer), 'a')
+})
 
 t.test('an answer of any status comes back unchanged, and blames nobody', async (t) => {
   const two = await over(t)
@@ -199,31 +193,28 @@ t.test('HEAD and an empty 204 have no body and keep their connection', async (t)
   client.destroy()
 })
 
-t.test(
-  'an event stream flushes its head before the first event, and events one by one',
-  async (t) => {
-    let stream: ServerResponse | null = null
-    const two = await over(t, (req, res) => {
-      req.resume()
-      res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
-      stream = res
-    })
-    const client = new RawClient(two.gate.port)
-    client.send(get(PATH))
-    await two.gate.until(() => client.rest.includes('\r\n\r\n'), 2_000)
-    t.match(client.rest, /^HTTP\/1\.1 200 /)
-    t.match(client.rest, /content-type: text\/event-stream/i)
-    t.match(client.rest, /x-accel-buffering: no/i)
-    for (const event of ['data: one\n\n', 'data: two\n\n']) {
-      ;(stream as ServerResponse | null)?.write(event)
-      await two.gate.until(() => client.rest.includes(event), 2_000)
-    }
-    ;(stream as ServerResponse | null)?.end()
-    t.equal((await client.answer())?.body, 'data: one\n\ndata: two\n\n')
-    t.ok(await client.isUsable())
-    client.destroy()
-  },
-)
+t.test('an event stream flushes its head at once, and events one by one', async (t) => {
+  let stream: ServerResponse | null = null
+  const two = await over(t, (req, res) => {
+    req.resume()
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+    stream = res
+  })
+  const client = new RawClient(two.gate.port)
+  client.send(get(PATH))
+  await two.gate.until(() => client.rest.includes('\r\n\r\n'), 2_000)
+  t.match(client.rest, /^HTTP\/1\.1 200 /)
+  t.match(client.rest, /content-type: text\/event-stream/i)
+  t.match(client.rest, /x-accel-buffering: no/i)
+  for (const event of ['data: one\n\n', 'data: two\n\n']) {
+    ;(stream as ServerResponse | null)?.write(event)
+    await two.gate.until(() => client.rest.includes(event), 2_000)
+  }
+  ;(stream as ServerResponse | null)?.end()
+  t.equal((await client.answer())?.body, 'data: one\n\ndata: two\n\n')
+  t.ok(await client.isUsable())
+  client.destroy()
+})
 
 t.test('an answer that breaks off never ends cleanly, and nothing is put into it', async (t) => {
   for (const [name, headers] of [

@@ -168,20 +168,17 @@ t.test('what the upstream says of its own responses comes back unchanged', async
   t.match(two.gate.reason('b'), /^ok/)
 })
 
-t.test(
-  'previous_response_id null, empty or of another type asks nobody in particular',
-  async (t) => {
-    const two = await madeByB(t)
-    t.equal(servedBy(await create(two, { previous_response_id: null })), 'a')
-    const odd = await create(two, { previous_response_id: 7 })
-    t.ok([200, 400].includes(odd.status), String(odd.status))
-    const other = await post(
-      `${two.gate.url}/v1/chat/completions`,
-      JSON.stringify({ messages: [], previous_response_id: 'resp_unheard' }),
-    )
-    t.equal(other.status, 200, 'and on other routes it means nothing')
-  },
-)
+t.test('previous_response_id null or of another type asks nobody in particular', async (t) => {
+  const two = await madeByB(t)
+  t.equal(servedBy(await create(two, { previous_response_id: null })), 'a')
+  const odd = await create(two, { previous_response_id: 7 })
+  t.ok([200, 400].includes(odd.status), String(odd.status))
+  const other = await post(
+    `${two.gate.url}/v1/chat/completions`,
+    JSON.stringify({ messages: [], previous_response_id: 'resp_unheard' }),
+  )
+  t.equal(other.status, 200, 'and on other routes it means nothing')
+})
 
 t.test('routes below /v1/responses that name no response go to the first servable', async (t) => {
   const two = await madeByB(t)
@@ -197,15 +194,12 @@ t.test('routes below /v1/responses that name no response go to the first servabl
   }
 })
 
-t.test(
-  'a response in the background is kept, too, also when it goes on after its answer',
-  async (t) => {
-    const two = await gateOverTwo(t, {}, { LOCAL_LLM_BACKEND: 'b' })
-    two.b.status(200, { id: 'resp_slow', object: 'response', status: 'queued', output: [] })
-    t.equal((await create(two, { background: true })).status, 200)
-    two.gate.reload(envOf(two))
-    two.b.kept.set('resp_slow', '{"id":"resp_slow","status":"completed"}')
-    const answer = await fetch(`${two.gate.url}${RESPONSES}/resp_slow`)
-    t.match(await answer.json(), { status: 'completed' })
-  },
-)
+t.test('a response in the background is kept, too, and goes on after its answer', async (t) => {
+  const two = await gateOverTwo(t, {}, { LOCAL_LLM_BACKEND: 'b' })
+  two.b.status(200, { id: 'resp_slow', object: 'response', status: 'queued', output: [] })
+  t.equal((await create(two, { background: true })).status, 200)
+  two.gate.reload(envOf(two))
+  two.b.kept.set('resp_slow', '{"id":"resp_slow","status":"completed"}')
+  const answer = await fetch(`${two.gate.url}${RESPONSES}/resp_slow`)
+  t.match(await answer.json(), { status: 'completed' })
+})

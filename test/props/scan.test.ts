@@ -131,27 +131,24 @@ const bodies = fc
     return `${around}{${s}${inner.join(`${s},${s}`)}${s}}${around}`
   })
 
-t.test(
-  'scanBody agrees with JSON.parse on valid bodies, duplicates and escapes included',
-  async (t) => {
-    const seen: Record<string, number> = {}
-    holds(
-      t,
-      'same verdict, same fields',
-      fc.property(bodies, (body) => {
-        const bytes = Buffer.from(body)
-        const theirs = reference(bytes)
-        const kind = typeof theirs === 'string' ? theirs : 'ok'
-        seen[kind] = (seen[kind] ?? 0) + 1
-        if (goesOn(theirs)) seen['previous'] = (seen['previous'] ?? 0) + 1
-        return agrees(bytes)
-      }),
-      3000,
-    )
-    t.ok((seen['ok'] ?? 0) > 300 && (seen['invalid_model'] ?? 0) > 100, JSON.stringify(seen))
-    t.ok((seen['previous'] ?? 0) > 20, JSON.stringify(seen))
-  },
-)
+t.test('scanBody agrees with JSON.parse on valid bodies, duplicates and escapes', async (t) => {
+  const seen: Record<string, number> = {}
+  holds(
+    t,
+    'same verdict, same fields',
+    fc.property(bodies, (body) => {
+      const bytes = Buffer.from(body)
+      const theirs = reference(bytes)
+      const kind = typeof theirs === 'string' ? theirs : 'ok'
+      seen[kind] = (seen[kind] ?? 0) + 1
+      if (goesOn(theirs)) seen['previous'] = (seen['previous'] ?? 0) + 1
+      return agrees(bytes)
+    }),
+    3000,
+  )
+  t.ok((seen['ok'] ?? 0) > 300 && (seen['invalid_model'] ?? 0) > 100, JSON.stringify(seen))
+  t.ok((seen['previous'] ?? 0) > 20, JSON.stringify(seen))
+})
 
 t.test('scanBody agrees with JSON.parse on which response a body goes on from', async (t) => {
   const key = fc.nat(255).map((seed) => text('previous_response_id', seed))

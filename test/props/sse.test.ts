@@ -44,21 +44,18 @@ function reference(stream: Buffer): string[] {
   return events
 }
 
-t.test(
-  'EventSplitter: nothing lost, nothing altered, nothing moved, however it is cut',
-  async (t) => {
-    holds(
-      t,
-      'events and tail are the input',
-      fc.property(streams, cuts, (stream, at) => {
-        const splitter = new EventSplitter()
-        const events = chunksOf(stream, at).flatMap((chunk) => splitter.push(chunk))
-        return Buffer.concat([...events, splitter.tail()]).equals(stream)
-      }),
-      3000,
-    )
-  },
-)
+t.test('EventSplitter: nothing lost, altered or moved, however it is cut', async (t) => {
+  holds(
+    t,
+    'events and tail are the input',
+    fc.property(streams, cuts, (stream, at) => {
+      const splitter = new EventSplitter()
+      const events = chunksOf(stream, at).flatMap((chunk) => splitter.push(chunk))
+      return Buffer.concat([...events, splitter.tail()]).equals(stream)
+    }),
+    3000,
+  )
+})
 
 const whole = (stream: Buffer): string[] =>
   new EventSplitter().push(stream).map((event) => event.toString('latin1'))

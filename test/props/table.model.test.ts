@@ -192,41 +192,37 @@ t.test('nextTable() lets evidence of another epoch change nothing', async (t) =>
   )
 })
 
-t.test(
-  'nextTable() and decide() serve by proof alone, and never against the operator',
-  async (t) => {
-    holds(
-      t,
-      'eligible means proven since the last failure, and a draining one gets nothing',
-      fc.property(story, (steps) => {
-        const proven = new Set<string>()
-        const epochs = new Map<string, number>()
-        play(steps, (now, _at, _before, one) => {
-          for (const { spec, epoch } of now.entries) {
-            if (epochs.get(spec.name) !== epoch) proven.delete(spec.name)
-            epochs.set(spec.name, epoch)
-          }
-          if (one.kind === 'evidence' && !one.old) {
-            const { type } = one.what
-            if (type === 'progress' || type === 'finished') proven.add(one.name)
-            if (type === 'probe_ended' && one.what.outcome.kind === 'pass') proven.add(one.name)
-          }
-          for (const entry of now.entries) {
-            const { state } = REASONS[shownReason(entry)]
-            if (state === 'eligible' && !proven.has(entry.spec.name))
-              throw new Error(entry.spec.name)
-            if (state === 'eligible' && entry.facts.failure !== null) throw new Error('failed')
-          }
-          const next = decide(now, { model: null, tried: [] }, () => 0)
-          if (next.kind !== 'forward') return
-          if (next.entry.spec.intent !== 'enabled') throw new Error(next.entry.spec.intent)
-          const best = now.entries.some((e) => REASONS[shownReason(e)].state === 'eligible')
-          if (best && next.serves !== 'first') throw new Error(`${next.serves} before eligible`)
-        })
-      }),
-    )
-  },
-)
+t.test('nextTable() and decide() serve by proof, never against the operator', async (t) => {
+  holds(
+    t,
+    'eligible means proven since the last failure, and a draining one gets nothing',
+    fc.property(story, (steps) => {
+      const proven = new Set<string>()
+      const epochs = new Map<string, number>()
+      play(steps, (now, _at, _before, one) => {
+        for (const { spec, epoch } of now.entries) {
+          if (epochs.get(spec.name) !== epoch) proven.delete(spec.name)
+          epochs.set(spec.name, epoch)
+        }
+        if (one.kind === 'evidence' && !one.old) {
+          const { type } = one.what
+          if (type === 'progress' || type === 'finished') proven.add(one.name)
+          if (type === 'probe_ended' && one.what.outcome.kind === 'pass') proven.add(one.name)
+        }
+        for (const entry of now.entries) {
+          const { state } = REASONS[shownReason(entry)]
+          if (state === 'eligible' && !proven.has(entry.spec.name)) throw new Error(entry.spec.name)
+          if (state === 'eligible' && entry.facts.failure !== null) throw new Error('failed')
+        }
+        const next = decide(now, { model: null, tried: [] }, () => 0)
+        if (next.kind !== 'forward') return
+        if (next.entry.spec.intent !== 'enabled') throw new Error(next.entry.spec.intent)
+        const best = now.entries.some((e) => REASONS[shownReason(e)].state === 'eligible')
+        if (best && next.serves !== 'first') throw new Error(`${next.serves} before eligible`)
+      })
+    }),
+  )
+})
 
 t.test('nextTable() settles: the same instant twice is once', async (t) => {
   holds(

@@ -73,7 +73,7 @@ export async function perform(socket: Socket, steps: readonly Step[]): Promise<v
 /** An upstream that says exactly what its script says, byte for byte. It is never probed
  *  (`GENGATE_<NAME>_PROBE=off`): what it answers would not pass. */
 export interface RawUpstream extends RawServer {
-  /** Head and body of every POST, as they came. */
+  /** Head and body of each request that was asked of the gate, or is a probe, as they came. */
   readonly requests: string[]
   /** What to do with a request. May be changed at any time. */
   play: (socket: Socket, request: string) => void
@@ -94,8 +94,8 @@ export async function rawUpstream(
   const server = await rawServer(
     t,
     (socket, request) => {
-      // The gate also asks for the list of models.
-      if (!request.startsWith('POST')) return void socket.write(json('{"data":[]}'))
+      // The gate also asks for the list of models; what it forwards has a Via.
+      if (!/^POST|\r\nvia: /i.test(request)) return void socket.write(json('{"data":[]}'))
       script.requests.push(request)
       script.play(socket, request)
     },

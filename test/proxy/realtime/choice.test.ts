@@ -160,30 +160,23 @@ t.test('no new socket while the gate goes down', async (t) => {
   isError(t, await asked(port, handshake()), 503, 'gate_draining')
 })
 
-t.test(
-  'RFC 9110 §7.8 h2c is ignored: the request is served, and the connection stays',
-  async (t) => {
-    // Fails with 426 without the line about h2c in `upgradeFault`; Java's HttpClient sends this.
-    const upstream = await echoUpstream(t)
-    const { port } = await realtimeGate(t, [{ url: upstream.url }])
-    const lines = [
-      'Connection: Upgrade, HTTP2-Settings',
-      'Upgrade: h2c',
-      'HTTP2-Settings: AAEAAEAA',
-    ]
-    const client = new RawClient(port)
-    for (const [method, target] of [
-      ['GET', '/v1/realtime'],
-      ['GET', '/v1/anything'],
-      ['POST', '/v1/files'],
-    ] as const) {
-      client.send(request(method, target, { lines, ...(method === 'POST' ? { body: '{}' } : {}) }))
-      t.match(await client.answer(), { status: 200, body: 'plain' }, target)
-    }
-    t.ok(await client.isUsable())
-    client.destroy()
-  },
-)
+t.test('RFC 9110 §7.8 h2c is ignored: served, and the connection stays', async (t) => {
+  // Fails with 426 without the line about h2c in `upgradeFault`; Java's HttpClient sends this.
+  const upstream = await echoUpstream(t)
+  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  const lines = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAEAAEAA']
+  const client = new RawClient(port)
+  for (const [method, target] of [
+    ['GET', '/v1/realtime'],
+    ['GET', '/v1/anything'],
+    ['POST', '/v1/files'],
+  ] as const) {
+    client.send(request(method, target, { lines, ...(method === 'POST' ? { body: '{}' } : {}) }))
+    t.match(await client.answer(), { status: 200, body: 'plain' }, target)
+  }
+  t.ok(await client.isUsable())
+  client.destroy()
+})
 
 t.test('a plain request to the path goes by the forwarder', async (t) => {
   // Fails if the plugin's own handler is reached: reply-from would send it to no upstream.
@@ -219,24 +212,21 @@ function taking(take: Upgrades['take']): Upgrades {
 const guard = () =>
   ({ ok: true, path: '/v1/realtime', query: '', cors: {}, via: '', upgrade: true }) as const
 
-t.test(
-  'a client that resets an upgraded socket to which nobody listens: the gate lives',
-  async (t) => {
-    // Fails with an uncaught ECONNRESET without the listener in `upgraded`.
-    let taken = 0
-    const upgrades = taking(({ socket }) => {
-      taken += 1
-      socket.resume()
-    })
-    const { port } = await start(t, { guard, upgrades })
-    const crashes = await crashesDuring(async () => {
-      const client = new RawClient(port).send(handshake())
-      await until(() => taken === 1)
-      client.socket.resetAndDestroy()
-    })
-    t.same(crashes, [])
-  },
-)
+t.test('a client resets an upgraded socket that nobody listens to: the gate lives', async (t) => {
+  // Fails with an uncaught ECONNRESET without the listener in `upgraded`.
+  let taken = 0
+  const upgrades = taking(({ socket }) => {
+    taken += 1
+    socket.resume()
+  })
+  const { port } = await start(t, { guard, upgrades })
+  const crashes = await crashesDuring(async () => {
+    const client = new RawClient(port).send(handshake())
+    await until(() => taken === 1)
+    client.socket.resetAndDestroy()
+  })
+  t.same(crashes, [])
+})
 
 t.test('a bug of whoever takes a connection over is answered, and closes it', async (t) => {
   // Fails without the `try` in `serve`: nothing of the plugin's catches it.

@@ -183,23 +183,20 @@ t.test('upstreams that give no socket: an ordinary 502, and no address leaks', a
   t.equal(await connections(http), 0, 'none is left open')
 })
 
-t.test(
-  'an upstream that refuses is evidence; the next socket is refused before the 101',
-  async (t) => {
-    const second = await echoUpstream(t)
-    const { port, store } = await realtimeGate(t, [{ url: 'http://127.0.0.1:1' }])
-    t.equal((await new RawClient(port).send(handshake()).answer())?.status, 502)
-    t.equal(store.current.entries[0]?.reason, 'refused')
-    const raw = new RawClient(port).send(handshake())
-    const answer = await raw.answer()
-    t.equal(answer?.status, 503)
-    t.equal(answer?.headers['connection'], 'close')
-    t.match(answer?.headers['retry-after'], /^\d+$/)
-    t.match(answer?.body, /no_eligible_upstream.*|.*a: refused/)
-    t.ok(await raw.isClosed())
-    t.equal(second.requests.length, 0)
-  },
-)
+t.test('an upstream that refuses is evidence; the next socket gets no 101', async (t) => {
+  const second = await echoUpstream(t)
+  const { port, store } = await realtimeGate(t, [{ url: 'http://127.0.0.1:1' }])
+  t.equal((await new RawClient(port).send(handshake()).answer())?.status, 502)
+  t.equal(store.current.entries[0]?.reason, 'refused')
+  const raw = new RawClient(port).send(handshake())
+  const answer = await raw.answer()
+  t.equal(answer?.status, 503)
+  t.equal(answer?.headers['connection'], 'close')
+  t.match(answer?.headers['retry-after'], /^\d+$/)
+  t.match(answer?.body, /no_eligible_upstream.*|.*a: refused/)
+  t.ok(await raw.isClosed())
+  t.equal(second.requests.length, 0)
+})
 
 t.test('an upstream that says nothing is given up', async (t) => {
   // Fails without `timeHandshake`: ws waits for ever.
@@ -221,24 +218,21 @@ t.test('an upstream that says nothing is given up', async (t) => {
   t.equal(await connections(slow), 0)
 })
 
-t.test(
-  'the client gets its 101 after that of the upstream, and what it wrote goes on',
-  async (t) => {
-    const upstream = await hesitant(t)
-    const { port, leases } = await realtimeGate(t, [{ url: upstream.url }])
-    const hello = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69])
-    const raw = new RawClient(port).send(Buffer.concat([Buffer.from(handshake()), hello]))
-    await until(() => upstream.agree.length === 1)
-    raw.send(hello)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    t.equal(raw.rest, '', 'nothing yet')
-    upstream.agree[0]?.()
-    t.equal((await raw.answer())?.status, 101)
-    await until(() => raw.rest === '\x81\x02hi\x81\x02hi')
-    raw.destroy()
-    await until(() => leases.total === 0)
-  },
-)
+t.test('the 101 comes after that of the upstream, and what was written goes on', async (t) => {
+  const upstream = await hesitant(t)
+  const { port, leases } = await realtimeGate(t, [{ url: upstream.url }])
+  const hello = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69])
+  const raw = new RawClient(port).send(Buffer.concat([Buffer.from(handshake()), hello]))
+  await until(() => upstream.agree.length === 1)
+  raw.send(hello)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(raw.rest, '', 'nothing yet')
+  upstream.agree[0]?.()
+  t.equal((await raw.answer())?.status, 101)
+  await until(() => raw.rest === '\x81\x02hi\x81\x02hi')
+  raw.destroy()
+  await until(() => leases.total === 0)
+})
 
 t.test('a client that leaves before the upstream agrees leaves nothing behind', async (t) => {
   for (const leave of ['end', 'resetAndDestroy'] as const) {
