@@ -6,10 +6,8 @@ import { ifStillAlive, systemClock } from './runtime/clock.ts'
 
 /** Where the program meets its process: streams, signals, exit code. Nothing is decided here. */
 function main(): void {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  )
-  const version = versionOf(manifest)
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  const { version }: { readonly version: string } = JSON.parse(manifest)
   const { env } = process
   const io: CliIo = {
     env,
@@ -65,11 +63,6 @@ function readFile(path: string): string | null {
   } catch {
     return null
   }
-}
-
-function versionOf(manifest: unknown): string {
-  const has = typeof manifest === 'object' && manifest !== null && 'version' in manifest
-  return has ? String(manifest.version) : ''
 }
 
 main()

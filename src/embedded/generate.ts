@@ -7,21 +7,15 @@ import type {
 } from 'node-llama-cpp'
 import type * as LlamaCpp from 'node-llama-cpp'
 import type { Clock } from '../runtime/clock.ts'
-import { type Generated, type Job, type Piece, type Prompt, Refusal, type Turn } from './engine.ts'
-
-/** How a conversation is put before the model. */
-export type TurnFormat =
-  /** By the model's own chat template. */
-  | { readonly kind: 'template'; readonly wrapper: ChatWrapper }
-  /** It has none: as plain text, `toy` from the last words only. */
-  | { readonly kind: 'transcript' | 'toy' }
+import { type Generated, type Job, type Piece, Refusal, type Turn } from './engine.ts'
 
 /** A model in memory, with what every generation needs to know of it. */
 export interface LoadedModel {
   readonly llamaCpp: typeof LlamaCpp
   readonly model: LlamaModel
   readonly sequences: readonly LlamaContextSequence[]
-  readonly turns: TurnFormat
+  /** How a conversation is put before it: by its own chat template; if it has none, as plain text. */
+  readonly conversation: (turns: readonly Turn[]) => Ready
   /** Tokens that prompt and answer may take together, per sequence. */
   readonly contextTokens: number
   /** Answer length when the client names none, tokens. */
@@ -49,7 +43,7 @@ const MARGIN_TOKENS = 8
 type Ending = 'eogToken' | 'stopGenerationTrigger' | 'customStopTrigger' | 'maxTokens' | 'abort'
 
 /** A prompt in the form that the library takes. */
-type Ready =
+export type Ready =
   | { readonly kind: 'turns'; readonly wrapper: ChatWrapper; readonly history: ChatHistoryItem[] }
   | { readonly kind: 'text'; readonly text: string; readonly stops: readonly string[] }
 
@@ -63,7 +57,11 @@ export async function runJob(
   run: JobRun,
 ): Promise<Generated | null> {
   const { job, signal } = run
-  const ready = readyFor(loaded, job.prompt)
+  const { prompt } = job
+  const ready: Ready =
+    prompt.kind === 'turns'
+      ? loaded.conversation(prompt.turns)
+      : { kind: 'text', text: prompt.text, stops: [] }
   const tokens = promptTokens(loaded.model, ready)
   const room = loaded.contextTokens - tokens.length - MARGIN_TOKENS
   if (room < 1) {
@@ -188,18 +186,22 @@ function sampling({
   }
 }
 
-function readyFor({ turns }: LoadedModel, prompt: Prompt): Ready {
-  if (prompt.kind === 'text') return { kind: 'text', text: prompt.text, stops: [] }
-  switch (turns.kind) {
-    case 'template':
-      return { kind: 'turns', wrapper: turns.wrapper, history: prompt.turns.map(historyItem) }
-    case 'transcript':
-      return { kind: 'text', text: transcriptOf(prompt.turns), stops: TRANSCRIPT_STOPS }
-    case 'toy':
-      return { kind: 'text', text: lastWordsOf(prompt.turns), stops: [] }
+/** The library would guess a template from the architecture, which a base model does not know. The toy
+ *  goes on from the last words only. */
+export function conversationOf(
+  { resolveChatWrapper }: typeof LlamaCpp,
+  model: LlamaModel,
+  kind: 'toy' | 'gguf',
+): LoadedModel['conversation'] {
+  if (kind === 'toy') return (turns) => ({ kind: 'text', text: lastWordsOf(turns), stops: [] })
+  if (model.fileInfo.metadata?.tokenizer?.chat_template === undefined) {
+    return (turns) => ({ kind: 'text', text: transcriptOf(turns), stops: TRANSCRIPT_STOPS })
   }
+  const wrapper = resolveChatWrapper(model)
+  return (turns) => ({ kind: 'turns', wrapper, history: turns.map(historyItem) })
 }
 
+/** One turn for a chat template. */
 function historyItem({ role, text }: Turn): ChatHistoryItem {
   return role === 'assistant' ? { type: 'model', response: [text] } : { type: role, text }
 }

@@ -7,7 +7,7 @@ import type { Random } from '../runtime/random.ts'
 import { TOY_MODEL_ID } from './bigram.ts'
 import { type Engine, Refusal } from './engine.ts'
 import { Failure, whyOf } from './channel.ts'
-import { type LoadedModel, runJob, type TurnFormat } from './generate.ts'
+import { conversationOf, type LoadedModel, runJob } from './generate.ts'
 
 /** Generations at the same time; llama.cpp evaluates them in one batch. Each holds a context in
  *  memory, which a large model makes dear. */
@@ -138,20 +138,13 @@ async function loadModel(
       llamaCpp,
       model,
       sequences,
-      turns: kind === 'toy' ? { kind } : turnFormat(llamaCpp, model),
+      conversation: conversationOf(llamaCpp, model, kind),
       contextTokens: context.contextSize,
       answerTokens: ANSWER_TOKENS[kind],
     }
   } catch (error) {
     throw new Failure('bad_model', `llama.cpp cannot load ${modelPath}: ${whyOf(error)}`)
   }
-}
-
-/** The library would guess a template from the architecture, which a base model does not know. */
-function turnFormat(llamaCpp: typeof LlamaCpp, model: LlamaCpp.LlamaModel): TurnFormat {
-  const template = model.fileInfo.metadata?.tokenizer?.chat_template
-  if (template === undefined) return { kind: 'transcript' }
-  return { kind: 'template', wrapper: llamaCpp.resolveChatWrapper(model) }
 }
 
 /**

@@ -1,15 +1,13 @@
+import type { ChildEnd } from '../process/child.ts'
 import type { Runnable } from './start-line.ts'
-import { METAL_INSTALL } from './vllm-line.ts'
+import { METAL_INSTALL } from './start.ts'
 
 /** How an engine ended, and the last lines that it wrote. */
-export interface EngineEnding {
+export interface EngineEnding extends Pick<ChildEnd, 'code' | 'lines'> {
   /** Null: any other engine. */
   readonly engine: Runnable | null
-  /** Null: a signal ended it. */
-  readonly code: number | null
+  /** Null: it ended with a code. */
   readonly signal: string | null
-  /** Newest last. */
-  readonly lines: readonly string[]
 }
 
 interface Row {
@@ -139,25 +137,22 @@ const ROWS: readonly Row[] = [
   },
 ]
 
+const CRASHES: readonly (string | null)[] = ['SIGSEGV', 'SIGABRT', 'SIGBUS']
+
 /** Why an engine ended by itself and what to do about it, on one line; null: not known. Pure. */
 export function hintFor({ engine, code, signal, lines }: EngineEnding): string | null {
   const text = [...lines, ...(signal === null ? [] : [signal])].join('\n')
   for (const { only, pattern, hint } of ROWS) {
-    const found =
-      only === undefined || (engine !== null && only.includes(engine)) ? pattern.exec(text) : null
-    if (found !== null) return fill(hint, found)
+    if (only !== undefined && (engine === null || !only.includes(engine))) continue
+    const found = pattern.exec(text)
+    // `$1`, `$2`: what the pattern found there, or nothing.
+    if (found !== null)
+      return hint.replaceAll(/\$([12])/g, (_, at) => found[Number(at)]?.trim() ?? '')
   }
   if (signal === 'SIGKILL') {
     return 'something killed it. If memory ran out, the kernel did: use a smaller model.'
   }
-  if (signal === 'SIGSEGV' || signal === 'SIGABRT' || signal === 'SIGBUS') {
-    return 'it crashed. Report its last lines to its developers.'
-  }
+  if (CRASHES.includes(signal)) return 'it crashed. Report its last lines to its developers.'
   if (code === 127) return 'it calls a program that was not found. Check PATH.'
   return null
-}
-
-/** `$1`, `$2`: what the pattern found there, or nothing. */
-function fill(hint: string, found: RegExpExecArray): string {
-  return hint.replaceAll(/\$([12])/g, (_, group: string) => found[Number(group)]?.trim() ?? '')
 }

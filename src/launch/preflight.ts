@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import type { Machine, StartIssue } from './start-line.ts'
-import { METAL_INSTALL } from './vllm-line.ts'
+import { METAL_INSTALL } from './start.ts'
 
 /** This machine, as far as a start line needs it. */
 export function thisMachine(env: Readonly<Record<string, string | undefined>>): Machine {
