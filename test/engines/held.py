@@ -21,7 +21,7 @@ import time
 
 SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36
-# As the gate does for the engines that it starts (src/runtime/autogroup.ts); 0 shows what it is for.
+# As the gate does for the engines that it starts (src/process/proc.ts); 0 shows what it is for.
 AUTOGROUP_NICE = os.environ.get("ENGINES_NICE", "5")
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
