@@ -53,7 +53,7 @@ export function defaultUpstream(table: RoutingTable): string | null {
 }
 
 /** The facts behind a verdict, for the log line: ages, counts, nothing secret. */
-export function evidenceText({ facts }: Entry, nowMs: number): string {
+function evidenceText({ facts }: Entry, nowMs: number): string {
   const parts: string[] = []
   const since = (at: number): string => durationText(nowMs - at)
   const proofAt = lastProofAt(facts)

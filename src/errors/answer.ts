@@ -30,7 +30,7 @@ export interface ErrorDetails {
  * Headers of every answer: a web page must neither guess a type nor embed what it may not read
  * (a browser is a client of a loopback port, too).
  */
-export const SAFETY_HEADERS = {
+const SAFETY_HEADERS = {
   'x-content-type-options': 'nosniff',
   'cross-origin-resource-policy': 'same-origin',
 } as const

@@ -199,7 +199,7 @@ export function startOf({ facts }: Entry, nowMs: number): readonly Evidence[] | 
 export type Refusal = readonly [EndCode, string, string | null]
 
 /** What a request is told whose model nobody has, or that names none where none could be meant. Pure. */
-export function noModel(
+function noModel(
   table: RoutingTable,
   { kind, known }: Extract<RouteDecision, { kind: 'unknown_model' | 'model_required' }>,
 ): Refusal {
@@ -213,7 +213,7 @@ export function noModel(
 }
 
 /** What a request is told that `no_route` meets. Pure. */
-export function noRoute(table: RoutingTable, { wants, path }: Wish): Refusal {
+function noRoute(table: RoutingTable, { wants, path }: Wish): Refusal {
   const { only } = wants
   if (only === undefined) return ['not_found', noRouteText(wants.able, path), null]
   const names = knownModels(table, ({ spec }) => spec.name === only)

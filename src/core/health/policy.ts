@@ -20,7 +20,7 @@ export const RECHECK_MS = 500
 /** Evidence older than this many intervals proves nothing (docs/decisions/0001). */
 export const STALE_INTERVALS = 3
 /** No single silence is excused for longer by what an upstream has shown before. */
-export const EXCUSE_MS_MAX = 600_000
+const EXCUSE_MS_MAX = 600_000
 
 const DEADLINE_MS_MIN = 500
 /** Slack over what was shown: a silence counts only beyond this many times the longest before. */

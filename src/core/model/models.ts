@@ -32,7 +32,7 @@ const FIRM: readonly (ChoiceWhy | null)[] = ['configured', 'only', 'engine']
 
 /** The one model that stands for this upstream, so that a request for it may go to any other member
  *  of `default`; null: it has several and none stands out. */
-export function chosenModel(entry: Entry): string | null {
+function chosenModel(entry: Entry): string | null {
   const { model, why } = choiceOf(entry)
   return FIRM.includes(why) ? model : null
 }

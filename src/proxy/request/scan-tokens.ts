@@ -98,7 +98,7 @@ function literalEnd(bytes: Uint8Array, at: number): number {
 }
 
 /** How alike a token and a word are. */
-export const OTHER_WORD = 0
+const OTHER_WORD = 0
 /** Equal but for case, as engines in Go compare the keys of an object (`encoding/json`). */
 export const FOLDED_WORD = 1
 export const SAME_WORD = 2

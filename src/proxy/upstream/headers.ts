@@ -190,7 +190,7 @@ function wraps({ lane, scan }: Asked): boolean {
 }
 
 /** Does it say that it is a stream of events? Pure. */
-export function isEventStream(head: AnswerHead): boolean {
+function isEventStream(head: AnswerHead): boolean {
   return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
 }
 
