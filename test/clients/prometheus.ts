@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/owned.ts'
+import { until as soon } from '../engines/start.ts'
 import { prometheusProgram } from './installed.ts'
 
 /** A real Prometheus that scrapes one gate. */
@@ -24,7 +24,7 @@ interface Teardown {
 }
 
 const SCRAPE_MS = 200
-const LIMIT_MS = 15_000
+const SOON = { limitMs: 15_000, everyMs: 50 }
 
 /** Starts Debian's binary on a free port with a folder of its own and ends it after `t`, by its
  *  process id. `rules` is a rules file as YAML. */
@@ -60,7 +60,9 @@ export async function startPrometheus(
     if (child.exitCode !== null) throw new Error(`prometheus ended with ${child.exitCode}: ${log}`)
     return (await fetch(`${url}/-/ready`).catch(() => null))?.ok ?? false
   }
-  await waitFor(ready, () => `prometheus is not ready: ${log}`)
+  await soon(ready, SOON).catch((error: Error) => {
+    throw new Error(`prometheus is not ready: ${log}`, { cause: error })
+  })
   return clientOf(url)
 }
 
@@ -88,10 +90,10 @@ function clientOf(url: string): Prometheus {
     return result[0] === undefined ? null : Number(result[0].value[1])
   }
   const until = (expression: string): Promise<void> =>
-    waitFor(
+    soon(
       async () => (await api<Vector>('query', { query: expression })).result.length > 0,
-      () => `never: ${expression}`,
-    )
+      SOON,
+    ).catch(() => Promise.reject(new Error(`never: ${expression}`)))
   return {
     api,
     value,
@@ -106,21 +108,4 @@ export interface Vector {
     readonly metric: Readonly<Record<string, string>>
     readonly value: readonly [number, string]
   }[]
-}
-
-async function waitFor(check: () => Promise<boolean>, why: () => string): Promise<void> {
-  const end = performance.now() + LIMIT_MS
-  while (!(await check())) {
-    if (performance.now() > end) throw new Error(why())
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

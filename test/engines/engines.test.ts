@@ -1,6 +1,6 @@
 import t from 'tap'
 import { engineError, namesLoading } from '../../src/api/answer.ts'
-import { ROUTE_NAMES } from '../../src/api/index.ts'
+import { type ProbeKind, ROUTE_NAMES } from '../../src/api/index.ts'
 import { ENGINE_KINDS, engineByOwner, ENGINES_WITH, quirksOf } from '../../src/engines/index.ts'
 import { probeRequest } from '../../src/engines/probe-request.ts'
 import { capturedJson } from '../probe/captures.ts'
@@ -84,24 +84,11 @@ t.test('lmstudio: loaded instances are told by key and id, language models first
 
 t.test('probeRequest() asks for max_tokens and nothing that an engine refuses', async (t) => {
   const wish = { model: 'm', maxTokens: 1 }
-  t.strictSame(JSON.parse(probeRequest({ kind: 'chat', ...wish }).body), {
-    model: 'm',
-    messages: [{ role: 'user', content: 'OK' }],
-    max_tokens: 1,
-    temperature: 0,
-    stream: false,
-  })
-  t.strictSame(JSON.parse(probeRequest({ kind: 'completions', ...wish }).body), {
-    model: 'm',
-    prompt: 'OK\n',
-    max_tokens: 1,
-    temperature: 0,
-    stream: false,
-  })
-  t.strictSame(JSON.parse(probeRequest({ kind: 'embeddings', ...wish }).body), {
-    model: 'm',
-    input: 'OK',
-  })
+  const bodyOf = (kind: ProbeKind): unknown => JSON.parse(probeRequest({ kind, ...wish }).body)
+  const one = { model: 'm', max_tokens: 1, temperature: 0, stream: false }
+  t.strictSame(bodyOf('chat'), { ...one, messages: [{ role: 'user', content: 'OK' }] })
+  t.strictSame(bodyOf('completions'), { ...one, prompt: 'OK\n' })
+  t.strictSame(bodyOf('embeddings'), { model: 'm', input: 'OK' })
 })
 
 t.test('probeRequest() leaves an unknown model out', async (t) => {
@@ -111,10 +98,10 @@ t.test('probeRequest() leaves an unknown model out', async (t) => {
 })
 
 t.test('engineError() knows every shape, and null is no error', async (t) => {
-  t.equal(engineError({ error: { message: 'm', type: 't', code: 'c' } })?.message, 'm')
-  t.equal(engineError({ error: 'text' })?.message, 'text')
-  t.equal(engineError({ object: 'error', message: 'm' })?.message, 'm')
-  t.equal(engineError({ detail: 'Not Found' })?.message, 'Not Found')
+  const named = { error: { message: 'm', type: 't', code: 'c' } }
+  for (const body of [named, { error: 'm' }, { object: 'error', message: 'm' }, { detail: 'm' }]) {
+    t.equal(engineError(body)?.message, 'm', JSON.stringify(body))
+  }
   t.not(engineError({ detail: [{ msg: 'x' }] }), null)
   t.not(engineError({ error: [] }), null)
   for (const body of [{ error: null }, { choices: [] }, {}, null, 'x', undefined]) {

@@ -11,9 +11,8 @@ t.test('ENGINES: one that is named and missing fails, and says how to get it', a
   const env = { ENGINES_DIR: t.testdir(), PATH: '' }
   for (const engine of REAL_ENGINES) {
     t.equal(programOf(engine, env), null)
-    t.throws(() => isWanted(engine, { ...env, ENGINES: engine }), {
-      message: `${engine} is not installed; run test/engines/install ${engine} (docs/engines.md)`,
-    })
+    const message = `${engine} is not installed; run test/engines/install ${engine} (docs/engines.md)`
+    t.throws(() => isWanted(engine, { ...env, ENGINES: engine }), { message })
     t.throws(() => startLine(engine, 1, env), /test\/engines\/install/)
     t.equal(isWanted(engine, env), false, 'without ENGINES only what is installed is tested')
   }
@@ -49,12 +48,8 @@ t.test('the weights are those that the installer saw running', async (t) => {
 t.test('a store of Ollama gets each model once, and other weights by its name', async (t) => {
   const folder = t.testdir({ 'a.gguf': 'weights of a', 'b.gguf': 'weights of b' })
   const store = join(folder, 'store')
-  const model: Omit<OllamaModel, 'gguf'> = {
-    name: 'small:latest',
-    family: 'bert',
-    parameters: '1M',
-    quantization: 'F16',
-  }
+  const details = { family: 'bert', parameters: '1M', quantization: 'F16' }
+  const model: Omit<OllamaModel, 'gguf'> = { name: 'small:latest', ...details }
   const weightsOf = (name: string, tag: string): string => {
     const manifest = join(store, 'manifests', 'registry.ollama.ai', 'library', name, tag)
     const { layers } = JSON.parse(readFileSync(manifest, 'utf8')) as {

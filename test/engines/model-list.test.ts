@@ -21,6 +21,7 @@ const details = (engine: EngineKind, body: unknown, index = 0) =>
 
 const status = (...args: string[]) => ({ value: 'loaded', args })
 const ids = (name: string) => idsOf(listedModels(capturedJson(name)))
+const worksOf = (models: readonly ListedModel[] | null) => models?.map(({ work }) => work)
 const works = (...ids: string[]) => ids.map((id) => workOfName(id))
 
 t.test('listedModels() reads every list seen live', async (t) => {
@@ -68,10 +69,7 @@ t.test("llama.cpp's router tells aliases, and what a model is for by its argumen
     { id: 'c', status: status('--reranking') },
   )
   t.strictSame(models[0]?.aliases, ['fast'])
-  t.strictSame(
-    models.map(({ work }) => work),
-    [null, 'embedding', 'rerank'],
-  )
+  t.same(worksOf(models), [null, 'embedding', 'rerank'])
 })
 
 t.test("Ollama's tags tell size, kind and what runs elsewhere", async (t) => {
@@ -99,34 +97,30 @@ t.test("Ollama's tags tell size, kind and what runs elsewhere", async (t) => {
 })
 
 t.test("LM Studio's own lists tell type, size and the names of instances", async (t) => {
+  const fields = { type: 'llm', size_bytes: 5_000, max_context_length: 40_960 }
+  const loaded_instances = [{ id: 'qwen/qwen3-8b' }, { id: 'mine' }]
   const models = details('lmstudio', {
     models: [
-      {
-        type: 'llm',
-        key: 'qwen/qwen3-8b',
-        size_bytes: 5_000,
-        loaded_instances: [{ id: 'qwen/qwen3-8b' }, { id: 'mine' }],
-        max_context_length: 40_960,
-      },
+      { ...fields, key: 'qwen/qwen3-8b', loaded_instances },
       { type: 'embedding', key: 'text-nomic', loaded_instances: [] },
       { type: 'voice', key: 'v' },
     ],
   })
   t.match(models?.[0], { work: 'generation', sizeBytes: 5_000, aliases: ['mine'] })
-  t.strictSame(models?.[0]?.fields, { type: 'llm', size_bytes: 5_000, max_context_length: 40_960 })
-  t.strictSame(
-    models?.map(({ work }) => work),
-    ['generation', 'embedding', 'other'],
-  )
+  t.strictSame(models?.[0]?.fields, fields)
+  t.same(worksOf(models), ['generation', 'embedding', 'other'])
   const data = [
     { id: 'q', type: 'vlm', state: 'not-loaded', max_context_length: 32_768 },
     { id: 'e', type: 'embeddings', state: 'loaded' },
   ]
   const older = details('lmstudio', { data }, 1)
-  t.match(older, [
-    { id: 'q', work: 'generation' },
-    { id: 'e', work: 'embedding' },
-  ])
+  t.same(
+    [idsOf(older), worksOf(older)],
+    [
+      ['q', 'e'],
+      ['generation', 'embedding'],
+    ],
+  )
   t.equal(details('lmstudio', { error: 'Unexpected endpoint' }), null)
 })
 

@@ -26,13 +26,14 @@ export function writeOllamaStore(store: string, models: readonly OllamaModel[]):
 }
 
 function writeModel(store: string, model: OllamaModel): void {
+  const { gguf } = model
   const [name = '', tag = ''] = model.name.split(':')
   const folder = join(store, 'manifests', 'registry.ollama.ai', 'library', name)
   const manifest = join(folder, tag)
-  if (isThere(store, manifest, model.gguf)) return
+  if (isThere(store, manifest, gguf)) return
   mkdirSync(folder, { recursive: true })
-  const weights = digestOf(readFileSync(model.gguf))
-  if (!existsSync(blobOf(store, weights))) linkSync(model.gguf, blobOf(store, weights))
+  const weights = digestOf(readFileSync(gguf))
+  if (!existsSync(blobOf(store, weights))) linkSync(gguf, blobOf(store, weights))
   const config = JSON.stringify({
     model_format: 'gguf',
     model_family: model.family,
@@ -56,7 +57,7 @@ function writeModel(store: string, model: OllamaModel): void {
       {
         mediaType: 'application/vnd.ollama.image.model',
         digest: weights,
-        size: statSync(model.gguf).size,
+        size: statSync(gguf).size,
       },
     ],
   }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test, type TestContext } from 'node:test'
 import { teardownOf } from '../clients/stage.ts'
-import { post, readStream } from '../support/ask.ts'
+import { post, readStream, servedBy } from '../support/ask.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
 import { howToGet, isWanted, programOf } from './installed.ts'
-import { ask, prove, servedBy, sleep } from './prove.ts'
-import { askDirectly, type Running, startEngine, type Teardown } from './start.ts'
+import { ask, prove } from './prove.ts'
+import { askDirectly, endings, type Running, sleep, startEngine, until as soon } from './start.ts'
 
 // Goal: an Ollama as people have it, with several models and none named to the gate. Method: three models, two to
 // chat and one that embeds; one of them fits into memory, or two.
@@ -36,8 +36,7 @@ if (isWanted('ollama', process.env)) {
 
 function withRoomFor(models: number, title: string, tests: (ollama: () => Running) => void): void {
   describe(title, { concurrency: 1 }, () => {
-    const ends: (() => Promise<void>)[] = []
-    const own: Teardown = { teardown: (end) => ends.push(end) }
+    const own = endings()
     let running: Running
     before(async () => {
       const room = { OLLAMA_MAX_LOADED_MODELS: String(models) }
@@ -47,9 +46,7 @@ function withRoomFor(models: number, title: string, tests: (ollama: () => Runnin
       }
       assert.deepEqual(data.map(({ id }) => id).toSorted(), LISTED.toSorted(), 'its models')
     })
-    after(async () => {
-      for (const end of ends.toReversed()) await end()
-    })
+    after(own.end)
     tests(() => running)
   })
 }
@@ -63,38 +60,28 @@ async function smallest(t: TestContext, ollama: Running): Promise<void> {
     `${gate.url}/v1/chat/completions`,
     JSON.stringify({ messages, max_tokens: 4 }),
   )
-  assert.equal(answer.status, 200, await answer.clone().text())
-  assert.equal(((await answer.json()) as { model: string }).model, 'gemma:latest')
+  assert.equal(await modelOf(answer), 'gemma:latest')
   assert.deepEqual(await inMemory(ollama), ['gemma:latest'])
 }
 
 async function bareName(t: TestContext, ollama: Running): Promise<void> {
   const gate = await gateOver(t, ollama)
   const unary = await ask(gate, { model: 'gemma', max_tokens: 4 })
-  assert.equal(unary.status, 200, await unary.clone().text())
-  assert.equal(((await unary.json()) as { model: string }).model, 'gemma', 'as the client wrote it')
-  const streamed = await readStream(
-    await ask(gate, { model: 'gemma', stream: true, max_tokens: 4 }),
-  )
-  assert.ok(streamed.done && streamed.error === null && !streamed.broken, JSON.stringify(streamed))
+  assert.equal(await modelOf(unary), 'gemma', 'as the client wrote it')
+  await streams(gate, 'gemma')
   assert.equal((await fetch(`${gate.url}/v1/models/gemma`)).status, 200)
   assert.deepEqual(await inMemory(ollama), ['gemma:latest'], 'and no second copy of it')
 }
 
 async function eviction(t: TestContext, ollama: Running): Promise<void> {
   const gate = await gateOver(t, ollama)
-  const large = await readStream(
-    await ask(gate, { model: 'gemma:large', stream: true, max_tokens: 4 }),
-  )
-  assert.ok(large.done && large.error === null, JSON.stringify(large))
+  await streams(gate, 'gemma:large')
   await staysInMemory(ollama, ['gemma:large'])
-  const nameless = await ask(gate, { model: '', max_tokens: 4 })
-  assert.equal(nameless.status, 200, await nameless.clone().text())
+  await modelOf(await ask(gate, { model: '', max_tokens: 4 }))
   assert.deepEqual(await inMemory(ollama), ['gemma:large'], 'no name means the one in memory')
   await embeds(gate)
   await staysInMemory(ollama, ['tiny-embed:latest'])
-  const again = await ask(gate, { max_tokens: 4 })
-  assert.equal(again.status, 200, await again.clone().text())
+  await modelOf(await ask(gate, { max_tokens: 4 }))
   assert.deepEqual(await inMemory(ollama), ['gemma:large'], 'the one that was proven last')
 }
 
@@ -164,10 +151,16 @@ function gateOver(t: TestContext, { url }: Running): Promise<TestGate> {
   return startGate(teardownOf(t), { GENGATE_UPSTREAMS: `ollama=${url}` })
 }
 
-async function until(check: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + WAIT_MS
-  while (!(await check())) {
-    if (performance.now() > end) throw new Error(`not within ${WAIT_MS} ms: ${String(check)}`)
-    await sleep(500)
-  }
+const until = (check: () => Promise<boolean>): Promise<void> =>
+  soon(check, { limitMs: WAIT_MS, everyMs: 500 })
+
+/** Asks once; the model that the answer names. */
+async function modelOf(answer: Response): Promise<string> {
+  assert.equal(answer.status, 200, await answer.clone().text())
+  return ((await answer.json()) as { model: string }).model
+}
+
+async function streams(gate: TestGate, model: string): Promise<void> {
+  const end = await readStream(await ask(gate, { model, stream: true, max_tokens: 4 }))
+  assert.ok(end.done && end.error === null && !end.broken, JSON.stringify(end))
 }

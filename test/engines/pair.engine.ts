@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { teardownOf } from '../clients/stage.ts'
-import { readStream } from '../support/ask.ts'
+import { readStream, servedBy } from '../support/ask.ts'
 import { gateProcess } from '../support/gate-process.ts'
 import { isWanted, REAL_ENGINES } from './installed.ts'
-import { ask, ENDLESS, engineEnv, servedBy, sleep } from './prove.ts'
-import { type Running, startEngine } from './start.ts'
+import { ask, ENDLESS, engineEnv } from './prove.ts'
+import { type Running, startEngine, until as soon } from './start.ts'
 
 // Goal: two engines of different kinds under one model name; the operator changes the order by the env
 // file, and no request notices. Method: a gate in a process of its own, traffic all the
@@ -35,7 +35,7 @@ if (first === undefined || second === undefined) {
       writeFile(envFile, `${linesOf(one, two)}LOCAL_LLM_BACKEND=${name}\n`)
     await prefer('one')
     const gate = await gateProcess(ends, { GENGATE_ENV_FILE: envFile })
-    await bothServe(gate.url)
+    await until(() => bothServe(gate.url))
 
     const seen: (string | null)[] = []
     const enough = new AbortController()
@@ -96,22 +96,12 @@ function linesOf(one: Running, two: Running): string {
     .join('')
 }
 
-async function bothServe(url: string): Promise<void> {
-  const end = performance.now() + WAIT_MS
-  for (;;) {
-    const status = (await (await fetch(`${url}/gate/status`)).json()) as {
-      upstreams: { eligible: boolean }[]
-    }
-    if (status.upstreams.every(({ eligible }) => eligible)) return
-    if (performance.now() > end) throw new Error(JSON.stringify(status))
-    await sleep(50)
+async function bothServe(url: string): Promise<boolean> {
+  const { upstreams } = (await (await fetch(`${url}/gate/status`)).json()) as {
+    upstreams: { eligible: boolean }[]
   }
+  return upstreams.every(({ eligible }) => eligible)
 }
 
-async function until(check: () => boolean): Promise<void> {
-  const end = performance.now() + 4 * WAIT_MS
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`not in time: ${String(check)}`)
-    await sleep(20)
-  }
-}
+const until = (check: () => boolean | Promise<boolean>): Promise<void> =>
+  soon(check, { limitMs: 4 * WAIT_MS, everyMs: 50 })

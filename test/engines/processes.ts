@@ -29,13 +29,10 @@ export function cpuSecondsOf(pid: number): number {
 
 /** The thread of a process that used the processor most within `ms`. */
 export async function busiestThread(pid: number, ms: number): Promise<number> {
-  const look = (): Map<number, number> =>
-    new Map(
-      readdirSync(`/proc/${pid}/task`).map((tid) => [
-        Number(tid),
-        secondsOf(`/proc/${pid}/task/${tid}/stat`),
-      ]),
-    )
+  const look = (): Map<number, number> => {
+    const used = (tid: string) => secondsOf(`/proc/${pid}/task/${tid}/stat`)
+    return new Map(readdirSync(`/proc/${pid}/task`).map((tid) => [Number(tid), used(tid)]))
+  }
   const before = look()
   await new Promise((resolve) => setTimeout(resolve, ms))
   const used = [...look()].map(([tid, seconds]) => [tid, seconds - (before.get(tid) ?? 0)] as const)

@@ -9,12 +9,12 @@ import { hasGrown } from '../../src/engines/quirks.ts'
 import { workOfCounter } from '../../src/engines/vllm.ts'
 import { verdict } from '../../src/probe/verdict.ts'
 import { Bench } from '../probe/bench.ts'
-import { capture, capturedJson } from '../probe/captures.ts'
+import { capture, capturedJson, textOf } from '../probe/captures.ts'
 import type { Step } from '../support/raw-upstream.ts'
 import { chatBody, post, readStream, servedBy } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
 import { startGate, type TestGate } from '../support/start-gate.ts'
-import { type Asked, readsOf, type Replay, replayUpstream, textOf, wireOf } from './replay.ts'
+import { type Asked, readsOf, type Replay, replayUpstream, wireOf } from './replay.ts'
 import { ANSWERS } from '../support/answer-apis.ts'
 
 // Goal: every fact about real engines that the gate relies on has a test with that engine's own bytes. This is
@@ -60,6 +60,12 @@ const says =
 const chat = (gate: TestGate, over: Record<string, unknown> = {}) =>
   post(`${gate.url}/v1/chat/completions`, chatBody({ stream: true, max_tokens: 9, ...over }))
 
+/** The other one answers, to the end. */
+async function byB(t: Test, answer: Response, why: string): Promise<void> {
+  t.equal(servedBy(answer), 'b', why)
+  t.ok((await readStream(answer)).done)
+}
+
 const VLLM = 'vllm-0.32.0/chat_unary'
 const LLAMA = 'llamacpp-b11434/chat_unary_1tok'
 const OLLAMA = 'ollama-0.33.0-rc2/chat_unary_1tok'
@@ -74,19 +80,14 @@ t.test('bytes are not progress: comments of a frozen vLLM', async (t) => {
   const { a, gate } = await stage(t, 'vllm', { passes: VLLM })
   const steps = comments.flatMap((comment) => [comment, 300])
   a.play = wedged([...headOf('vllm-0.32.0/chat_stream'), ...steps, ...steps, ...steps, 'hang'])
-  const answer = await chat(gate)
-  t.equal(servedBy(answer), 'b', 'they commit nothing')
-  t.ok((await readStream(answer)).done)
+  await byB(t, await chat(gate), 'they commit nothing')
   // They prove nothing.
   await gate.until(() => !SERVING.test(gate.reason('a') ?? ''), WAIT_MS)
 })
 
 t.test('bytes are not progress: pings of a frozen llama.cpp after its first tokens', async (t) => {
-  t.match(
-    textOf('llamacpp-b11434/ping_frozen'),
-    /\+6\.91s b':\\n' data lines so far 93/,
-    'seen live',
-  )
+  const seen = /\+6\.91s b':\\n' data lines so far 93/
+  t.match(textOf('llamacpp-b11434/ping_frozen'), seen, 'seen live')
   const { a, gate } = await stage(t, 'llamacpp', { passes: LLAMA })
   const pings = Array.from({ length: 60 }, () => [Buffer.from('3\r\n:\n\n\r\n'), 300]).flat()
   a.play = wedged([...headOf('llamacpp-b11434/chat_stream', 3), ...pings])
@@ -155,11 +156,8 @@ t.test('a busy 429 is neutral, too', async (t) => {
 t.test("vLLM's stop ends a stream with finish_reason abort and [DONE] under 200", async (t) => {
   const { a, gate } = await stage(t, 'vllm', { passes: VLLM })
   const stopped = wireOf('vllm-0.32.0/sigterm_inflight')
-  t.match(
-    Buffer.concat(stopped).toString(),
-    /"finish_reason":"abort".*data: \[DONE\]/s,
-    'seen live',
-  )
+  const seen = /"finish_reason":"abort".*data: \[DONE\]/s
+  t.match(Buffer.concat(stopped).toString(), seen, 'seen live')
   t.equal(outcomeLabel(probed('vllm', 'vllm-0.32.0/sigterm_inflight')), 'invalid_response')
   // Its tokens have no text: content is made of a whole answer of the same engine.
   a.play = says(VLLM, [...headOf('vllm-0.32.0/chat_stream', 4), ...stopped.slice(1)])
@@ -169,16 +167,12 @@ t.test("vLLM's stop ends a stream with finish_reason abort and [DONE] under 200"
   t.notOk(end.done, '[DONE] is not passed on')
   t.ok(end.broken)
   a.play = says(VLLM, stopped)
-  const whole = await chat(gate)
-  t.equal(servedBy(whole), 'b', 'before any text another one answers')
-  t.ok((await readStream(whole)).done)
+  await byB(t, await chat(gate), 'before any text another one answers')
 })
 
 t.test('a failed vLLM ends a stream with an error frame and [DONE]', async (t) => {
-  const [frame = Buffer.alloc(0)] = readsOf(
-    'vllm-0.32.0/wedge_sigstop_worker_20s',
-    /"error".*\[DONE\]/s,
-  )
+  const worker = 'vllm-0.32.0/wedge_sigstop_worker_20s'
+  const [frame = Buffer.alloc(0)] = readsOf(worker, /"error".*\[DONE\]/s)
   t.match(frame.toString(), /EngineCore encountered an issue/, 'seen live')
   const { a, gate } = await stage(t, 'vllm', { passes: VLLM })
   a.play = says(VLLM, [...headOf('vllm-0.32.0/chat_stream', 4), frame])
@@ -186,9 +180,7 @@ t.test('a failed vLLM ends a stream with an error frame and [DONE]', async (t) =
   t.match(end.error?.message, /EngineCore encountered an issue/)
   t.notOk(end.done, '[DONE] is not passed on')
   a.play = says(VLLM, [...headOf('vllm-0.32.0/chat_stream'), frame])
-  const whole = await chat(gate)
-  t.equal(servedBy(whole), 'b', 'before any text another one answers')
-  t.ok((await readStream(whole)).done)
+  await byB(t, await chat(gate), 'before any text another one answers')
 })
 
 t.test("Ollama ends a killed runner's stream by a clean EOF without finish_reason", async (t) => {
@@ -254,11 +246,8 @@ t.test('/slots 200 is no evidence of life, rising n_decoded is', async (t) => {
     t.ok(hasGrown(busy, later), 'tokens came')
     t.notOk(hasGrown(idle, busy), 'a task that is new')
   }
-  t.match(
-    textOf('llamacpp-b11434/wedge_genloop_frozen'),
-    /## GET \/slots\n.*\n.*\n.*HTTP\/1\.1 200 OK/,
-    'seen live',
-  )
+  const seen = /## GET \/slots\n.*\n.*\n.*HTTP\/1\.1 200 OK/
+  t.match(textOf('llamacpp-b11434/wedge_genloop_frozen'), seen, 'seen live')
   t.equal(workOfSlots(capturedJson('llamacpp-b11434/slots_noroom')), null)
 })
 
@@ -317,22 +306,16 @@ t.test("PyPI's vllm-metal ignores stream: its JSON becomes a valid stream", asyn
   t.ok(end.done && !end.broken)
   const choices = end.events.map(
     (data) =>
-      (
-        JSON.parse(data) as {
-          choices: { finish_reason: string | null; delta: { role?: string } }[]
-        }
-      ).choices[0],
+      (JSON.parse(data) as { choices: { finish_reason: string; delta: { role?: string } }[] })
+        .choices[0],
   )
   t.equal(choices[0]?.delta.role, 'assistant')
   t.equal(choices.at(-1)?.finish_reason, 'stop')
 })
 
 t.test("PyPI's vllm-metal blocks /health while it generates: nobody asks it", async (t) => {
-  t.match(
-    textOf('vllm-metal-0.1.0-pypi/busy_blocks_health'),
-    'CLIENT TIMEOUT after 0 bytes',
-    'seen live',
-  )
+  const seen = textOf('vllm-metal-0.1.0-pypi/busy_blocks_health')
+  t.match(seen, 'CLIENT TIMEOUT after 0 bytes', 'seen live')
   const { a, gate } = await stage(t, 'vllm_metal', { passes: METAL, b: false })
   a.gets.set('/health', ['hang'])
   a.gets.set('/v1/models', ['hang'])
@@ -347,12 +330,7 @@ t.test("PyPI's vllm-metal counts words, so a token may count as none", async (t)
   const counted = Buffer.from(body)
     .toString()
     .replace('"completion_tokens":1', '"completion_tokens":0')
-  const answer = {
-    kind: 'answer',
-    status: 200,
-    contentType: 'application/json',
-    body: Buffer.from(counted),
-  } as const
+  const answer = { ...capture(METAL), body: Buffer.from(counted) }
   const outcome = verdict(answer, { kind: 'chat', quirks: quirksOf('vllm_metal'), latencyMs: 1 })
   t.equal(outcome.kind, 'pass', 'by its finish_reason')
 })

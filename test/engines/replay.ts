@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { partOf, textOf } from '../probe/captures.ts'
 import { chunk as chunkOf, perform, rawServer, type Step } from '../support/raw-upstream.ts'
 
 /** One request as it came. */
@@ -40,23 +40,13 @@ export async function replayUpstream(t: Teardown, play: Replay['play']): Promise
   return Object.assign(script, { url })
 }
 
-/** The text of a capture. */
-export function textOf(name: string): string {
-  return readFileSync(new URL(`../fixtures/wire/${name}.txt`, import.meta.url), 'latin1')
-}
-
 /**
  * The n-th answer of a capture as it went over the wire. `curl` wrote it without its chunks, which are
  * made again, one an event; `...` marks what was left out, and the transcript's own remarks end it.
  * `ended`: does the stream have its last chunk? A cut one has none.
  */
 export function wireOf(name: string, { at = 0, ended = true } = {}): Buffer[] {
-  const part = textOf(name)
-    .split(/^(?=HTTP\/1\.[01] )/m)
-    .filter((piece) => piece.startsWith('HTTP/'))[at]
-  if (part === undefined) throw new Error(`no answer ${at} in ${name}`)
-  const [head = '', ...rest] = part.split(/\r?\n\r?\n/)
-  const said = rest.join('\n\n').split(/^(?:#|curl )/m)[0] ?? ''
+  const [head, said] = partOf(name, at)
   const lines = `${head.replaceAll(/\r?\n/g, '\r\n')}\r\n\r\n`
   if (!/transfer-encoding: chunked/i.test(head)) {
     const body = /^content-length: (\d+)/im.exec(head)

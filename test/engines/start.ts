@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../support/owned.ts'
 import type { RealEngine } from './installed.ts'
 import { busiestThread, cpuSecondsOf, familyOf, memberOf } from './processes.ts'
 import { startLine } from './start-lines.ts'
@@ -35,6 +35,32 @@ export interface Running {
 
 export interface Teardown {
   teardown: (end: () => Promise<void>) => unknown
+}
+
+/** What ends what was started, the last one first. */
+export function endings(): Teardown & { readonly end: () => Promise<void> } {
+  const ends: (() => Promise<void>)[] = []
+  return {
+    teardown: (end) => ends.push(end),
+    async end() {
+      for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
+    },
+  }
+}
+
+export const sleep = (ms: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Resolves when this holds; it is looked at now and then. */
+export async function until(
+  check: () => boolean | Promise<boolean>,
+  { limitMs, everyMs }: { readonly limitMs: number; readonly everyMs: number },
+): Promise<void> {
+  const end = performance.now() + limitMs
+  while (!(await check())) {
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${String(check)}`)
+    await sleep(everyMs)
+  }
 }
 
 const HELD = fileURLToPath(new URL('held.py', import.meta.url))
@@ -128,7 +154,7 @@ async function untilGenerates(running: Known, holder: ChildProcess): Promise<voi
   while (performance.now() < end) {
     if (holder.exitCode !== null || holder.signalCode !== null) break
     if ((await askDirectly(running)).status === 200) return
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await sleep(100)
   }
   const how = holder.exitCode === null ? 'is not ready' : `ended with ${holder.exitCode}`
   throw new Error(`${running.engine} ${how}:\n${running.tail()}`)
@@ -136,27 +162,23 @@ async function untilGenerates(running: Known, holder: ChildProcess): Promise<voi
 
 /** The loop alone: HTTP goes on answering. */
 async function freezeOf(
-  { engine, pid, url, model }: Known,
+  running: Known,
   order: (text: string) => Promise<void>,
 ): Promise<() => Promise<void>> {
+  const { engine, pid } = running
   if (engine === 'vllm_cpu') {
     const core = memberOf(pid, /^VLLM::EngineCore/)
     if (core === null) throw new Error('no process of the name VLLM::EngineCore')
     process.kill(core, 'SIGSTOP')
     return () => Promise.resolve(void process.kill(core, 'SIGCONT'))
   }
-  await order(`freeze ${await loopOf({ engine, pid, url, model })}`)
+  await order(`freeze ${await loopOf(running)}`)
   return () => order('thaw')
 }
 
 /** The thread that generates: the main one of llama-server, also below Ollama. mlx-lm has one that
  *  only its work tells apart. */
-async function loopOf({
-  engine,
-  pid,
-  url,
-  model,
-}: Pick<Known, 'engine' | 'pid' | 'url' | 'model'>): Promise<number> {
+async function loopOf({ engine, pid, url, model }: Known): Promise<number> {
   if (engine === 'ollama') {
     const runner = memberOf(pid, new RegExp(`llama-server.*${await weightsOf(url, model)}`))
     if (runner === null) throw new Error(`Ollama has no runner with ${model}`)
@@ -189,7 +211,7 @@ async function isWorking({ engine, url, pid }: Known): Promise<boolean> {
     case 'ollama':
     case 'mlx': {
       const before = cpuSecondsOf(pid)
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+      await sleep(LOOK_MS)
       return cpuSecondsOf(pid) - before > (WORKING_SHARE * LOOK_MS) / 1000
     }
   }
@@ -230,13 +252,4 @@ function linesOf(holder: ChildProcess): () => Promise<string> {
     }
     return lines.shift() ?? ''
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

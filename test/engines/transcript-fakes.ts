@@ -21,16 +21,13 @@ interface Fake {
 }
 
 const LOAD_MS = 1_500
+const LM_STUDIO = ['qwen3-8b', 'gemma-3', 'nomic-embed']
 
 const FAKES: readonly Fake[] = [
   {
     title: 'LM Studio',
     name: 'lmstudio',
-    start: (t) =>
-      fakeLmStudio(t, ['qwen3-8b', 'gemma-3', 'nomic-embed'], {
-        loaded: ['qwen3-8b'],
-        loadMs: LOAD_MS,
-      }),
+    start: (t) => fakeLmStudio(t, LM_STUDIO, { loaded: ['qwen3-8b'], loadMs: LOAD_MS }),
     nameless: /"model":"qwen3-8b"/,
     named: 'qwen3-8b',
     other: 'gemma-3',
@@ -88,16 +85,13 @@ export async function fakesSection(
     const cells = await one(own, scribe, fake, how)
     for (const [what, cell] of cells) rows.set(what, [...(rows.get(what) ?? []), cell])
   }
-  const table: Row[] = [
+  const heads: Row[] = [
     ['', FAKES.map(({ title }) => title)],
     ['---', FAKES.map(() => '---')],
-    ...rows,
   ]
-  scribe.say(
-    table
-      .map(([what, cells]) => `| ${[what, ...cells.map((cell) => cell ?? '–')].join(' | ')} |`)
-      .join('\n'),
-  )
+  const line = ([what, cells]: Row) =>
+    `| ${[what, ...cells.map((cell) => cell ?? '–')].join(' | ')} |`
+  scribe.say([...heads, ...rows].map(line).join('\n'))
 }
 
 type Cells = [what: string, cell: string | null][]
@@ -110,10 +104,8 @@ async function one(
 ): Promise<Cells> {
   const engine = await fake.start(own)
   const upstream = `${fake.name}=${engine.url}`
-  const gate = await npmStart(own, port, {
-    GENGATE_UPSTREAMS: upstream,
-    GENGATE_PORT: String(port),
-  })
+  const env = { GENGATE_UPSTREAMS: upstream, GENGATE_PORT: String(port) }
+  const gate = await npmStart(own, port, env)
   const cells: Cells = []
   const ask = async (
     what: string,
@@ -126,39 +118,28 @@ async function one(
   }
   const memory = (): string => JSON.stringify(engine.options.loaded ?? [])
   const { named, other, embeds } = fake
+  const whole = { wants: /"finish_reason"/, never: /"error"/ }
+  const stream = { wants: STREAM, never: /"error"/ }
+  const vector = { wants: /"embedding":\[/ }
   await ask('README’s curl', readmeCurl, { wants: [fake.nameless] })
-  await ask('a name, a stream', chat(port, { model: named, stream: true }), {
-    wants: STREAM,
-    never: /"error"/,
-  })
-  await ask('a name, unary', chat(port, { model: named }), {
-    wants: /"finish_reason"/,
-    never: /"error"/,
-  })
-  await ask('a name that it takes as equal', fake.equal && chat(port, { model: fake.equal }), {
-    wants: /"finish_reason"/,
-    never: /"error"/,
-  })
+  await ask('a name, a stream', chat(port, { model: named, stream: true }), stream)
+  await ask('a name, unary', chat(port, { model: named }), whole)
+  const equal = fake.equal && chat(port, { model: fake.equal })
+  await ask('a name that it takes as equal', equal, whole)
   const before = memory()
-  await ask('a model that is not in memory', other && chat(port, { model: other, stream: true }), {
-    wants: STREAM,
-    never: /"error"/,
-  })
+  const cold = other && chat(port, { model: other, stream: true })
+  await ask('a model that is not in memory', cold, stream)
   cells.push(['in memory before and after', other && `${before} → ${memory()}`])
-  await ask('an embedding by name', embeds && embedding(port, embeds), { wants: /"embedding":\[/ })
+  await ask('an embedding by name', embeds && embedding(port, embeds), vector)
   const loads = engine.coldLoads
   await new Promise((resolve) => setTimeout(resolve, LOOK_ON_MS))
   if (engine.coldLoads !== loads) scribe.failures.push(`${fake.title}: a probe loaded a model`)
   cells.push([`loads by probes within ${LOOK_ON_MS / 1000} s`, String(engine.coldLoads - loads)])
-  await ask('the chat model again', chat(port, { model: named }), {
-    wants: /"finish_reason"/,
-    never: /"error"/,
-  })
+  await ask('the chat model again', chat(port, { model: named }), whole)
   engine.freeze(named)
-  await ask('its generation loop frozen: chat', chat(port, { model: named }), {
-    wants: /^HTTP\/1.1 50[34]/,
-  })
-  await ask('… an embedding', embeds && embedding(port, embeds), { wants: /"embedding":\[/ })
+  const frozen = { wants: /^HTTP\/1.1 50[34]/ }
+  await ask('its generation loop frozen: chat', chat(port, { model: named }), frozen)
+  await ask('… an embedding', embeds && embedding(port, embeds), vector)
   engine.thaw()
   await scribe.until(chat(port, { model: named }), /^HTTP\/1.1 200/, BACK_MS)
   await ask('thawed', chat(port, { model: named }), { wants: /"finish_reason"/ })

@@ -5,7 +5,7 @@ import { chat, embedding, readmeCurl, STREAM } from './questions.ts'
 import { howToGet, programOf, type RealEngine } from './installed.ts'
 import { type Claim, npmStart, portLike, Scribe } from './scribe.ts'
 import { fakesSection } from './transcript-fakes.ts'
-import { type Running, startEngine, type Teardown } from './start.ts'
+import { endings, type Running, startEngine } from './start.ts'
 
 // Writes the second half of docs/real-models.md: real engines and some fakes behind a gate that was started by
 // `npm start`, asked by curl. Each command is printed as it was run, with what it must show; what does not is
@@ -23,16 +23,21 @@ const LOOK_ON_S = 6
 
 const TOKENS = /^(?:HTTP|x-gengate|retry|\{|data)/
 
-const EMBEDS = {
-  wants: [/^HTTP\/1.1 200/, /x-gengate-upstream: ollama/, /"embedding":\[-?\d/],
-  lines: TOKENS,
-  shows: 'Embeddings are served.',
-}
+const EMBEDDED = [/^HTTP\/1.1 200/, /x-gengate-upstream: ollama/, /"embedding":\[-?\d/]
+const embeds = (port: number, shows = 'Embeddings are served.') =>
+  asks(embedding(port, 'tiny-embed'), EMBEDDED, shows)
 
 const LISTS = {
   wants: [/gemma:latest/],
   shows: 'Asked directly it lists its models as if nothing were wrong.',
 }
+
+/** Runs a command and writes it down with what it must show, and what it must not. */
+const runs = (command: string, wants: readonly RegExp[], shows: string, never?: RegExp) =>
+  scribe.run(command, { wants, shows, ...(never && { never }) })
+/** The same for a request: of its answer the lines that matter. */
+const asks = (command: string, wants: readonly RegExp[], shows: string, never?: RegExp) =>
+  scribe.run(command, { wants, shows, lines: TOKENS, ...(never && { never }) })
 
 interface Ports {
   readonly gate: number
@@ -40,8 +45,7 @@ interface Ports {
   readonly llamacpp: number
 }
 
-const ends: (() => Promise<void>)[] = []
-const own: Teardown = { teardown: (end) => ends.push(end) }
+const own = endings()
 const scribe = new Scribe()
 
 async function write(): Promise<void> {
@@ -81,11 +85,6 @@ function isHere(engine: RealEngine): boolean {
   return false
 }
 
-/** The last one first. */
-async function endAll(): Promise<void> {
-  for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
-}
-
 async function startOllama(ports: Ports, inMemory: number): Promise<Running> {
   const ollama = await startEngine(own, 'ollama', ports.ollama, {
     OLLAMA_MAX_LOADED_MODELS: String(inMemory),
@@ -122,111 +121,112 @@ async function severalModels(ports: Ports): Promise<void> {
     'Two chat models and one that embeds, made by `test/engines/install ollama`; `OLLAMA_MAX_LOADED_MODELS=1`.',
   )
   await startOllama(ports, 1)
-  await scribe.run('ollama list', {
-    wants: [/gemma:latest/, /gemma:large/, /tiny-embed:latest/],
-    shows: 'The names have tags, as Ollama lists them.',
-  })
-  await scribe.run(`ollama stop gemma && sleep 2 && ${ps}`, {
-    wants: /^NAME/,
-    never: /gemma|tiny/,
-    shows: 'Nothing is in memory.',
-  })
+  await runs(
+    'ollama list',
+    [/gemma:latest/, /gemma:large/, /tiny-embed:latest/],
+    'The names have tags, as Ollama lists them.',
+  )
+  await runs(
+    `ollama stop gemma && sleep 2 && ${ps}`,
+    [/^NAME/],
+    'Nothing is in memory.',
+    /gemma|tiny/,
+  )
   await gate(ports, {})
-  await scribe.run(readmeCurl(port), {
-    wants: [...STREAM, /"model":"gemma:latest"/],
-    never: /"error"/,
-    shows:
-      "README's curl, word for word: no model is named and none is in memory, so the smallest one that chats is loaded.",
-  })
-  await scribe.run('gengate explain', {
-    wants: /ollama/,
-    shows: 'Which model that was, and why.',
-  })
+  await runs(
+    readmeCurl(port),
+    [...STREAM, /"model":"gemma:latest"/],
+    "README's curl, word for word: no model is named and none is in memory, so the smallest one that chats is loaded.",
+    /"error"/,
+  )
+  await runs('gengate explain', [/ollama/], 'Which model that was, and why.')
   await byName(port)
   await eviction(port, ps)
   await lists(port)
-  await endAll()
+  await own.end()
 }
 
 async function byName(port: number): Promise<void> {
-  await scribe.run(chat(port, { model: 'gemma:latest' }), {
-    wants: [/^HTTP\/1.1 200/, /x-gengate-upstream: ollama/, /"model":"gemma:latest"/, /"finish/],
-    lines: TOKENS,
-    shows: 'By the name that is listed.',
-  })
-  await scribe.run(chat(port, { model: 'gemma' }), {
-    wants: [/^HTTP\/1.1 200/, /"model":"gemma"/],
-    lines: TOKENS,
-    shows: 'By the bare name, which Ollama takes as equal; the answer says what the client wrote.',
-  })
-  await scribe.run(chat(port, { model: 'gemma', stream: true }), {
-    wants: [/^HTTP\/1.1 200/, ...STREAM, /"model":"gemma"/],
-    never: /"error"/,
-    lines: TOKENS,
-    shows: 'The same as a stream.',
-  })
-  await scribe.run(chat(port, { model: 'default' }), {
-    wants: [/^HTTP\/1.1 200/, /"model":"default"/],
-    lines: TOKENS,
-    shows: 'And `default`.',
-  })
-  await scribe.run(chat(port, { model: 'nope' }), {
-    wants: [/^HTTP\/1.1 404/, /model_not_found/, /gemma/],
-    lines: TOKENS,
-    shows: 'A name that nobody lists is refused, with those that are.',
-  })
+  await asks(
+    chat(port, { model: 'gemma:latest' }),
+    [/^HTTP\/1.1 200/, /x-gengate-upstream: ollama/, /"model":"gemma:latest"/, /"finish/],
+    'By the name that is listed.',
+  )
+  await asks(
+    chat(port, { model: 'gemma' }),
+    [/^HTTP\/1.1 200/, /"model":"gemma"/],
+    'By the bare name, which Ollama takes as equal; the answer says what the client wrote.',
+  )
+  await asks(
+    chat(port, { model: 'gemma', stream: true }),
+    [/^HTTP\/1.1 200/, ...STREAM, /"model":"gemma"/],
+    'The same as a stream.',
+    /"error"/,
+  )
+  await asks(
+    chat(port, { model: 'default' }),
+    [/^HTTP\/1.1 200/, /"model":"default"/],
+    'And `default`.',
+  )
+  await asks(
+    chat(port, { model: 'nope' }),
+    [/^HTTP\/1.1 404/, /model_not_found/, /gemma/],
+    'A name that nobody lists is refused, with those that are.',
+  )
 }
 
 async function eviction(port: number, ps: string): Promise<void> {
   await scribe.run(ps, { wants: /gemma:latest/, shows: 'In memory before:' })
-  await scribe.run(chat(port, { model: 'gemma:large', stream: true }), {
-    wants: [/^HTTP\/1.1 200/, ...STREAM],
-    never: /"error"/,
-    lines: TOKENS,
-    shows: 'The other model is loaded on demand; the load is waited for.',
-  })
-  await scribe.run(`sleep ${LOOK_ON_S} && ${ps}`, {
-    wants: /gemma:large/,
-    never: /gemma:latest|tiny/,
-    shows: 'It took the place of the first, and no probe has loaded that one again.',
-  })
-  await scribe.run(readmeCurl(port), {
-    wants: [...STREAM, /"model":"gemma:large"/],
-    never: /"error"/,
-    shows: 'Without a name the model in memory is meant now.',
-  })
-  await scribe.run(embedding(port, 'tiny-embed'), {
-    wants: [/^HTTP\/1.1 200/, /x-gengate-upstream: ollama/, /"embedding":\[-?\d/],
-    lines: TOKENS,
-    shows: 'An embedding by its bare name: a vector.',
-  })
-  await scribe.run(`sleep ${LOOK_ON_S} && ${ps}`, {
-    wants: /tiny-embed:latest/,
-    never: /gemma/,
-    shows: 'Only that model is in memory: no probe has loaded a chat model or evicted this one.',
-  })
-  await scribe.run('gengate explain; gengate status', {
-    wants: /ollama/,
-    never: /wedged|not know/,
-    shows: 'Chat is cold there, and would load on demand.',
-  })
-  await scribe.run(readmeCurl(port), {
-    wants: [...STREAM, /"model":"gemma:(?:large|latest)"/],
-    never: /"error"/,
-    shows: 'So it is: the model that was proven last.',
-  })
+  await asks(
+    chat(port, { model: 'gemma:large', stream: true }),
+    [/^HTTP\/1.1 200/, ...STREAM],
+    'The other model is loaded on demand; the load is waited for.',
+    /"error"/,
+  )
+  await runs(
+    `sleep ${LOOK_ON_S} && ${ps}`,
+    [/gemma:large/],
+    'It took the place of the first, and no probe has loaded that one again.',
+    /gemma:latest|tiny/,
+  )
+  await runs(
+    readmeCurl(port),
+    [...STREAM, /"model":"gemma:large"/],
+    'Without a name the model in memory is meant now.',
+    /"error"/,
+  )
+  await embeds(port, 'An embedding by its bare name: a vector.')
+  await runs(
+    `sleep ${LOOK_ON_S} && ${ps}`,
+    [/tiny-embed:latest/],
+    'Only that model is in memory: no probe has loaded a chat model or evicted this one.',
+    /gemma/,
+  )
+  await runs(
+    'gengate explain; gengate status',
+    [/ollama/],
+    'Chat is cold there, and would load on demand.',
+    /wedged|not know/,
+  )
+  await runs(
+    readmeCurl(port),
+    [...STREAM, /"model":"gemma:(?:large|latest)"/],
+    'So it is: the model that was proven last.',
+    /"error"/,
+  )
 }
 
 async function lists(port: number): Promise<void> {
-  await scribe.run(`curl -s localhost:${port}/v1/models | grep -o '"id":"[^"]*"'`, {
-    wants: [/"default"/, /gemma:latest/, /gemma:large/, /tiny-embed/],
-    shows: 'What may be asked for.',
-  })
-  await scribe.run(`curl -si localhost:${port}/v1/models/gemma`, {
-    wants: /^HTTP\/1.1 200/,
-    lines: TOKENS,
-    shows: 'One of them, by its bare name.',
-  })
+  await runs(
+    `curl -s localhost:${port}/v1/models | grep -o '"id":"[^"]*"'`,
+    [/"default"/, /gemma:latest/, /gemma:large/, /tiny-embed/],
+    'What may be asked for.',
+  )
+  await asks(
+    `curl -si localhost:${port}/v1/models/gemma`,
+    [/^HTTP\/1.1 200/],
+    'One of them, by its bare name.',
+  )
 }
 
 async function wedge(ports: Ports): Promise<void> {
@@ -234,7 +234,7 @@ async function wedge(ports: Ports): Promise<void> {
   const ollama = await startOllama(ports, 2)
   await gate(ports, {})
   await proven(ports.gate, 'ollama')
-  await scribe.run(embedding(ports.gate, 'tiny-embed'), EMBEDS)
+  await embeds(ports.gate)
   const thaw = await ollama.freeze()
   scribe.say(
     'Now the generation loop of the runner that has `gemma:latest` is frozen, by ptrace; everything else of Ollama goes on.',
@@ -246,14 +246,14 @@ async function wedge(ports: Ports): Promise<void> {
       lines: TOKENS,
       shows: 'With nobody else to chat, a request is refused with the reason.',
     })
-    await scribe.run(embedding(ports.gate, 'tiny-embed'), EMBEDS)
+    await embeds(ports.gate)
   } finally {
     await thaw()
   }
-  await endAll()
+  await own.end()
   if (!isHere('llamacpp')) return
   await withAnother(ports)
-  await endAll()
+  await own.end()
 }
 
 async function proven(port: number, upstream: string): Promise<void> {
@@ -277,27 +277,27 @@ async function withAnother(ports: Ports): Promise<void> {
   await startEngine(own, 'llamacpp', ports.llamacpp)
   await gate(ports, { GENGATE_UPSTREAMS: 'ollama,llamacpp' })
   await proven(port, 'ollama')
-  await scribe.run(embedding(port, 'tiny-embed'), EMBEDS)
+  await embeds(port)
   const thaw = await ollama.freeze()
   scribe.say('The generation loop of `gemma:latest` is frozen again.')
   try {
-    await scribe.run(chat(port, { stream: true }), {
-      wants: [/^HTTP\/1.1 200/, ...STREAM, /upstream[:=] ?llamacpp/],
-      never: /"error"/,
-      lines: TOKENS,
-      shows: 'A request that was sent into the wedge is answered by the other.',
-    })
-    await scribe.run(embedding(port, 'tiny-embed'), EMBEDS)
+    await asks(
+      chat(port, { stream: true }),
+      [/^HTTP\/1.1 200/, ...STREAM, /upstream[:=] ?llamacpp/],
+      'A request that was sent into the wedge is answered by the other.',
+      /"error"/,
+    )
+    await embeds(port)
     await runOnce('gengate explain; gengate status', {
       wants: [/llamacpp/, /wedged|suspect/],
       shows: 'Why chat goes to llama.cpp.',
     })
-    await scribe.run(chat(port, { model: 'gemma' }), {
-      wants: [/^HTTP\/1.1 200/, /x-gengate-upstream: llamacpp/],
-      lines: TOKENS,
-      shows: 'Both have a `gemma`, so that name is served as well.',
-    })
-    await scribe.run(embedding(port, 'tiny-embed'), EMBEDS)
+    await asks(
+      chat(port, { model: 'gemma' }),
+      [/^HTTP\/1.1 200/, /x-gengate-upstream: llamacpp/],
+      'Both have a `gemma`, so that name is served as well.',
+    )
+    await embeds(port)
   } finally {
     await thaw()
   }
@@ -308,13 +308,13 @@ async function withAnother(ports: Ports): Promise<void> {
 // A gate that was started has a process group of its own: nobody else would end it.
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, () => {
-    void endAll().finally(() => process.exit(1))
+    void own.end().finally(() => process.exit(1))
   })
 }
 try {
   await write()
 } finally {
-  await endAll()
+  await own.end()
 }
 for (const failure of scribe.failures) process.stderr.write(`not as it should be: ${failure}\n`)
 process.stderr.write(`${scribe.failures.length} failed, ${scribe.skipped.length} skipped\n`)

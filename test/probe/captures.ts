@@ -1,24 +1,31 @@
 import { readFileSync } from 'node:fs'
 import type { WireAnswer } from '../../src/probe/wire.ts'
 
+/** The text of a capture, a character per byte. */
+export function textOf(name: string): string {
+  return readFileSync(new URL(`../fixtures/wire/${name}.txt`, import.meta.url), 'latin1')
+}
+
+/** Head and body of its n-th answer, as they stand there. */
+export function partOf(name: string, at: number): [head: string, said: string] {
+  const parts = textOf(name).split(/^(?=HTTP\/1\.[01] )/m)
+  const part = parts.filter((piece) => piece.startsWith('HTTP/'))[at]
+  if (part === undefined) throw new Error(`no answer ${at} in ${name}`)
+  const [head = '', ...rest] = part.split(/\r?\n\r?\n/)
+  return [head, rest.join('\n\n').split(/^(?:#|curl )/m)[0] ?? '']
+}
+
 /**
  * The n-th answer in a capture of a real engine (`test/fixtures/wire`), as the wire would give it.
  * In transcripts an answer ends where the next remark (`#`, `curl rc`) begins.
  */
 export function capture(name: string, index = 0): Extract<WireAnswer, { kind: 'answer' }> {
-  const file = new URL(`../fixtures/wire/${name}.txt`, import.meta.url)
-  const text = readFileSync(file, 'utf8').replaceAll('\r\n', '\n')
-  const part = text.split(/^(?=HTTP\/1\.[01] )/m).filter((piece) => piece.startsWith('HTTP/'))[
-    index
-  ]
-  if (part === undefined) throw new Error(`no answer ${index} in ${name}`)
-  const [head = '', ...rest] = part.split('\n\n')
-  const body = rest.join('\n\n').split(/^(?:#|curl )/m)[0] ?? ''
+  const [head, said] = partOf(name, index)
   return {
     kind: 'answer',
     status: Number(head.slice(9, 12)),
-    contentType: /^content-type: (.*)$/im.exec(head)?.[1]?.toLowerCase() ?? '',
-    body: Buffer.from(body.trim()),
+    contentType: /^content-type: (.*?)\r?$/im.exec(head)?.[1]?.toLowerCase() ?? '',
+    body: Buffer.from(said.replaceAll('\r\n', '\n').trim(), 'latin1'),
   }
 }
 
