@@ -3,7 +3,6 @@ import t from 'tap'
 import { PROCESS_STATES } from '../../src/core/owned/process.ts'
 import { type Reason, REASONS } from '../../src/core/health/reason.ts'
 import {
-  type Action,
   decide,
   GRACE_MS,
   MOVING_MS,
@@ -17,12 +16,13 @@ import { holds } from '../support/property.ts'
 import { plan, situation, verdict } from './situation.ts'
 
 const HOUR = 3_600_000
-/** An action in a few letters. */
-function word(action: Action): string {
+/** The action in a few letters. */
+function act(over: Partial<Situation>): string {
+  const action = decide(situation(over))
   return 'cause' in action ? `${action.kind} ${action.cause}` : action.kind
 }
 const judged = (reason: Reason, ageMs: number, over: Partial<Situation> = {}): string =>
-  word(decide(situation({ verdict: verdict({ reason, since: 1_000_000 - ageMs }), ...over })))
+  act({ verdict: verdict({ reason, since: 1_000_000 - ageMs }), ...over })
 
 t.test('decide() restarts what is proven, after it has stood for long enough', async (t) => {
   const table: [reason: Reason, ageMs: number, action: string][] = [
@@ -47,14 +47,14 @@ t.test('decide() never restarts for any other verdict, however long it stands', 
 
 t.test('decide() does not take a listener that is not there yet for a dead one', async (t) => {
   const starting = verdict({ reason: 'refused', since: 0, phase: 'starting' })
-  t.equal(word(decide(situation({ verdict: starting }))), 'none')
+  t.equal(act({ verdict: starting }), 'none')
 })
 
 type Seen = Parameters<typeof verdict>[0]
 const wedged = (over: Seen) => verdict({ reason: 'wedged', since: 0, ...over })
-const at = (over: Seen): string => word(decide(situation({ verdict: wedged(over) })))
+const at = (over: Seen): string => act({ verdict: wedged(over) })
 const ending = (since: number, killed: boolean): string =>
-  word(decide(situation({ owned: { kind: 'ending', since, cause: 'wedged', killed } })))
+  act({ owned: { kind: 'ending', since, cause: 'wedged', killed } })
 
 t.test('decide() waits anew after a doubt, and longer while all are silent', async (t) => {
   t.equal(at({}), 'terminate wedged')
@@ -63,25 +63,26 @@ t.test('decide() waits anew after a doubt, and longer while all are silent', asy
   t.equal(at({ allSilent: true, since: 950_000 }), 'none', 'all silent for fifty seconds')
   t.equal(at({ allSilent: true, since: 940_000 }), 'terminate wedged', 'for sixty')
   t.equal(
-    word(decide(situation({ verdict: wedged({}), owned: { kind: 'up', startedAt: 995_000 } }))),
+    act({ verdict: wedged({}), owned: { kind: 'up', startedAt: 995_000 } }),
     'none',
     'a verdict on the process before this one',
   )
 })
+
+const draining = (since: number, over: Partial<Situation>): string =>
+  act({ owned: { kind: 'draining', since, cause: 'changed' }, ...over })
 
 t.test('decide() never cuts a stream that moves, and drains what may end well', async (t) => {
   const moving = { movedAt: 1_000_000 - MOVING_MS + 1 }
   const still = { movedAt: 1_000_000 - MOVING_MS }
   for (const reason of ['wedged', 'http_5xx', 'truncated', 'refused'] as const) {
     const busy = { verdict: verdict({ reason, ...moving }), inFlight: 1 }
-    t.equal(word(decide(situation(busy))), 'none', `${reason}, but it moves`)
+    t.equal(act(busy), 'none', `${reason}, but it moves`)
   }
-  const failing = situation({ verdict: verdict({ reason: 'http_5xx', ...still }), inFlight: 2 })
-  t.equal(word(decide(failing)), 'drain http_5xx')
-  const frozen = situation({ verdict: verdict({ reason: 'wedged', ...still }), inFlight: 2 })
-  t.equal(word(decide(frozen)), 'terminate wedged', 'a wedged one has nothing to finish')
-  const draining = (since: number, over: Partial<Situation>): string =>
-    word(decide(situation({ owned: { kind: 'draining', since, cause: 'changed' }, ...over })))
+  const stalled = (reason: Reason): string =>
+    act({ verdict: verdict({ reason, ...still }), inFlight: 2 })
+  t.equal(stalled('http_5xx'), 'drain http_5xx')
+  t.equal(stalled('wedged'), 'terminate wedged', 'a wedged one has nothing to finish')
   t.equal(draining(999_000, { inFlight: 0 }), 'terminate changed', 'all is finished')
   t.equal(draining(999_000, { inFlight: 1 }), 'none', 'within its time')
   t.equal(draining(970_000, { inFlight: 1 }), 'terminate changed', 'the bound')
@@ -96,20 +97,19 @@ t.test('decide() goes from SIGTERM over the grace to SIGKILL, once', async (t) =
 })
 
 const probing = (over: Partial<Situation>, seen: Seen = {}): string =>
-  word(decide(situation({ verdict: verdict({ probing: true, ...seen }), ...over })))
+  act({ verdict: verdict({ probing: true, ...seen }), ...over })
 
 t.test('decide() lets a probe that is under way end first, but for a wedge', async (t) => {
   t.equal(probing({ want: 'on_demand', idleStopMs: 1_000 }), 'none')
   t.equal(probing({ changed: true }), 'drain changed')
-  const draining = { kind: 'draining', since: 990_000, cause: 'changed' } as const
-  t.equal(probing({ owned: draining }), 'none')
-  t.equal(probing({ owned: draining, drainMs: 10_000 }), 'terminate changed', 'up to the bound')
+  const owned = { kind: 'draining', since: 990_000, cause: 'changed' } as const
+  t.equal(probing({ owned }), 'none')
+  t.equal(probing({ owned, drainMs: 10_000 }), 'terminate changed', 'up to the bound')
   t.equal(probing({}, { reason: 'wedged', since: 0 }), 'terminate wedged')
 })
 
 t.test('decide() starts what is wanted, when it may', async (t) => {
-  const down = (over: Partial<Situation>): string =>
-    word(decide(situation({ owned: { kind: 'down' }, ...over })))
+  const down = (over: Partial<Situation>): string => act({ owned: { kind: 'down' }, ...over })
   t.equal(down({}), 'start')
   t.equal(down({ history: { ...NO_HISTORY, notBefore: 1_000_001 } }), 'wait', 'back-off')
   t.equal(down({ history: { ...NO_HISTORY, gaveUpAt: 0 } }), 'none', 'it ended too often')
@@ -122,34 +122,29 @@ t.test('decide() starts what is wanted, when it may', async (t) => {
   t.equal(wantOf(plan({ idleStopMs: 60_000 })), 'on_demand')
   t.equal(wantOf(plan()), 'run')
   t.equal(wantOf(null), 'stop')
-  const blocked = (until: number): string =>
-    word(decide(situation({ owned: { kind: 'blocked', until } })))
+  const blocked = (until: number): string => act({ owned: { kind: 'blocked', until } })
   t.same([blocked(1_000_001), blocked(1_000_000)], ['wait', 'check'])
-  t.equal(word(decide(situation({ owned: { kind: 'checking' } }))), 'none')
+  t.equal(act({ owned: { kind: 'checking' } }), 'none')
 })
 
 t.test('decide() follows the configuration', async (t) => {
-  t.equal(word(decide(situation({ changed: true }))), 'terminate changed')
-  t.equal(word(decide(situation({ changed: true, inFlight: 1 }))), 'drain changed')
-  t.equal(word(decide(situation({ want: 'stop' }))), 'terminate removed')
-  t.equal(word(decide(situation({ want: 'stop', inFlight: 1 }))), 'drain removed')
-  t.equal(
-    word(decide(situation({ want: 'leave', changed: true }))),
-    'none',
-    'the operator works on it',
-  )
-  t.equal(word(decide(situation({ verdict: null }))), 'none')
+  t.equal(act({ changed: true }), 'terminate changed')
+  t.equal(act({ changed: true, inFlight: 1 }), 'drain changed')
+  t.equal(act({ want: 'stop' }), 'terminate removed')
+  t.equal(act({ want: 'stop', inFlight: 1 }), 'drain removed')
+  t.equal(act({ want: 'leave', changed: true }), 'none', 'the operator works on it')
+  t.equal(act({ verdict: null }), 'none')
 })
 
 t.test('decide() stops an idle engine on demand, never one in use or starting', async (t) => {
   const idle = (over: Partial<Situation>): string =>
-    word(decide(situation({ want: 'on_demand', idleStopMs: 60_000, ...over })))
+    act({ want: 'on_demand', idleStopMs: 60_000, ...over })
   t.equal(idle({ trafficAt: 940_000 }), 'terminate idle')
   t.equal(idle({ trafficAt: 940_001 }), 'wait')
   t.equal(idle({ trafficAt: 0, inFlight: 1 }), 'none')
   t.equal(idle({ verdict: verdict({ phaseAt: 990_000 }) }), 'wait', 'it has just become ready')
   t.equal(idle({ verdict: verdict({ phase: 'waking' }) }), 'none')
-  t.equal(word(decide(situation({ trafficAt: 0 }))), 'none', 'one that runs all the time')
+  t.equal(act({ trafficAt: 0 }), 'none', 'one that runs all the time')
 })
 
 t.test('decide() ends a process only for a cause that it was given', async (t) => {

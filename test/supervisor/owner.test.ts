@@ -10,6 +10,7 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 import { spec, tableConfig } from '../support/world.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { plan } from './situation.ts'
+import type { Plan } from '../../src/supervisor/machine.ts'
 
 // Rows of docs/faults.md that are shown here: run-hopeless.
 
@@ -43,6 +44,14 @@ class Bench {
 
   get steps(): string[] {
     return this.events.map(({ step, cause }) => (cause === null ? step : `${step} ${cause}`))
+  }
+
+  get status() {
+    return this.supervisor.statusOf('a')
+  }
+
+  advance(ms: number): Promise<void> {
+    return this.clock.advance(ms)
   }
 
   get entry() {
@@ -79,78 +88,89 @@ class Bench {
   }
 }
 
-t.test('a crash loop is put off longer each time', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
+const PLAIN = plan()
+const ON_DEMAND = plan({ idleStopMs: 60_000 })
+
+/** A test over an engine with this plan that must leave nothing behind. */
+function scene(name: string, one: Plan, body: (t: Test, bench: Bench) => Promise<void>): void {
+  t.test(name, async (t) => {
+    const bench = new Bench()
+    bench.supervisor.configure([one])
+    await body(t, bench)
+    await bench.close(t)
+  })
+}
+
+scene('a crash loop is put off longer each time', PLAIN, async (t, bench) => {
   const waits: number[] = []
   for (let i = 0; i < RESTARTS_MAX; i++) {
-    await bench.clock.advance(0)
+    await bench.advance(0)
     const endedAt = bench.clock.nowMs()
     bench.machine.last.die()
-    await bench.clock.advance(400_000)
+    await bench.advance(400_000)
     waits.push(Math.round((bench.machine.last.startedAt - endedAt) / 1_000))
     t.equal(bench.machine.starts.length, i + 2, 'one start each')
     // The loop is faster than the hour: what the clock was moved beyond is idle time.
-    if (i < RESTARTS_MAX - 1) t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+    if (i < RESTARTS_MAX - 1) t.equal(bench.status?.state, 'starting')
   }
   t.same(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
-  await bench.close(t)
 })
 
-t.test('an engine that ends too often in an hour stays down until a reload', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  for (let i = 0; i <= RESTARTS_MAX; i++) {
-    await bench.clock.advance(301_000)
-    if (bench.machine.running > 0) bench.machine.last.die('exit code 3', 'CUDA out of memory')
-  }
-  t.equal(bench.machine.starts.length, RESTARTS_MAX + 1)
-  await bench.clock.advance(10 * 3_600_000)
-  t.equal(bench.machine.starts.length, RESTARTS_MAX + 1, 'nothing more, for hours')
-  t.equal(bench.clock.pending, 0, 'and nothing ticks')
-  const status = bench.supervisor.statusOf('a')
-  t.match(status, {
-    state: 'gave_up',
-    pid: null,
-    note: /SIGHUP/,
-    lastEnd: { cause: 'exited', how: 'exit code 3' },
-    log: '/state/a.log',
-  })
-  t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
-  t.match(bench.events.at(-2), {
-    step: 'died',
-    text: 'exit code 3; its last line: CUDA out of memory',
-  })
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(0)
-  t.equal(bench.machine.starts.length, RESTARTS_MAX + 2, 'a reload starts it again')
-  t.ok(bench.steps.includes('resumed'))
-  await bench.close(t)
-})
+scene(
+  'an engine that ends too often in an hour stays down until a reload',
+  PLAIN,
+  async (t, bench) => {
+    for (let i = 0; i <= RESTARTS_MAX; i++) {
+      await bench.advance(301_000)
+      if (bench.machine.running > 0) bench.machine.last.die('exit code 3', 'CUDA out of memory')
+    }
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1)
+    await bench.advance(10 * 3_600_000)
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 1, 'nothing more, for hours')
+    t.equal(bench.clock.pending, 0, 'and nothing ticks')
+    const status = bench.status
+    t.match(status, {
+      state: 'gave_up',
+      pid: null,
+      note: /SIGHUP/,
+      lastEnd: { cause: 'exited', how: 'exit code 3' },
+      log: '/state/a.log',
+    })
+    t.match(bench.events.at(-1), { step: 'gave_up', text: /stays down/ })
+    t.match(bench.events.at(-2), {
+      step: 'died',
+      text: 'exit code 3; its last line: CUDA out of memory',
+    })
+    bench.supervisor.configure([plan()])
+    await bench.advance(0)
+    t.equal(bench.machine.starts.length, RESTARTS_MAX + 2, 'a reload starts it again')
+    t.ok(bench.steps.includes('resumed'))
+  },
+)
 
 t.test('SIGTERM, after the grace SIGKILL; the first generation ends a start', async (t) => {
   const bench = new Bench()
   bench.machine.termMs = null
   bench.supervisor.configure([plan()])
-  await bench.clock.advance(1_000)
+  await bench.advance(1_000)
   t.equal(bench.entry.reason, 'loading')
-  t.equal(bench.supervisor.statusOf('a')?.state, 'starting')
+  t.equal(bench.status?.state, 'starting')
   bench.pass()
-  await bench.clock.advance(1_000)
-  t.equal(bench.supervisor.statusOf('a')?.state, 'running')
+  await bench.advance(1_000)
+  t.equal(bench.status?.state, 'running')
   bench.fail('http_5xx')
-  await bench.clock.advance(60_000)
+  await bench.advance(60_000)
   t.same(bench.machine.signals, ['SIGTERM'])
-  await bench.clock.advance(GRACE_MS - 1_000)
+  await bench.advance(GRACE_MS - 1_000)
   t.same(bench.machine.signals, ['SIGTERM'])
-  await bench.clock.advance(1_500)
+  await bench.advance(1_500)
   t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
-  await bench.clock.advance(2_000)
+  await bench.advance(2_000)
   t.equal(bench.machine.starts.length, 2)
   t.equal(bench.entry.reason, 'loading', 'not eligible yet')
   bench.pass()
   t.equal(bench.entry.reason, 'ok')
-  await bench.clock.advance(500)
+  await bench.advance(500)
   t.same(bench.steps, [
     'started',
     'generated',
@@ -163,221 +183,211 @@ t.test('SIGTERM, after the grace SIGKILL; the first generation ends a start', as
   await bench.close(t)
 })
 
-t.test('after our own stall what came meanwhile is heard first', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(0)
+scene('after our own stall what came meanwhile is heard first', PLAIN, async (t, bench) => {
+  await bench.advance(0)
   bench.fail('http_5xx')
-  await bench.clock.advance(50_000)
+  await bench.advance(50_000)
   bench.clock.lateMs = 30_000
-  await bench.clock.advance(600)
+  await bench.advance(600)
   bench.clock.lateMs = 0
   // The look that was planned for 51 s comes at 81 s.
-  await bench.clock.advance(30_600)
+  await bench.advance(30_600)
   t.same(bench.machine.signals, [], 'the verdict is old enough, but nobody listened')
   bench.pass()
-  await bench.clock.advance(60_000)
+  await bench.advance(60_000)
   t.same(bench.machine.signals, [])
-  await bench.close(t)
 })
 
-t.test('a misconfigured engine is left alone for hours', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(0)
+scene('a misconfigured engine is left alone for hours', PLAIN, async (t, bench) => {
+  await bench.advance(0)
   bench.fail('bad_request')
-  await bench.clock.advance(3 * 3_600_000)
+  await bench.advance(3 * 3_600_000)
   t.equal(bench.machine.starts.length, 1)
-  await bench.close(t)
 })
 
-t.test('a changed command line is followed when what runs has finished', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(0)
+scene('a changed command line is followed when what runs has finished', PLAIN, async (t, bench) => {
+  await bench.advance(0)
   bench.pass()
   bench.flight.count = 1
   const changed = plan({ line: { command: 'other', args: [], env: {} } })
   bench.supervisor.configure([changed])
   t.equal(shownReason(bench.entry), 'draining', 'new requests go elsewhere')
-  await bench.clock.advance(5_000)
+  await bench.advance(5_000)
   t.same(bench.machine.signals, [])
   bench.flight.count = 0
-  await bench.clock.advance(2_000)
+  await bench.advance(2_000)
   t.same(bench.machine.signals, ['SIGTERM'])
-  await bench.clock.advance(2_000)
+  await bench.advance(2_000)
   t.equal(bench.machine.last.plan.line.command, 'other')
-  t.equal(bench.supervisor.statusOf('a')?.restarts, 1)
+  t.equal(bench.status?.restarts, 1)
   bench.pass()
-  await bench.clock.advance(500)
+  await bench.advance(500)
   bench.supervisor.configure([{ ...changed }])
-  await bench.clock.advance(60_000)
+  await bench.advance(60_000)
   t.equal(bench.machine.starts.length, 2, 'the same line again changes nothing')
-  await bench.close(t)
 })
 
 t.test('an engine that is owned no longer, or disabled, is ended and not started', async (t) => {
   for (const plans of [[], [plan({ intent: 'disabled' })]]) {
     const bench = new Bench()
     bench.supervisor.configure(plans)
-    await bench.clock.advance(5_000)
+    await bench.advance(5_000)
     t.equal(bench.machine.starts.length, 0, 'never started')
     bench.supervisor.configure([plan()])
-    await bench.clock.advance(1_000)
+    await bench.advance(1_000)
     t.equal(bench.machine.running, 1)
     bench.supervisor.configure(plans)
-    await bench.clock.advance(60_000)
+    await bench.advance(60_000)
     t.equal(bench.machine.running, 0)
     t.equal(bench.machine.starts.length, 1)
     t.equal(bench.entry.facts.process, null, 'the table knows')
-    t.equal(bench.supervisor.statusOf('a')?.state ?? null, plans.length === 0 ? null : 'stopped')
+    t.equal(bench.status?.state ?? null, plans.length === 0 ? null : 'stopped')
     await bench.close(t)
   }
 })
 
-t.test('an upstream that the operator drains is neither started nor ended', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(1_000)
-  bench.supervisor.configure([plan({ intent: 'draining' })])
-  bench.fail('http_5xx')
-  await bench.clock.advance(600_000)
-  t.equal(bench.machine.running, 1)
-  bench.machine.last.die()
-  await bench.clock.advance(600_000)
-  t.equal(bench.machine.running, 0)
-  await bench.close(t)
-})
+scene(
+  'an upstream that the operator drains is neither started nor ended',
+  PLAIN,
+  async (t, bench) => {
+    await bench.advance(1_000)
+    bench.supervisor.configure([plan({ intent: 'draining' })])
+    bench.fail('http_5xx')
+    await bench.advance(600_000)
+    t.equal(bench.machine.running, 1)
+    bench.machine.last.die()
+    await bench.advance(600_000)
+    t.equal(bench.machine.running, 0)
+  },
+)
 
 t.test('it waits for a lock, and leaves alone what others run on the port', async (t) => {
   const bench = new Bench()
   bench.machine.block = { kind: 'lock', text: 'pid 7 has not ended yet' }
   bench.supervisor.configure([plan()])
-  await bench.clock.advance(10_000)
+  await bench.advance(10_000)
   t.equal(bench.machine.starts.length, 0)
-  t.match(bench.supervisor.statusOf('a'), { state: 'blocked', note: 'pid 7 has not ended yet' })
+  t.match(bench.status, { state: 'blocked', note: 'pid 7 has not ended yet' })
   t.same(bench.steps, ['blocked'], 'told once')
   bench.machine.block = { kind: 'port', text: 'something answers' }
-  await bench.clock.advance(10_000)
+  await bench.advance(10_000)
   bench.pass()
   t.equal(bench.entry.reason, 'ok', 'it is judged like any other')
   bench.machine.block = null
-  await bench.clock.advance(6_000)
+  await bench.advance(6_000)
   t.equal(bench.machine.starts.length, 1)
   await bench.close(t)
 })
 
-t.test('on demand: one start for many requests, none without, and a stop when idle', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
-  await bench.clock.advance(600_000)
-  t.equal(bench.machine.starts.length, 0)
-  t.equal(bench.entry.reason, 'model_not_loaded')
-  t.equal(bench.supervisor.statusOf('a')?.state, 'asleep')
-  bench.want()
-  bench.want()
-  await bench.clock.advance(1_000)
-  bench.want()
-  await bench.clock.advance(100_000)
-  t.equal(bench.machine.starts.length, 1, 'and it is not stopped while it starts')
-  bench.pass()
-  bench.flight.count = 1
-  await bench.clock.advance(600_000)
-  t.equal(bench.machine.running, 1, 'never with something in flight')
-  bench.flight.count = 0
-  bench.supervisor.observe({ type: 'exchange_ended', upstream: 'a' } as GateEvent)
-  await bench.clock.advance(50_000)
-  bench.pass()
-  await bench.clock.advance(9_000)
-  t.equal(bench.machine.running, 1)
-  await bench.clock.advance(3_000)
-  t.equal(bench.machine.running, 0, 'a probe is no traffic')
-  t.equal(bench.entry.reason, 'model_not_loaded')
-  t.equal(bench.supervisor.statusOf('a')?.restarts, 0)
-  await bench.close(t)
-})
+scene(
+  'on demand: one start for many requests, none without, and a stop when idle',
+  ON_DEMAND,
+  async (t, bench) => {
+    await bench.advance(600_000)
+    t.equal(bench.machine.starts.length, 0)
+    t.equal(bench.entry.reason, 'model_not_loaded')
+    t.equal(bench.status?.state, 'asleep')
+    bench.want()
+    bench.want()
+    await bench.advance(1_000)
+    bench.want()
+    await bench.advance(100_000)
+    t.equal(bench.machine.starts.length, 1, 'and it is not stopped while it starts')
+    bench.pass()
+    bench.flight.count = 1
+    await bench.advance(600_000)
+    t.equal(bench.machine.running, 1, 'never with something in flight')
+    bench.flight.count = 0
+    bench.supervisor.observe({ type: 'exchange_ended', upstream: 'a' } as GateEvent)
+    await bench.advance(50_000)
+    bench.pass()
+    await bench.advance(9_000)
+    t.equal(bench.machine.running, 1)
+    await bench.advance(3_000)
+    t.equal(bench.machine.running, 0, 'a probe is no traffic')
+    t.equal(bench.entry.reason, 'model_not_loaded')
+    t.equal(bench.status?.restarts, 0)
+  },
+)
 
-t.test('on demand: a request that comes while it is being stopped starts it again', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
-  bench.want()
-  await bench.clock.advance(0)
-  bench.pass()
-  await bench.clock.advance(60_500)
-  t.same(bench.machine.signals, ['SIGTERM'])
-  bench.want()
-  await bench.clock.advance(1_500)
-  t.equal(bench.machine.starts.length, 2)
-  t.ok((bench.machine.starts[1]?.startedAt ?? 0) >= 61_000, 'the old one has ended before')
-  await bench.close(t)
-})
+scene(
+  'on demand: a request that comes while it is being stopped starts it again',
+  ON_DEMAND,
+  async (t, bench) => {
+    bench.want()
+    await bench.advance(0)
+    bench.pass()
+    await bench.advance(60_500)
+    t.same(bench.machine.signals, ['SIGTERM'])
+    bench.want()
+    await bench.advance(1_500)
+    t.equal(bench.machine.starts.length, 2)
+    t.ok((bench.machine.starts[1]?.startedAt ?? 0) >= 61_000, 'the old one has ended before')
+  },
+)
 
-t.test('on demand: a start that fails is not repeated until somebody asks again', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
-  bench.want()
-  await bench.clock.advance(0)
-  bench.machine.last.die()
-  t.equal(bench.entry.reason, 'refused')
-  const lastWords = { state: 'backing_off', pid: null, log: '/state/a.log' }
-  t.match(bench.supervisor.statusOf('a'), lastWords)
-  await bench.clock.advance(600_000)
-  t.equal(bench.machine.starts.length, 1)
-  t.equal(bench.supervisor.statusOf('a')?.state, 'asleep')
-  bench.want()
-  await bench.clock.advance(0)
-  t.equal(bench.machine.starts.length, 2)
-  await bench.close(t)
-})
+scene(
+  'on demand: a start that fails is not repeated until somebody asks again',
+  ON_DEMAND,
+  async (t, bench) => {
+    bench.want()
+    await bench.advance(0)
+    bench.machine.last.die()
+    t.equal(bench.entry.reason, 'refused')
+    const lastWords = { state: 'backing_off', pid: null, log: '/state/a.log' }
+    t.match(bench.status, lastWords)
+    await bench.advance(600_000)
+    t.equal(bench.machine.starts.length, 1)
+    t.equal(bench.status?.state, 'asleep')
+    bench.want()
+    await bench.advance(0)
+    t.equal(bench.machine.starts.length, 2)
+  },
+)
 
-t.test('another address is another server: all is told again', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan({ idleStopMs: 60_000 })])
+scene('another address is another server: all is told again', ON_DEMAND, async (t, bench) => {
   const config = tableConfig({ specs: [spec({ url: 'http://127.0.0.1:99' })] })
   bench.store.apply({ type: 'configured', at: bench.clock.nowMs(), config })
   t.equal(bench.entry.reason, 'model_not_loaded')
-  await bench.close(t)
 })
 
 t.test('stop() ends what runs and starts nothing more', async (t) => {
   const bench = new Bench()
   bench.machine.termMs = null
   bench.supervisor.configure([plan()])
-  await bench.clock.advance(1_000)
+  await bench.advance(1_000)
   await bench.close(t)
   t.same(bench.machine.signals, ['SIGTERM', 'SIGKILL'])
   t.same(bench.steps.slice(-3), ['terminated shutdown', 'killed shutdown', 'ended shutdown'])
   bench.supervisor.configure([plan()])
-  await bench.clock.advance(60_000)
+  await bench.advance(60_000)
   t.equal(bench.machine.starts.length, 1)
 })
 
-t.test('status() shows no part of the command line but the program', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  await bench.clock.advance(1_000)
-  t.match(bench.supervisor.statusOf('a'), { program: 'engine', pid: 1_000, onDemand: false })
-  t.notMatch(JSON.stringify([bench.supervisor.statusOf('a'), bench.events]), /sk-secret/)
-  await bench.close(t)
+scene('status() shows no part of the command line but the program', PLAIN, async (t, bench) => {
+  await bench.advance(1_000)
+  t.match(bench.status, { program: 'engine', pid: 1_000, onDemand: false })
+  t.notMatch(JSON.stringify([bench.status, bench.events]), /sk-secret/)
 })
 
-t.test('an engine that dies twice in the same way before it generates is told', async (t) => {
-  const bench = new Bench()
-  bench.supervisor.configure([plan()])
-  const die = async (how: string, lastLine: string): Promise<string> => {
-    await bench.clock.advance(60_000)
-    bench.machine.last.die(how, lastLine)
-    return bench.supervisor.statusOf('a')?.note ?? ''
-  }
-  t.equal(await die('exit code 1', 'pid 41: no --bogus'), '')
-  const note = await die('exit code 1', 'pid 42: no --bogus')
-  t.match(note, /^it ended 2 times in a row in the same way, .*gengate status --verbose/)
-  t.notMatch(note, /bogus/, 'its words may hold secrets')
-  t.equal(bench.supervisor.statusOf('a')?.state, 'backing_off', 'it is tried again, later')
-  t.match(await die('exit code 1', 'pid 43: no --bogus'), 'it ended 3 times')
-  t.equal(await die('exit code 2', 'pid 44: no --bogus'), '', 'another way')
-  await bench.clock.advance(60_000)
-  bench.pass()
-  t.equal(await die('exit code 2', 'pid 45: no --bogus'), '', 'it has generated')
-  await bench.close(t)
-})
+scene(
+  'an engine that dies twice in the same way before it generates is told',
+  PLAIN,
+  async (t, bench) => {
+    const die = async (how: string, lastLine: string): Promise<string> => {
+      await bench.advance(60_000)
+      bench.machine.last.die(how, lastLine)
+      return bench.status?.note ?? ''
+    }
+    t.equal(await die('exit code 1', 'pid 41: no --bogus'), '')
+    const note = await die('exit code 1', 'pid 42: no --bogus')
+    t.match(note, /^it ended 2 times in a row in the same way, .*gengate status --verbose/)
+    t.notMatch(note, /bogus/, 'its words may hold secrets')
+    t.equal(bench.status?.state, 'backing_off', 'it is tried again, later')
+    t.match(await die('exit code 1', 'pid 43: no --bogus'), 'it ended 3 times')
+    t.equal(await die('exit code 2', 'pid 44: no --bogus'), '', 'another way')
+    await bench.advance(60_000)
+    bench.pass()
+    t.equal(await die('exit code 2', 'pid 45: no --bogus'), '', 'it has generated')
+  },
+)
