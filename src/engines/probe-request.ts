@@ -1,14 +1,6 @@
 import type { ProbeForm } from '../api/api.ts'
 import { probeApi, type ProbeKind } from '../api/index.ts'
 
-/** A generation request, ready to send. */
-export interface ProbeRequest {
-  /** Below the base URL. */
-  readonly path: string
-  /** JSON. */
-  readonly body: string
-}
-
 export const USUAL_FORM: ProbeForm = { temperature: true, tokens: 0, field: 'max_tokens' }
 
 /** Enough for engines that refuse to generate less, or cannot parse it. */
@@ -62,14 +54,13 @@ export interface ProbeWish {
 /**
  * The smallest request that makes an engine generate, in the words that all of them understand.
  * `max_tokens`, since Ollama ignores `max_completion_tokens` and would generate without end; no
- * `seed`, `min_tokens`, `n` or `priority`, which one engine or another refuses. Pure.
+ * `seed`, `min_tokens`, `n` or `priority`, which one engine or another refuses. `path`: below the base
+ * URL; `body`: JSON. Pure.
  */
-export function probeRequest({
-  kind,
-  model,
-  maxTokens,
-  form = USUAL_FORM,
-}: ProbeWish): ProbeRequest {
+export function probeRequest({ kind, model, maxTokens, form = USUAL_FORM }: ProbeWish): {
+  readonly path: string
+  readonly body: string
+} {
   const { path, probe } = probeApi(kind)
   const asked = probe.request({ ...form, tokens: Math.max(maxTokens, form.tokens) })
   return { path, body: JSON.stringify({ ...(model === null ? {} : { model }), ...asked }) }

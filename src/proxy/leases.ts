@@ -4,45 +4,23 @@ import type { OtherWork, Work } from '../core/model/model-choice.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { TableStore } from '../state/table-store.ts'
 
-/** What one exchange holds at one upstream while its attempt runs. Released exactly once. */
-export interface Lease {
-  readonly upstream: string
-  readonly epoch: number
-  readonly item: FlightItem
-  /** What its answer proves; null: nothing of a model's work. */
-  readonly work: Work | null
-  /** Content came at `atMs`; the item is replaced, so that snapshots stay as they were. */
-  contentAt(atMs: number): void
-  /** Its engine is further with the prompt. */
-  workedAt(atMs: number): void
-  /** We stop reading, since its client takes nothing: nobody can tell how its upstream gets on. */
-  pause(atMs: number): void
-  /** We read on: what follows counts from now. */
-  resume(atMs: number): void
-  /** For how long nothing was read of it so far, ms. */
-  pausedMs(atMs: number): number
-  /** Notes a gap between two tokens; the longest of all streams of the upstream when it is time to
-   *  report one, else null. */
-  progress(atMs: number, gapMs: number): number | null
-  release(): void
-}
-
 /** Requests listed in a flight at most: enough to excuse a silence, and no more to copy. */
 const ITEMS_MAX = 16
 
 /** What is in flight at one upstream. */
 interface Group {
-  readonly held: Set<Held>
+  readonly held: Set<Lease>
   /** The epoch that counts: evidence of older ones is dropped, and must not take their turn. */
   epoch: number
   reportedAt: number
   longestGapMs: number
 }
 
-/** A lease and what the book knows of it. A class, as there is one per request. */
-class Held implements Lease {
+/** What one exchange holds at one upstream while its attempt runs. Released exactly once. */
+export class Lease {
   readonly upstream: string
   readonly epoch: number
+  /** What its answer proves; null: nothing of a model's work. */
   readonly work: Work | null
   readonly #group: Group
   readonly #freed: ReadonlySet<() => void>
@@ -71,7 +49,7 @@ class Held implements Lease {
     return this.#contentAt !== null
   }
 
-  /** A plain value that stays as it is. */
+  /** A plain value that stays as it is: snapshots stay as they were. */
   get item(): FlightItem {
     const contentAt = this.#contentAt
     if (contentAt === null && this.#workedAt !== null) {
@@ -80,10 +58,12 @@ class Held implements Lease {
     return this.#item.contentAt === contentAt ? this.#item : { ...this.#item, contentAt }
   }
 
+  /** Its engine is further with the prompt. */
   workedAt(atMs: number): void {
     this.#workedAt = atMs
   }
 
+  /** Content came. */
   contentAt(atMs: number): void {
     this.#contentAt = atMs
   }
@@ -92,20 +72,25 @@ class Held implements Lease {
     return this.#pausedAt !== null
   }
 
+  /** We stop reading, since its client takes nothing: nobody can tell how its upstream gets on. */
   pause(atMs: number): void {
     this.#pausedAt ??= atMs
   }
 
+  /** We read on: what follows counts from now. */
   resume(atMs: number): void {
     this.#pausedMs = this.pausedMs(atMs)
     this.#pausedAt = null
     if (this.begun) this.#contentAt = atMs
   }
 
+  /** For how long nothing was read of it so far, ms. */
   pausedMs(atMs: number): number {
     return this.#pausedMs + (this.#pausedAt === null ? 0 : atMs - this.#pausedAt)
   }
 
+  /** Notes a gap between two tokens; the longest of all streams of the upstream when it is time to
+   *  report one, else null. */
   progress(atMs: number, gapMs: number): number | null {
     const group = this.#group
     if (this.epoch !== group.epoch) return null
@@ -131,7 +116,7 @@ export class Leases {
   /** Its silence is evidence about its own kind of work; what is not work is only counted. */
   take(upstream: string, epoch: number, item: FlightItem, work: Work | null = 'generation'): Lease {
     const group = this.#groupOf(upstream, epoch)
-    const held = new Held({ upstream, epoch, item, work }, group, this.#freed)
+    const held = new Lease({ upstream, epoch, item, work }, group, this.#freed)
     group.held.add(held)
     return held
   }
@@ -161,7 +146,7 @@ export class Leases {
     const items: FlightItem[] = []
     const others: Partial<Record<OtherWork, FlightItem>> = {}
     let waiting = 0
-    let last: Held | null = null
+    let last: Lease | null = null
     for (const held of group.held) {
       const { work } = held
       if (work === null || held.paused) continue

@@ -293,10 +293,9 @@ t.test('judgeBody() on streams: by the rule for traffic', async (t) => {
 // What traffic makes of the same bytes with the same label.
 function readsAsTraffic(text: string, type: string, endRule: EndRule): string {
   const options = { api: ANSWERS.chat, model: null, endRule }
-  const reader = new FormReader(type === 'text/event-stream' ? 'events' : 'json', {
-    either: true,
-    readerFor: (form) => (form === 'events' ? new StreamReader(options) : new BodyReader(options)),
-  })
+  const reader = new FormReader(type === 'text/event-stream' ? 'events' : 'json', true, (form) =>
+    form === 'events' ? new StreamReader(options) : new BodyReader(options),
+  )
   const first = reader.push(Buffer.from(text))
   if (first.failure !== null) return first.failure.code
   if (reader.complete()) return 'whole'

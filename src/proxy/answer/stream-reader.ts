@@ -14,6 +14,7 @@ import {
   type Step,
 } from './reader.ts'
 import { replaceModel } from '../request/rewrite.ts'
+import { spaceEnd } from '../request/scan-tokens.ts'
 import { MadeId } from '../sticky.ts'
 
 /** What is left over at a proper end goes on. */
@@ -193,7 +194,7 @@ export const TYPE_OF: Readonly<Record<Form, string>> = {
 /** By then it must have shown what it is; else its label decides. */
 const LOOK_BYTES_MAX = 4 * 1024
 const FIELDS = ['data:', 'event:', ':', 'id:', 'retry:', 'error:']
-const BOM = [0xef, 0xbb, 0xbf]
+const BOM = Buffer.from('\uFEFF')
 
 /**
  * Takes an answer for what its first bytes are, whatever its label says, and hands it to the reader
@@ -208,10 +209,10 @@ export class FormReader implements AnswerReader {
   #reader: AnswerReader | null = null
   #form: Form | null = null
 
-  constructor(label: Form, how: { either: boolean; readerFor: (form: Form) => AnswerReader }) {
+  constructor(label: Form, either: boolean, readerFor: (form: Form) => AnswerReader) {
     this.#label = label
-    this.#either = how.either
-    this.#readerFor = how.readerFor
+    this.#either = either
+    this.#readerFor = readerFor
   }
 
   /** The content type that is right; null: the upstream's own is. */
@@ -223,9 +224,10 @@ export class FormReader implements AnswerReader {
     if (this.#reader !== null) return this.#reader.push(chunk)
     this.#start.push(chunk)
     const start = this.#start.whole()
-    const form = formOf(start, this.#either)
-    if (form === 'unclear' && start.length < LOOK_BYTES_MAX) return NOTHING
-    return this.#begin(form === 'events' || form === 'json' ? form : this.#label)
+    const form = formOf(start, this.#label, this.#either)
+    return form === null && start.length < LOOK_BYTES_MAX
+      ? NOTHING
+      : this.#begin(form ?? this.#label)
   }
 
   end(): Step {
@@ -248,28 +250,18 @@ export class FormReader implements AnswerReader {
   }
 }
 
-/** `unclear`: more bytes will tell. `other`: neither. */
-function formOf(start: Buffer, either: boolean): Form | 'unclear' | 'other' {
-  if (
-    start.length < BOM.length &&
-    BOM.slice(0, start.length).every((byte, i) => start[i] === byte)
-  ) {
-    return 'unclear'
-  }
-  if (!either) return 'other'
-  let at = afterBom(start)
-  while (at < start.length && isSpace(start[at])) at += 1
-  if (at === start.length) return 'unclear'
+/** What it is by its first bytes, else by its label; null: more bytes will tell. */
+function formOf(start: Buffer, label: Form, either: boolean): Form | null {
+  if (start.length < BOM.length && BOM.subarray(0, start.length).equals(start)) return null
+  if (!either) return label
+  const at = spaceEnd(start, afterBom(start))
+  if (at === start.length) return null
   if (start[at] === 0x7b) return 'json'
   const text = start.toString('latin1', at, at + 6)
   if (FIELDS.some((field) => text.startsWith(field))) return 'events'
-  return FIELDS.some((field) => field.startsWith(text)) ? 'unclear' : 'other'
+  return FIELDS.some((field) => field.startsWith(text)) ? null : label
 }
 
 function afterBom(start: Buffer): number {
-  return BOM.every((byte, i) => start[i] === byte) ? BOM.length : 0
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+  return start.subarray(0, BOM.length).equals(BOM) ? BOM.length : 0
 }

@@ -1,4 +1,4 @@
-import { isWord, QUOTE, spaceEnd, stringEnd } from './scan-tokens.ts'
+import { isSpace, isWord, QUOTE, spaceEnd, stringEnd } from './scan-tokens.ts'
 import type { ScannedBody, Span } from './scan.ts'
 
 const MODEL_KEY = Buffer.from('"model"')
@@ -48,10 +48,6 @@ function beginsKey(bytes: Buffer, at: number): boolean {
   let i = at - 1
   while (i >= 0 && isSpace(bytes[i])) i -= 1
   return bytes[i] === 0x7b || bytes[i] === 0x2c
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
 /** Where the answer's own model name stands; null: it tells none, or is not JSON up to there. */

@@ -148,6 +148,11 @@ function folded(unit: number): number {
   return unit >= 0x41 && unit <= 0x5a ? unit + 0x20 : unit
 }
 
+/** Is it JSON white space? */
+export function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+}
+
 /** The first offset from `at` on that is not JSON white space; `stop` where none comes before. */
 export function spaceEnd(bytes: Uint8Array, at: number, stop: number = bytes.length): number {
   const end = Math.min(stop, bytes.length)

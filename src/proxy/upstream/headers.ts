@@ -1,7 +1,7 @@
 import type { AnswerHead } from '../../core/exchange/exchange.ts'
 import type { EndRule, EndSign } from '../../core/health/evidence.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
-import { BodyReader, RawReader } from '../answer/reader.ts'
+import { type AnswerReader, BodyReader, RawReader } from '../answer/reader.ts'
 import { FormReader, StreamReader, TYPE_OF } from '../answer/stream-reader.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
 import { freeBody } from '../request/body.ts'
@@ -236,11 +236,9 @@ export function attemptInput(
       const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
       const { endRule, onEndSign } = to
       const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
-      return new FormReader(isEventStream(head) ? 'events' : 'json', {
-        either: scan.stream,
-        readerFor: (form) =>
-          form === 'events' ? new StreamReader(options) : new BodyReader(options),
-      })
+      const readerFor = (form: 'events' | 'json'): AnswerReader =>
+        form === 'events' ? new StreamReader(options) : new BodyReader(options)
+      return new FormReader(isEventStream(head) ? 'events' : 'json', scan.stream, readerFor)
     },
     onBug: (error) => {
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { buildConnector, Client, type Dispatcher } from 'undici'
 import type { Clock } from '../../runtime/clock.ts'
 
@@ -203,7 +204,7 @@ export class Pools {
   sync(targets: readonly Target[]): void {
     for (const [name, pool] of this.#pools) {
       const target = targets.find((candidate) => candidate.name === name)
-      if (target !== undefined && sameTarget(target, pool.target)) continue
+      if (target !== undefined && isDeepStrictEqual(target, pool.target)) continue
       pool.close()
       this.#pools.delete(name)
     }
@@ -221,14 +222,6 @@ export class Pools {
   close(): void {
     this.sync([])
   }
-}
-
-function sameTarget(a: Target, b: Target): boolean {
-  return (
-    a.url === b.url &&
-    a.authorization === b.authorization &&
-    a.connectTimeoutMs === b.connectTimeoutMs
-  )
 }
 
 /** An engine may take so long to end the body of an answer that has ended; then it is closed. */

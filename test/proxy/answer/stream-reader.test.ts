@@ -163,7 +163,7 @@ function reading(label: Form, either = true) {
       complete: () => false,
     }
   }
-  const reader = new FormReader(label, { either, readerFor })
+  const reader = new FormReader(label, either, readerFor)
   const take = ({ out }: Step): void => void (seen.got += Buffer.concat(out).toString())
   return {
     push: (text: string | Buffer) => take(reader.push(Buffer.from(text))),
