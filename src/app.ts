@@ -80,7 +80,6 @@ export class App {
     const observers = [
       { name: 'metrics', observe: this.#metrics.observe },
       { name: 'log', observe: io.log.observe },
-      { name: 'supervisor', observe: (event: GateEvent) => this.#supervisor.observe(event) },
     ]
     this.#emit = fanOut(observers, report)
     this.#send = sendVia(this.#emit)
@@ -107,6 +106,7 @@ export class App {
       inFlight: (name) => this.#leases.count(name),
       drainMs: () => this.#config.now.drainMs,
       machine: io.machine ?? new HostMachine(io),
+      listen: (observe) => observers.push({ name: 'supervisor', observe }),
       onDeath: io.onDeath,
     })
     this.#server = this.#buildServer()
@@ -117,7 +117,7 @@ export class App {
     const { host, port, embedded } = this.#config.now
     const bound = await this.#server.listen({ host, port })
     this.#pools.sync(this.#config.targets())
-    this.store.subscribe((now, before) => this.#changed(now, before))
+    this.store.onVisible((now, before) => this.#changed(now, before))
     this.#supervisor.configure(this.#config.plans())
     this.#prober.start()
     void this.#host.start(embedded)

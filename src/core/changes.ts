@@ -12,7 +12,6 @@ export function changesBetween(
   now: RoutingTable,
   nowMs: number,
 ): GateEvent[] {
-  if (now.generation === before.generation) return []
   const events: GateEvent[] = []
   for (const entry of now.entries) {
     const was = before.entries.find(({ spec }) => spec.name === entry.spec.name)

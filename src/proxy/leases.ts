@@ -227,9 +227,7 @@ export class Holds {
     }
     let over = false
     const cancel = clock.after(untilMs - clock.nowMs(), () => end(true))
-    const unsubscribe = store.subscribe((now, before) => {
-      if (now.generation !== before.generation) end(false)
-    })
+    const unsubscribe = store.onVisible(() => end(false))
     const unlisten = leases.onFreed(() => end(false))
     return { done: promise, stop: () => end(false) }
   }

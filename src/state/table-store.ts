@@ -55,4 +55,11 @@ export class TableStore {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
+
+  /** Listens to what a reader can see change, which most events do not. */
+  onVisible(listener: TableListener): () => void {
+    return this.subscribe((now, before) => {
+      if (now.generation !== before.generation) listener(now, before)
+    })
+  }
 }

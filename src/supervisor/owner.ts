@@ -30,6 +30,7 @@ import {
   sameLine,
   wantOf,
 } from './machine.ts'
+import type { GateEvent } from '../core/event.ts'
 
 /** What all owners share. */
 export interface OwnerDeps extends TellingDeps {
@@ -38,6 +39,8 @@ export interface OwnerDeps extends TellingDeps {
   readonly inFlight: (name: string) => number
   readonly drainMs: () => number
   readonly machine: Machine
+  /** Calls `observe` with every event from now on. */
+  readonly listen: (observe: (event: GateEvent) => void) => unknown
   /** Hears of engines that ended by themselves. */
   readonly onDeath?: ((death: EngineDeath) => void) | undefined
 }

@@ -21,10 +21,11 @@ export class Supervisor {
    *  are no longer named are drained and ended, changed ones restarted, new ones started. */
   configure(plans: readonly Plan[]): void {
     if (this.#stopped) return
-    if (plans.length > 0) {
-      this.#unsubscribe ??= this.#deps.store.subscribe((now) => {
+    if (plans.length > 0 && this.#unsubscribe === null) {
+      this.#unsubscribe = this.#deps.store.subscribe((now) => {
         for (const owner of this.#owners.values()) owner.changed(now)
       })
+      this.#deps.listen((event) => this.#observe(event))
     }
     for (const [name, owner] of this.#owners) {
       if (plans.some((plan) => plan.name === name)) continue
@@ -39,7 +40,7 @@ export class Supervisor {
   }
 
   /** Hears of traffic: an engine that clients use is not idle. */
-  observe(event: GateEvent): void {
+  #observe(event: GateEvent): void {
     if (event.type === 'exchange_ended' && event.upstream !== null) {
       this.#owners.get(event.upstream)?.used()
     }

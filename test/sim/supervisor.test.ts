@@ -81,6 +81,7 @@ async function live(
     store: world.store,
     clock: world.clock,
     random: world.chance.next,
+    listen: () => {},
     emit: (event) => {
       if (event.type === 'engine_process') events.push(event)
     },

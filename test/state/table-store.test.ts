@@ -30,6 +30,21 @@ t.test('apply() replaces the table and tells listeners once, before and after', 
   t.equal(told.length, 1)
 })
 
+t.test('onVisible() tells only what a reader can see', async (t) => {
+  const { store: cell } = store()
+  const { epoch } = cell.current.entries[0] ?? { epoch: 0 }
+  let told = 0
+  const stop = cell.onVisible(() => told++)
+  cell.apply({ type: 'client_active', at: 1 })
+  cell.apply({ type: 'evidence', name: 'a', epoch, evidence: { type: 'probe_sent', at: 1 } })
+  t.equal(told, 0)
+  cell.apply({ type: 'evidence', name: 'a', epoch, evidence: pass(1) })
+  t.equal(told, 1)
+  stop()
+  cell.apply({ type: 'configured', at: 2, config: tableConfig() })
+  t.equal(told, 1)
+})
+
 t.test('current changes the verdicts that only time changes', async (t) => {
   const { store: cell, clock } = store()
   const { epoch } = cell.current.entries[0] ?? { epoch: 0 }

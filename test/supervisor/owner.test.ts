@@ -30,6 +30,7 @@ class Bench {
   readonly events: Extract<GateEvent, { type: 'engine_process' }>[] = []
   readonly store = new TableStore(tableConfig({ specs: [spec()] }), () => this.clock.nowMs())
   readonly flight = { count: 0 }
+  observe: (event: GateEvent) => void = () => {}
   readonly supervisor = new Supervisor({
     store: this.store,
     clock: this.clock,
@@ -40,6 +41,7 @@ class Bench {
     inFlight: () => this.flight.count,
     drainMs: () => 30_000,
     machine: this.machine,
+    listen: (observe) => (this.observe = observe),
   })
 
   get steps(): string[] {
@@ -298,7 +300,7 @@ scene(
     await bench.advance(600_000)
     t.equal(bench.machine.running, 1, 'never with something in flight')
     bench.flight.count = 0
-    bench.supervisor.observe({ type: 'exchange_ended', upstream: 'a' } as GateEvent)
+    bench.observe({ type: 'exchange_ended', upstream: 'a' } as GateEvent)
     await bench.advance(50_000)
     bench.pass()
     await bench.advance(9_000)
