@@ -1,7 +1,7 @@
 import type { AppIo } from '../app.ts'
 import type { Config, ConfigResult } from '../config/load.ts'
-import { type CliIo, EXIT, ownTerminal, type Terminal } from './io.ts'
-import { type Askable, askable, type ConfigFlags, issueLines, issueWarnings, load } from './load.ts'
+import { type CliIo, ownTerminal, type Terminal } from './io.ts'
+import { type Askable, askable, type ConfigFlags, load, tellIssues, warnOfIssues } from './load.ts'
 import { type Look, type LookOnce, watch } from './watch.ts'
 
 /**
@@ -122,9 +122,7 @@ export async function withConfig(
   command: (config: Config) => Promise<number>,
 ): Promise<number> {
   const { result, envFile } = load(io, flags)
-  if (result.ok) return command(result.config)
-  for (const line of issueLines(result.issues, envFile)) io.err(line)
-  return EXIT.usage
+  return result.ok ? command(result.config) : tellIssues(io, result.issues, envFile)
 }
 
 /** The same for a command that asks the running gate: what does not say where that is only warns. */
@@ -136,7 +134,7 @@ export function withGate(
   const { result } = load(io, flags)
   const gate = result.ok ? result.config : askable(io, flags, result)
   if (gate === null) return withConfig(io, flags, command)
-  if (!result.ok) for (const line of issueWarnings(result.issues)) io.err(line)
+  if (!result.ok) warnOfIssues(io, result.issues)
   return command(gate)
 }
 

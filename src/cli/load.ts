@@ -11,7 +11,7 @@ import { Reading } from '../config/reading.ts'
 import { type ConfigIssue, type EnvFile, envFilePath, gather } from '../config/sources.ts'
 import { readList, readUpstream } from '../config/upstreams.ts'
 import { thisMachine } from '../launch/preflight.ts'
-import type { CliIo } from './io.ts'
+import { type CliIo, EXIT } from './io.ts'
 
 /** Flags of every command that reads the configuration. */
 export interface ConfigFlags {
@@ -101,22 +101,23 @@ function sources(
   return { env: isMeant ? { ...env, GENGATE_ENV_FILE: path } : env, file: null }
 }
 
-/** Everything that is wrong with the configuration, one line each, then what to do. Pure. */
-export function issueLines(issues: readonly ConfigIssue[], envFile: string | null): string[] {
+/** Says everything that is wrong with the configuration, one line each, then what to do; the exit code. */
+export function tellIssues(
+  io: Pick<CliIo, 'err'>,
+  issues: readonly ConfigIssue[],
+  envFile: string | null,
+): number {
   const file = envFile === null ? 'the environment' : `the environment or ${envFile}`
-  return [
-    `gengate: ${countOf(issues)} not valid:`,
-    ...issues.map((issue) => `  ${printIssue(issue)}`),
-    `Correct ${file}, then try \`gengate config check\`.`,
-  ]
+  io.err(`gengate: ${countOf(issues)} not valid:`)
+  for (const issue of issues) io.err(`  ${printIssue(issue)}`)
+  io.err(`Correct ${file}, then try \`gengate config check\`.`)
+  return EXIT.usage
 }
 
-/** The same as a warning, where a running gate is asked all the same. Pure. */
-export function issueWarnings(issues: readonly ConfigIssue[]): string[] {
-  return [
-    `gengate: warning: ${countOf(issues)} not valid; the gate is asked all the same:`,
-    ...issues.map((issue) => `  ${printIssue(issue)}`),
-  ]
+/** The same as a warning, where a running gate is asked all the same. */
+export function warnOfIssues(io: Pick<CliIo, 'err'>, issues: readonly ConfigIssue[]): void {
+  io.err(`gengate: warning: ${countOf(issues)} not valid; the gate is asked all the same:`)
+  for (const issue of issues) io.err(`  ${printIssue(issue)}`)
 }
 
 function countOf({ length }: readonly ConfigIssue[]): string {

@@ -4,8 +4,8 @@ import { originOf } from '../runtime/address.ts'
 import { hintFor } from '../launch/hints.ts'
 import { commandOf, printLine, type Runnable, type StartLine } from '../launch/start-line.ts'
 import { startEngine } from '../launch/start.ts'
-import type { Child, ChildEnd, ChildOptions } from '../process/child.ts'
-import { type GateDeps, runGate } from './commands/serve.ts'
+import type { Child, ChildEnd } from '../process/child.ts'
+import { type GateWorld, runGate } from './commands/serve.ts'
 import { type CliIo, EXIT } from './io.ts'
 import type { Loaded } from './load.ts'
 
@@ -25,13 +25,9 @@ export function tellEnd(engine: Runnable, end: ChildEnd, io: Pick<CliIo, 'err'>)
 }
 
 /** What the pair of gate and engine needs. */
-interface RunGateDeps extends Omit<GateDeps, 'load' | 'endsWith' | 'onBound'> {
+interface RunGateDeps extends GateWorld {
   /** Reads the configuration anew, with this upstream first. */
-  readonly load: (first: {
-    readonly name: string
-    readonly url: string
-  }) => ReturnType<GateDeps['load']>
-  readonly streams: NonNullable<ChildOptions['output']>
+  readonly load: (first: { readonly name: string; readonly url: string }) => Loaded
 }
 
 /** 128 + SIGQUIT: what a shell tells of a program that this signal ended. */
@@ -43,7 +39,7 @@ const QUIT_CODE = 131
  * else with the gate's.
  */
 export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<number> {
-  const { io, streams } = deps
+  const { io, streams = process } = deps
   const gone = Promise.withResolvers<string>()
   let engine: Child | null = null
   const start = (): void => {
@@ -80,10 +76,7 @@ export async function runWithGate(line: StartLine, deps: RunGateDeps): Promise<n
  * anything would do so again: that ends both, with its last words and what to do. Resolves with the gate's
  * exit code, or that of such an engine.
  */
-export async function runHealed(
-  line: StartLine,
-  deps: Omit<RunGateDeps, 'streams'>,
-): Promise<number> {
+export async function runHealed(line: StartLine, deps: RunGateDeps): Promise<number> {
   announce(line, deps.io)
   const place = { name: line.engine, url: originOf(line) }
   const run = commandOf(line, deps.io.env)

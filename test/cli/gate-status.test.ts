@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { parseGateStatus, servableOf, tableOf } from '../../src/cli/gate-status.ts'
 import { decide, servesOf } from '../../src/core/route.ts'
+import type { Evidence } from '../../src/core/health/evidence.ts'
 import { plainModel } from '../../src/core/model/model-choice.ts'
 import { holds } from '../support/property.ts'
 import { fail, travelled, WALL, worldOf } from './status-world.ts'
@@ -46,11 +47,19 @@ t.test('parseGateStatus() reads an older gate, item by item', async (t) => {
 })
 
 const LISTED = [...['m1', 'm3'].map(plainModel), { ...plainModel('x'), work: 'embedding' as const }]
-const OUTCOMES = {
-  cold: { kind: 'cold' },
-  busy: { kind: 'busy', detail: 'http_429' },
-  embeds: { kind: 'embeds', latencyMs: 9 },
-} as const
+/** What an upstream may show, besides what the world has names for. */
+const EVIDENCE: readonly Evidence[] = [
+  { type: 'probe_ended', at: 0, outcome: { kind: 'cold' } },
+  { type: 'probe_ended', at: 0, outcome: { kind: 'busy', detail: 'http_429' } },
+  { type: 'probe_ended', at: 0, outcome: { kind: 'embeds', latencyMs: 9 } },
+  { type: 'live_failure', at: 0, failure: 'refused' },
+  { type: 'live_failure', at: 0, failure: 'http_5xx' },
+  { type: 'work_done', at: 0, work: 'embedding', tookMs: 9 },
+  { type: 'work_done', at: 0, work: 'rerank', tookMs: 9 },
+  { type: 'work_failed', at: 0, work: 'rerank' },
+  { type: 'models', at: 0, models: LISTED },
+  { type: 'models', at: 0, models: [] },
+]
 
 const anySpec = fc.record({
   model: fc.constantFrom(null, 'm1', 'm2'),
@@ -61,21 +70,7 @@ const anySpec = fc.record({
 })
 const anyHappening = fc.record({
   name: fc.constantFrom('a', 'b', 'c'),
-  what: fc.constantFrom(
-    'pass',
-    'refused',
-    'refused_live',
-    'cold',
-    'busy',
-    'embeds',
-    'embedded',
-    'reranked',
-    'rerank_failed',
-    'lists',
-    'lists_none',
-    'live',
-    'wait',
-  ),
+  what: fc.constantFrom('pass' as const, 'refused' as const, 'wait' as const, ...EVIDENCE),
 })
 
 holds(
@@ -99,26 +94,10 @@ holds(
       const models = grouped ? [{ public: 'm1', members }] : null
       const world = worldOf(specs, { routing, models })
       for (const { name, what } of happenings) {
-        const at = world.now
         if (what === 'pass') world.pass(name)
         else if (what === 'refused') fail(world, name)
-        else if (what === 'refused_live')
-          world.tell(name, { type: 'live_failure', at, failure: 'refused' })
-        else if (what === 'embedded')
-          world.tell(name, { type: 'work_done', at, work: 'embedding', tookMs: 9 })
-        else if (what === 'reranked')
-          world.tell(name, { type: 'work_done', at, work: 'rerank', tookMs: 9 })
-        else if (what === 'rerank_failed')
-          world.tell(name, { type: 'work_failed', at, work: 'rerank' })
-        else if (what === 'wait') world.at(at + 1_500)
-        else if (what === 'lists') {
-          world.tell(name, { type: 'models', at, models: LISTED })
-        } else if (what === 'lists_none') world.tell(name, { type: 'models', at, models: [] })
-        else if (what === 'live')
-          world.tell(name, { type: 'live_failure', at, failure: 'http_5xx' })
-        else {
-          world.tell(name, { type: 'probe_ended', at, outcome: OUTCOMES[what] })
-        }
+        else if (what === 'wait') world.at(world.now + 1_500)
+        else world.tell(name, { ...what, at: world.now })
       }
       const inFlight = (name: string): number => loads['abc'.indexOf(name)] ?? 0
       const request = { model, tried: [], work }

@@ -2,7 +2,7 @@ import { choiceNotes, configNotes } from '../../config/notes.ts'
 import { configToJson, printConfig } from '../../config/print.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, type World } from '../command.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
-import { issueLines, load, programsOf } from '../load.ts'
+import { load, programsOf, tellIssues } from '../load.ts'
 
 const check: CommandSpec = {
   name: 'check',
@@ -44,8 +44,8 @@ function checkConfig(flags: JsonFlags, io: CliIo): number {
   const { result, envFile } = load(io, flags)
   if (!result.ok) {
     const { issues } = result
-    if (flags.json === true) printJson(io, { ok: false, issues, notes: [] })
-    else for (const line of issueLines(issues, envFile)) io.err(line)
+    if (flags.json !== true) return tellIssues(io, issues, envFile)
+    printJson(io, { ok: false, issues, notes: [] })
     return EXIT.usage
   }
   const { port, upstreams } = result.config

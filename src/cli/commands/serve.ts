@@ -7,7 +7,7 @@ import { originOf } from '../../runtime/address.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import { type CommandSpec, ENV_FILE, type Gate, onStop, type World } from '../command.ts'
 import { EXIT } from '../io.ts'
-import { type ConfigFlags, issueLines, load, type Loaded, programsOf } from '../load.ts'
+import { type ConfigFlags, load, type Loaded, programsOf, tellIssues } from '../load.ts'
 import { findHolder, type Holder, listenAdvice, portAdvice } from '../port-holder.ts'
 
 export const serve: CommandSpec = {
@@ -27,27 +27,31 @@ export const serve: CommandSpec = {
     },
   ],
   run: (_args: readonly [], flags: ConfigFlags, world: World) =>
-    runGate({ ...gateDepsOf(world), load: () => load(world.io, flags) }),
+    runGate({ ...gateWorldOf(world), load: () => load(world.io, flags) }),
 }
 
-/** What running the gate needs of its surroundings. */
-export interface GateDeps extends Pick<
+/** What every gate takes from this world. */
+export interface GateWorld extends Pick<
   World,
-  'io' | 'version' | 'createGate' | 'onSignal' | 'exit'
+  'io' | 'version' | 'createGate' | 'onSignal' | 'exit' | 'streams'
 > {
-  /** Reads the environment, the env file and the flags anew. */
-  readonly load: () => Loaded
   /** Calls `onChange` when the file at `path` changed; the returned function stops that. */
   readonly watch: (path: string, onChange: () => void) => () => void
   readonly findHolder: (host: string, port: number) => Promise<Holder>
+}
+
+/** What one gate needs. */
+export interface GateDeps extends GateWorld {
+  /** Reads the environment, the env file and the flags anew. */
+  readonly load: () => Loaded
   /** Called when the gate listens; absent: nobody waits for that. */
   readonly onBound?: () => void
   /** Resolves with the reason when something else than a signal is to end the gate; absent: nothing is. */
   readonly endsWith?: Promise<string>
 }
 
-/** What the gate takes from this world, but for its configuration. */
-export function gateDepsOf(world: World): Omit<GateDeps, 'load'> {
+/** The same of the real world. */
+export function gateWorldOf(world: World): GateWorld {
   const { clock } = world.io
   return {
     ...world,
@@ -60,10 +64,7 @@ export function gateDepsOf(world: World): Omit<GateDeps, 'load'> {
 export async function runGate(deps: GateDeps): Promise<number> {
   const { io } = deps
   const { result, envFile } = deps.load()
-  if (!result.ok) {
-    for (const line of issueLines(result.issues, envFile)) io.err(line)
-    return EXIT.usage
-  }
+  if (!result.ok) return tellIssues(io, result.issues, envFile)
   const gate = await deps.createGate(result.config)
   const stopped = Promise.withResolvers<string>()
   let stops = false
