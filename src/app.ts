@@ -28,7 +28,7 @@ import type { EngineDeath, Machine } from './supervisor/machine.ts'
 import { Supervisor } from './supervisor/supervisor.ts'
 import type { Log } from './telemetry/log.ts'
 import { fanOut } from './telemetry/events.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 
 /** What the composition root takes from the process. */
 export interface AppIo {
@@ -56,11 +56,8 @@ export class App {
   readonly #started: { readonly atMs: number; readonly wallMs: number }
   readonly #leases = new Leases()
   readonly #pools: Pools
-  readonly #metrics: Metrics
   readonly #emit: (event: GateEvent) => void
-  readonly #send: Send
   readonly #proxy: Proxy
-  readonly #realtime: Realtime
   readonly #prober: Prober
   readonly #host: EmbeddedHost
   readonly #supervisor: Supervisor
@@ -74,20 +71,19 @@ export class App {
     this.#config = new AppConfig(config, this.#instanceId)
     this.#started = { atMs: clock.nowMs(), wallMs: clock.wallMs() }
     this.store = new TableStore(this.#config.table(), () => clock.nowMs())
-    this.#metrics = createMetrics(() => ({ ...this.#now(), table: this.store.current }), io.version)
+    const metrics = createMetrics(() => ({ ...this.#now(), table: this.store.current }), io.version)
     const report = (name: string, error: unknown): void =>
       io.log.note('error', 'observer_failed', `${name}: ${String(error)}`)
     const observers = [
-      { name: 'metrics', observe: this.#metrics.observe },
+      { name: 'metrics', observe: metrics.observe },
       { name: 'log', observe: io.log.observe },
     ]
     this.#emit = fanOut(observers, report)
-    this.#send = sendVia(this.#emit)
+    const send = sendVia(this.#emit)
     this.#pools = new Pools(() => clock.nowMs())
     const shared = { store: this.store, clock, random, emit: this.#emit }
-    const deps = this.#proxyDeps()
+    const deps = this.#proxyDeps(send)
     this.#proxy = new Proxy(deps)
-    this.#realtime = new Realtime(deps)
     this.#prober = new Prober({
       ...shared,
       keyOf: (name) => this.#config.keyOf(name),
@@ -109,7 +105,21 @@ export class App {
       listen: (observe) => observers.push({ name: 'supervisor', observe }),
       onDeath: io.onDeath,
     })
-    this.#server = this.#buildServer()
+    this.#server = buildServer({
+      clock,
+      emit: this.#emit,
+      send,
+      guard: (request) => checkRequest(request, this.#config.policy),
+      connectionsMax: () => this.#config.now.connectionsMax,
+      routes: operatorRoutes({
+        metrics,
+        table: () => this.store.current,
+        now: () => this.#now(),
+        startedWallMs: this.#started.wallMs,
+      }),
+      proxy: this.#proxy,
+      upgrades: new Realtime(deps),
+    })
   }
 
   /** Binds and starts to probe. Rejects with the system's error when it cannot bind. */
@@ -155,7 +165,7 @@ export class App {
     this.#pools.close()
   }
 
-  #proxyDeps(): ProxyDeps {
+  #proxyDeps(send: Send): ProxyDeps {
     const { clock, random } = this.#io
     return {
       store: this.store,
@@ -169,26 +179,8 @@ export class App {
       random,
       emit: this.#emit,
       config: this.#config,
-      send: this.#send,
+      send,
     }
-  }
-
-  #buildServer(): GateServer {
-    return buildServer({
-      clock: this.#io.clock,
-      emit: this.#emit,
-      send: this.#send,
-      guard: (request) => checkRequest(request, this.#config.policy),
-      connectionsMax: () => this.#config.now.connectionsMax,
-      routes: operatorRoutes({
-        metrics: this.#metrics,
-        table: () => this.store.current,
-        now: () => this.#now(),
-        startedWallMs: this.#started.wallMs,
-      }),
-      proxy: this.#proxy,
-      upgrades: this.#realtime,
-    })
   }
 
   /** What is true at this moment and stands in no table. */

@@ -8,15 +8,7 @@ import { REALTIME_PATH } from '../api/index.ts'
 import { Door, type DoorParts } from './door.ts'
 
 /** The listener of one gate. */
-export interface GateServer {
-  /** Binds; answers the port. Rejects with Node's error (`EADDRINUSE`, …). */
-  readonly listen: (at: { readonly host: string; readonly port: number }) => Promise<number>
-  /** Stops listening and closes idle connections; resolves when the running answers have ended.
-   *  The caller bounds the wait with `cut`. */
-  readonly close: () => Promise<void>
-  /** Destroys every connection. */
-  readonly cut: () => void
-}
+export type GateServer = ReturnType<typeof buildServer>
 
 /**
  * Everything Node's HTTP server can be told about a connection, said aloud: no
@@ -55,7 +47,7 @@ const HTTP_OPTIONS: ServerOptions = {
 
 /** Builds the one HTTP server. The only file that imports fastify and its plugin: they listen, and
  *  each request goes through the door at once, whatever its path. */
-export function buildServer(parts: DoorParts): GateServer {
+export function buildServer(parts: DoorParts) {
   const door = new Door(parts)
   const app = fastify({
     // The gate has its own log line per request.
@@ -93,15 +85,19 @@ export function buildServer(parts: DoorParts): GateServer {
   open(app, door)
   const { upgrades } = parts
   return {
-    async listen(at) {
+    /** Binds; answers the port. Rejects with Node's error (`EADDRINUSE`, …). */
+    async listen(at: { readonly host: string; readonly port: number }): Promise<number> {
       await app.ready()
       return bind(app.server, at)
     },
-    async close() {
+    /** Stops listening and closes idle connections; resolves when the running answers have ended.
+     *  The caller bounds the wait with `cut`. */
+    async close(): Promise<void> {
       door.connections.close()
       await Promise.all([upgrades?.close(), app.close()])
     },
-    cut: () => {
+    /** Destroys every connection. */
+    cut: (): void => {
       app.server.closeAllConnections()
       // Node has let go of those.
       upgrades?.cut()

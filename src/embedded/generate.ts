@@ -30,6 +30,12 @@ export interface JobRun {
   readonly onPiece: (piece: Piece) => void
 }
 
+/** One of them with its prompt and its limit. */
+interface Going extends JobRun {
+  readonly tokens: readonly Token[]
+  readonly maxTokens: number
+}
+
 /** llama.cpp's server defaults for clients that name none (tools/server/README.md). */
 const SAMPLING = { temperature: 0.8, topP: 0.95, topK: 40 } as const
 
@@ -69,14 +75,14 @@ export async function runJob(
     const field = job.route === 'chat' ? 'messages' : 'prompt'
     throw new Refusal('context_length_exceeded', message, field)
   }
-  const maxTokens = Math.min(job.maxTokens ?? loaded.answerTokens, room)
+  const going = { ...run, tokens, maxTokens: Math.min(job.maxTokens ?? loaded.answerTokens, room) }
   try {
     await prefill(sequence, tokens, run)
     const before = sequence.tokenMeter.getState()
     const ending =
       ready.kind === 'turns'
-        ? await answer(loaded, sequence, { ...run, ready, maxTokens })
-        : await complete(loaded, sequence, { ...run, ready, tokens, maxTokens })
+        ? await answer(loaded, sequence, ready, going)
+        : await complete(loaded, sequence, ready, going)
     if (ending === 'abort') return null
     return {
       finishReason: ending === 'maxTokens' ? 'length' : 'stop',
@@ -114,13 +120,14 @@ async function prefill(
 async function answer(
   { llamaCpp }: LoadedModel,
   sequence: LlamaContextSequence,
-  run: JobRun & { readonly ready: Extract<Ready, { kind: 'turns' }>; readonly maxTokens: number },
+  { wrapper, history }: Extract<Ready, { kind: 'turns' }>,
+  run: Going,
 ): Promise<Ending> {
   using chat = new llamaCpp.LlamaChat({
     contextSequence: sequence,
-    chatWrapper: run.ready.wrapper,
+    chatWrapper: wrapper,
   })
-  const { metadata } = await chat.generateResponse(run.ready.history, {
+  const { metadata } = await chat.generateResponse(history, {
     ...sampling(run),
     contextShift: { size: MARGIN_TOKENS / 2 },
     onResponseChunk: ({ type, text }) => {
@@ -133,11 +140,8 @@ async function answer(
 async function complete(
   { llamaCpp, model }: LoadedModel,
   sequence: LlamaContextSequence,
-  run: JobRun & {
-    readonly ready: Extract<Ready, { kind: 'text' }>
-    readonly tokens: readonly Token[]
-    readonly maxTokens: number
-  },
+  { stops }: Extract<Ready, { kind: 'text' }>,
+  run: Going,
 ): Promise<Ending> {
   using completion = new llamaCpp.LlamaCompletion({ contextSequence: sequence })
   // The library puts the token that begins a text in front by itself.
@@ -147,7 +151,7 @@ async function complete(
   for (let round = 0; ; round++) {
     const { metadata } = await completion.generateCompletionWithMeta([...input], {
       ...sampling({ ...run, seed: run.seed + round, maxTokens: left }),
-      customStopTriggers: [...run.job.stop, ...run.ready.stops],
+      customStopTriggers: [...run.job.stop, ...stops],
       contextShiftSize: MARGIN_TOKENS / 2,
       onToken: (tokens) => {
         left -= tokens.length
@@ -166,12 +170,7 @@ async function complete(
   }
 }
 
-function sampling({
-  job,
-  seed,
-  signal,
-  maxTokens,
-}: JobRun & { readonly maxTokens: number }): object {
+function sampling({ job, seed, signal, maxTokens }: Going): object {
   return {
     signal,
     maxTokens,

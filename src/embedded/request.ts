@@ -46,24 +46,23 @@ function turnsIn(body: Fields): Prompt {
   return { kind: 'turns', turns: messages.map(turnOf) }
 }
 
+const ROLES = new Map<unknown, Turn['role']>([
+  ['system', 'system'],
+  ['developer', 'system'],
+  ['assistant', 'assistant'],
+  ['user', 'user'],
+  ['tool', 'user'],
+  ['function', 'user'],
+])
+
 function turnOf(message: unknown, index: number): Turn {
   const param = `messages[${index}]`
   if (!isFields(message)) throw new WrongField(param, 'an object with role and content')
   const { role, content } = message
   const text = contentText(content, `${param}.content`)
-  switch (role) {
-    case 'system':
-    case 'developer':
-      return { role: 'system', text }
-    case 'assistant':
-      return { role: 'assistant', text }
-    case 'user':
-    case 'tool':
-    case 'function':
-      return { role: 'user', text }
-    default:
-      throw new WrongField(`${param}.role`, 'system, developer, user, assistant or tool')
-  }
+  const known = ROLES.get(role)
+  if (known !== undefined) return { role: known, text }
+  throw new WrongField(`${param}.role`, 'system, developer, user, assistant or tool')
 }
 
 function contentText(content: unknown, param: string): string {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Intent, INTENTS } from '../core/upstream.ts'
-import type { ChildEnd, Command } from '../process/child.ts'
+import type { Child, ChildEnd, Command } from '../process/child.ts'
 
 /** What the operator wants of one engine that the gate owns. */
 export interface Plan {
@@ -51,13 +51,9 @@ export interface EngineDeath extends ChildEnd {
 }
 
 /** A process that was started and has not ended. */
-export interface EngineProcess {
-  /** Of the engine and of its process group; null: it could not be started at all. */
-  readonly pid: number | null
+export interface EngineProcess extends Pick<Child, 'pid' | 'signal'> {
   /** Path of the file with its output; null: none can be written. */
   readonly log: string | null
-  /** To the whole group; once it has ended, nothing happens. */
-  readonly signal: (signal: 'SIGTERM' | 'SIGKILL') => void
 }
 
 /** What an owner can do on its machine; simulations bring their own. */
