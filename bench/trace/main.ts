@@ -20,6 +20,8 @@ const CALLS_MAX = 100
 /** By so much the gate's time is slowed down while it is followed. */
 const SLOWER = 20
 const NO_ROOMS: ReadonlySet<string> = new Set(['core', 'errors', 'app.ts'])
+/** What begins in these is the gate's own work: a busy machine may call for a probe meanwhile. */
+const OWN_WORK: ReadonlySet<string> = new Set(['probe', 'supervisor'])
 
 interface Ran extends Place {
   readonly calls: number
@@ -89,7 +91,10 @@ function stepsOf(calls: readonly Call[]): Steps {
   for (const { url, callers } of calls) {
     let from = ''
     let kind: keyof Steps = 'called'
-    for (const one of [url, ...callers].toReversed()) {
+    const way = [url, ...callers].toReversed()
+    const first = way.find((one) => one.startsWith(SRC) && roomOf(fileOf(one)) !== 'runtime') ?? ''
+    if (OWN_WORK.has(roomOf(first.slice(SRC.length)))) continue
+    for (const one of way) {
       if (one === 'node:events') kind = 'heard'
       const to = one.startsWith(SRC) ? fileOf(one) : ''
       if (to === '' || NO_ROOMS.has(roomOf(to))) continue
