@@ -32,10 +32,12 @@ export function nameFor(url: string, taken: ReadonlySet<string>): string {
  *  count, since `VLLM-CPU` is a way to write `vllm_cpu`. Of two that are as near the first is it. Pure. */
 export function nearest(written: string, known: readonly string[]): string | null {
   const word = written.toLowerCase().replaceAll(/[-. ]/g, '_')
-  const [best] = known
-    .map((name) => ({ name, far: farness(word, name) }))
-    .filter(({ far }) => far < Infinity)
-    .toSorted((a, b) => a.far - b.far)
+  return nearestOf(known.map((name) => ({ name, far: farness(word, name) })))
+}
+
+/** The first name of those that are least far; null: all are other words. Pure. */
+export function nearestOf(names: readonly { name: string; far: number }[]): string | null {
+  const [best] = names.filter(({ far }) => far < Infinity).toSorted((a, b) => a.far - b.far)
   return best?.name ?? null
 }
 

@@ -1,4 +1,4 @@
-import { farness } from './known.ts'
+import { farness, nearestOf } from './known.ts'
 import { GLOBAL_SETTINGS, type GlobalName } from './settings.ts'
 import { type FieldName, UPSTREAM_FIELDS } from './upstream-settings.ts'
 import type { SettingRow } from './types.ts'
@@ -68,23 +68,18 @@ export function unknownMessage(variable: string): string {
 /** The known name that `rest` (without prefix) was probably meant to be; null: none is near. */
 function nearestName(rest: string): string | null {
   if (isField(rest)) return `${PREFIX}<NAME>_${rest}`
-  const candidates = GLOBAL_NAMES.filter((name) => name.startsWith(PREFIX)).map((name) => ({
-    name: name as string,
-    far: farness(rest, name.slice(PREFIX.length)),
-  }))
-  for (const [, upstream, tail] of splits(rest)) {
-    for (const field of FIELD_NAMES) {
-      candidates.push({ name: variableOf(upstream, field), far: farness(tail, field) })
-    }
-  }
-  const [best] = candidates.filter(({ far }) => far < Infinity).toSorted((a, b) => a.far - b.far)
-  return best?.name ?? null
+  const ours = GLOBAL_NAMES.filter((name) => name.startsWith(PREFIX))
+  return nearestOf([
+    ...ours.map((name) => ({ name, far: farness(rest, name.slice(PREFIX.length)) })),
+    ...splits(rest).flatMap(([upstream, tail]) =>
+      FIELD_NAMES.map((f) => ({ name: variableOf(upstream, f), far: farness(tail, f) })),
+    ),
+  ])
 }
 
 /** Every way to read `rest` as the name of an upstream and a field, `A_B_C`: `A`+`B_C`, `A_B`+`C`. */
-function splits(rest: string): [string, string, string][] {
-  return [...rest.matchAll(/_/g)].flatMap(({ index }): [string, string, string][] => {
-    const upstream = rest.slice(0, index)
-    return /^[A-Z][A-Z0-9_]*$/.test(upstream) ? [[rest, upstream, rest.slice(index + 1)]] : []
-  })
+function splits(rest: string): (readonly [upstream: string, field: string])[] {
+  return [...rest.matchAll(/_/g)]
+    .map(({ index }) => [rest.slice(0, index), rest.slice(index + 1)] as const)
+    .filter(([upstream]) => /^[A-Z][A-Z0-9_]*$/.test(upstream))
 }

@@ -85,24 +85,19 @@ function portNote({ spec, run }: UpstreamConfig): string[] {
 
 /** The port that an engine is told by `--port N` or `--port=N`, which all of them know. */
 function portOf(args: readonly string[]): string | null {
-  let port: string | null = null
-  for (const [index, word] of args.entries()) {
-    const given = word === '--port' ? args[index + 1] : /^--port=(.*)$/s.exec(word)?.[1]
-    if (given !== undefined && /^\d{1,5}$/.test(given)) port = given
-  }
-  return port
+  const given = args.map((word, index) =>
+    word === '--port' ? args[index + 1] : /^--port=(.*)$/s.exec(word)?.[1],
+  )
+  return given.findLast((port) => port !== undefined && /^\d{1,5}$/.test(port)) ?? null
 }
 
 /** What is set for upstreams that are not listed, a sentence each: legal, and perhaps a slip. Pure. */
 export function unusedNotes({ unused, upstreams }: Pick<Config, 'unused' | 'upstreams'>): string[] {
   const listed = upstreams.map(({ spec }) => spec.name)
-  const settings = new Map<string, string[]>()
-  for (const name of unused) {
+  const settings = Map.groupBy(unused, (name) => {
     const meaning = meaningOf(name)
-    if (meaning.kind !== 'field') continue
-    const others = settings.get(meaning.upstream) ?? []
-    settings.set(meaning.upstream, [...others, name])
-  }
+    return meaning.kind === 'field' ? meaning.upstream : ''
+  })
   return [...settings].map(([upstream, names]) => {
     const none = `${names.join(', ')} ${names.length === 1 ? 'has' : 'have'} no effect: no upstream ${upstream} is listed.`
     const meant = KNOWN_NAMES.includes(upstream)

@@ -52,16 +52,12 @@ function inQuotes(value: string): string {
   return quote === undefined ? value : `${quote}${value}${quote}`
 }
 
-/** What differs between two configurations, by the names of the settings. */
-interface ConfigDiff {
-  readonly changed: readonly string[]
-  /** Those of them that take effect only when the gate starts again: address and port. Everything
-   *  else applies to the running gate. */
-  readonly needsRestart: readonly string[]
-}
-
-/** Compares values in force, whatever their source. A changed key counts; it is never shown. */
-export function diffConfig(was: Config, now: Config): ConfigDiff {
+/**
+ * What differs between two configurations, by the names of the settings: values in force count, whatever
+ * their source. A changed key counts; it is never shown. `needsRestart`: those that take effect only when
+ * the gate starts again; all others apply to the running gate.
+ */
+export function diffConfig(was: Config, now: Config): Record<'changed' | 'needsRestart', string[]> {
   const before = valuesOf(was)
   const after = valuesOf(now)
   const names = new Set([...before.keys(), ...after.keys()])
