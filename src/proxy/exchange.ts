@@ -159,8 +159,10 @@ export class Exchange {
     const { requestId, method, path } = this.#asked
     const { statusCode: status } = this.#response
     const { bytes } = this.#writer
-    const about = { requestId, method, path, status, bytes }
-    this.#deps.emit({ type: 'exchange_ended', ...about, ...summary })
+    // A line of the log has its fields in this order.
+    const { upstream, phase, ...what } = summary
+    const about = { requestId, method, path, upstream, status }
+    this.#deps.emit({ type: 'exchange_ended', ...about, ...what, bytes, phase })
   }
 }
 

@@ -22,3 +22,15 @@ t.test('the gate forwards a unary and a streamed chat', async (t) => {
   t.ok(end.text.length > 0)
   t.equal(end.error, null)
 })
+
+const isEnd = (line: string): boolean => line.includes('exchange_ended')
+
+t.test('its line in the log has its fields in the order in which people read them', async (t) => {
+  const { gate } = await gateOverOne(t, { models: ['m-a'] })
+  await (await chat(gate)).text()
+  await gate.until(() => gate.lines.some(isEnd))
+  const line = gate.lines.find(isEnd) ?? ''
+  const times = 'attempts ttft_ms duration_ms bytes phase'
+  const fields = `time level event request_id method path upstream status ending code ${times}`
+  t.equal(Object.keys(JSON.parse(line) as object).join(' '), fields)
+})
