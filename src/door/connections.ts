@@ -119,9 +119,7 @@ export class Connections {
   }
 
   #closeIfIdle(socket: Socket): void {
-    const answers = this.#answers.get(socket)
-    if (answers === undefined || answers.size > 0) return
-    socket.destroySoon()
+    if (this.#answers.get(socket)?.size === 0) socket.destroySoon()
   }
 
   /** Are descriptors running out? A new one has the lowest free number. Where none is left, the system

@@ -159,15 +159,10 @@ interface Asked extends Target {
  *  Pure. */
 export function targetOf({ method, url = '' }: GuardedRequest): Asked | null {
   if (method === 'OPTIONS' && url === '*') return { path: '*', query: '', authority: undefined }
-  if (url.startsWith('/')) return within(url, undefined)
   const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(url)
-  if (absolute === null) return null
-  const [, authority = '', rest = ''] = absolute
-  return within(rest.startsWith('/') ? rest : `/${rest}`, authority)
-}
-
-function within(rawUrl: string, authority: string | undefined): Asked | null {
-  const target = canonicalPath(rawUrl)
+  if (absolute === null && !url.startsWith('/')) return null
+  const [, authority, rest = ''] = absolute ?? [url, undefined, url]
+  const target = canonicalPath(rest.startsWith('/') ? rest : `/${rest}`)
   return target === null ? null : { path: knownPath(target.path), query: target.query, authority }
 }
 

@@ -44,9 +44,15 @@ export class EmbeddedHost {
   async start(mode: EmbeddedMode): Promise<void> {
     if (mode.mode === 'off' || this.#left) return
     this.#auto = mode.mode === 'auto'
-    if (this.#auto && (await anyAnswers(this.#deps))) return
-    if (this.#left) return
-    const { clock, onSpec, onMessage, start = (options) => new Embedded(options) } = this.#deps
+    const {
+      clock,
+      urls,
+      onSpec,
+      onMessage,
+      start = (options) => new Embedded(options),
+    } = this.#deps
+    const others = this.#auto ? urls.map((url) => acceptsAt(new URL(url), clock)) : []
+    if ((await Promise.all(others)).includes(true) || this.#left) return
     this.#engine = start({
       clock,
       modelPath: mode.mode === 'path' ? mode.path : null,
@@ -87,10 +93,4 @@ export class EmbeddedHost {
 
 function specOf(url: string, model: string): UpstreamSpec {
   return { ...PLAIN_SPEC, name: EMBEDDED_NAME, engine: 'embedded', url, model }
-}
-
-/** Does anything accept a TCP connection at one of these addresses? */
-async function anyAnswers({ urls, clock }: HostDeps): Promise<boolean> {
-  const answers = await Promise.all(urls.map((url) => acceptsAt(new URL(url), clock)))
-  return answers.includes(true)
 }

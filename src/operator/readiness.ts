@@ -44,19 +44,18 @@ function statusFor(
 ): Readiness['status'] {
   if (draining) return 503
   if (model === null) return table.entries.some((e) => servesOf(e) !== 'no') ? 200 : 503
-  switch (decide(table, { model, tried: [] }, inFlight).kind) {
-    case 'forward':
-    case 'wait_for_slot':
-      return 200
-    case 'unknown_model':
-    case 'model_required':
-    case 'no_route':
-      return 404
-    case 'hold':
-    case 'exhausted':
-      return 503
-  }
+  return STATUSES[decide(table, { model, tried: [] }, inFlight).kind]
 }
+
+const STATUSES = {
+  forward: 200,
+  wait_for_slot: 200,
+  unknown_model: 404,
+  model_required: 404,
+  no_route: 404,
+  hold: 503,
+  exhausted: 503,
+} as const
 
 /** One check in the words of kube-apiserver's `?verbose`. */
 function lineOf(entry: Entry, nowMs: number): string {
