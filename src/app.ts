@@ -110,7 +110,7 @@ export class App {
       emit: this.#emit,
       send,
       guard: (request) => checkRequest(request, this.#config.policy),
-      connectionsMax: () => this.#config.now.connectionsMax,
+      config: this.#config,
       routes: operatorRoutes({
         metrics,
         table: () => this.store.current,

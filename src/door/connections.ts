@@ -23,6 +23,12 @@ const DESCRIPTORS_KEPT = 24
 /** A client that was answered before its body was whole may finish sending within this. */
 const LINGER_MS = 2_000
 
+/** Settings that may change while it is open. */
+export interface DoorSettings {
+  /** Client connections at once. Lowering it closes none. */
+  readonly connectionsMax: number
+}
+
 /**
  * Which connection has which answers under way. Closing needs it: Node's own `server.close()`
  * leaves a keep-alive connection open when its last answer ends later (8 s and more),
@@ -32,15 +38,14 @@ const LINGER_MS = 2_000
 export class Connections {
   readonly #clock: Pick<Clock, 'after'>
   readonly #answers = new Map<Socket, Set<ServerResponse>>()
-  readonly #max: () => number
+  readonly #config: { readonly now: DoorSettings }
   readonly #turnedAway = new Set<Socket>()
   readonly #descriptors = descriptorsMax()
   #closing = false
 
-  /** `max`: connections at once. Lowering it closes none. */
-  constructor(clock: Pick<Clock, 'after'>, max: () => number) {
+  constructor(clock: Pick<Clock, 'after'>, config: { readonly now: DoorSettings }) {
     this.#clock = clock
-    this.#max = max
+    this.#config = config
   }
 
   /** Watches every connection of `server` from now on. `full` is asked for the answer to one that
@@ -50,7 +55,8 @@ export class Connections {
       // Accepted between the decision to close and the end of listening.
       if (this.#closing) return void socket.destroy()
       const few = this.#areFew(socket)
-      if (few || this.#answers.size >= this.#max()) return this.#turnAway(socket, full, few)
+      if (few || this.#answers.size >= this.#config.now.connectionsMax)
+        return this.#turnAway(socket, full, few)
       this.#answers.set(socket, new Set())
       socket.once('close', () => this.#answers.delete(socket))
     })

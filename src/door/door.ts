@@ -7,7 +7,13 @@ import type { Handed } from '../core/exchange/exchange.ts'
 import { type Answer, errorAnswer, type ErrorDetails } from '../errors/answer.ts'
 import type { ErrorCode } from '../errors/catalogue.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { clientErrorCode, Connections, HEADERS_MAX, PIPELINED_MAX } from './connections.ts'
+import {
+  clientErrorCode,
+  Connections,
+  type DoorSettings,
+  HEADERS_MAX,
+  PIPELINED_MAX,
+} from './connections.ts'
 import type { GuardResult } from './guards.ts'
 import { lost, noContent, notAdmitted, type Send } from './own-answer.ts'
 
@@ -43,8 +49,7 @@ export interface DoorParts {
   readonly clock: Pick<Clock, 'after'>
   readonly emit: (event: GateEvent) => void
   readonly send: Send
-  /** Client connections at once. */
-  readonly connectionsMax: () => number
+  readonly config: { readonly now: DoorSettings }
   /** Runs for every request, before anything else looks at it. */
   readonly guard: (request: IncomingMessage) => GuardResult
   /** By canonical path; one that ends in `*` stands for all below it. */
@@ -68,7 +73,7 @@ export class Door {
 
   constructor(parts: DoorParts) {
     this.#parts = parts
-    this.connections = new Connections(parts.clock, parts.connectionsMax)
+    this.connections = new Connections(parts.clock, parts.config)
     const routes = Object.entries(parts.routes)
     this.#routes = new Map(routes)
     this.#below = routes.flatMap(([path, route]) =>

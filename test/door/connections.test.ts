@@ -74,7 +74,7 @@ t.test('slow heads are closed, with 408', async (t) => {
 })
 
 t.test('one connection more than the cap is told so and closed, the others live', async (t) => {
-  const { port, events } = await start(t, { connectionsMax: () => 2 })
+  const { port, events } = await start(t, { config: { now: { connectionsMax: 2 } } })
   const kept = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')] as const
   await Promise.all(kept.map((socket) => once(socket, 'connect')))
   const ask = 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n'
@@ -102,7 +102,7 @@ t.test('one connection more than the cap is told so and closed, the others live'
 })
 
 t.test('who is turned away and never leaves is cut off', async (t) => {
-  const { port } = await start(t, { connectionsMax: () => 0 })
+  const { port } = await start(t, { config: { now: { connectionsMax: 0 } } })
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.resume()
   const cut = closed(socket)

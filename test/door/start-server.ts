@@ -50,7 +50,7 @@ export async function start(
     emit,
     send: sendVia(emit),
     guard: pass,
-    connectionsMax: () => 5_000,
+    config: { now: { connectionsMax: 5_000 } },
     routes: {
       '/livez': text('ok\n'),
       '/metrics': async (handed) => text('gengate_x 1\n')(handed),

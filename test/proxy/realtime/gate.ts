@@ -124,7 +124,7 @@ export async function realtimeGate(
     clock: systemClock,
     emit,
     send: sendVia(emit),
-    connectionsMax: () => 5_000,
+    config: { now: { connectionsMax: 5_000 } },
     guard: (request) => checkRequest(request, policy),
     routes: { '/livez': ({ requestId }) => plainAnswer(200, { type: 'a/b', body: '' }, requestId) },
     proxy: {
