@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
@@ -16,6 +16,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { Embedded, type EmbeddedOptions } from '../../src/embedded/child.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
+import { isAlive } from '../support/owned.ts'
 import { chatAt } from './toy-server.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'gengate-child-'))
@@ -47,15 +48,6 @@ function start(t: Test, more: Partial<EmbeddedOptions> = {}): Watched {
 async function until(what: () => boolean): Promise<void> {
   for (let i = 0; i < 1_000 && !what(); i++) await wait(10)
   if (!what()) throw new Error('it never came')
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }
 
 t.test('Embedded serves the toy, and again on the same port after a crash', async (t) => {
@@ -106,8 +98,7 @@ t.test('a port that is taken is replaced by another', async (t) => {
   const blocker = createServer().listen(0, '127.0.0.1')
   await once(blocker, 'listening')
   t.teardown(() => blocker.close())
-  const address = blocker.address()
-  const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+  const { port } = blocker.address() as AddressInfo
   await using run = start(t, { port })
   await until(() => run.urls.length === 1)
   t.not(run.urls[0], `http://127.0.0.1:${port}`)
@@ -121,16 +112,13 @@ t.test('the engine goes when the gate is killed', async (t) => {
   // Both lines may come in one chunk, so an iterator that keeps what nobody awaits yet.
   const lines = createInterface(parent.stdout)[Symbol.asyncIterator]()
   await lines.next()
-  const { url, pid } = JSON.parse(String((await lines.next()).value)) as {
-    url: string
-    pid: number
-  }
+  const told: { url: string; pid: number } = JSON.parse(String((await lines.next()).value))
+  const { url, pid } = told
   t.ok((await fetch(`${url}/health`)).ok)
   t.ok(isAlive(pid))
-  const long = chatAt(url, { max_tokens: 8_000, ignore_eos: true }).then(
-    () => 'finished',
-    () => 'cut',
-  )
+  const long = chatAt(url, { max_tokens: 8_000, ignore_eos: true })
+    .then(() => 'finished')
+    .catch(() => 'cut')
   await wait(100)
   parent.kill('SIGKILL')
   await until(() => !isAlive(pid))

@@ -19,13 +19,7 @@ t.test('jobOf() reads every field it honours', async (t) => {
     model: 'own',
     messages: [
       { role: 'developer', content: 'be kind' },
-      {
-        role: 'user',
-        content: [
-          { type: 'text', text: 'a' },
-          { type: 'text', text: 'b' },
-        ],
-      },
+      { role: 'user', content: ['a', 'b'].map((text) => ({ type: 'text', text })) },
       { role: 'assistant', content: null },
       { role: 'tool', content: 'c' },
     ],

@@ -1,14 +1,8 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { defaultCacheDir, ensureToyModel } from '../../src/embedded/toy.ts'
-
-async function folder(t: Test): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'gengate-toy-'))
-  t.teardown(() => rm(path, { recursive: true }))
-  return path
-}
 
 t.test('defaultCacheDir() follows the XDG base directory specification', async (t) => {
   t.equal(defaultCacheDir({ XDG_CACHE_HOME: '/x' }), '/x/gengate')
@@ -17,7 +11,7 @@ t.test('defaultCacheDir() follows the XDG base directory specification', async (
 })
 
 t.test('ensureToyModel() works without any document and keeps what it made', async (t) => {
-  const root = await folder(t)
+  const root = t.testdir({})
   const cacheDir = join(root, 'deep', 'cache')
   const path = await ensureToyModel({ cacheDir, packageRoot: root })
   t.equal((await readFile(path)).toString('latin1', 0, 4), 'GGUF')
@@ -28,7 +22,7 @@ t.test('ensureToyModel() works without any document and keeps what it made', asy
 })
 
 t.test('ensureToyModel() counts README.md and docs/*.md, and names the file by them', async (t) => {
-  const root = await folder(t)
+  const root = t.testdir({})
   const options = { cacheDir: join(root, 'cache'), packageRoot: root }
   const bare = await ensureToyModel(options)
   await mkdir(join(root, 'docs'))
@@ -43,7 +37,7 @@ t.test('ensureToyModel() counts README.md and docs/*.md, and names the file by t
 })
 
 t.test('ensureToyModel() removes all but the newest files of other texts', async (t) => {
-  const root = await folder(t)
+  const root = t.testdir({})
   for (const age of [1, 2, 3, 4]) {
     const old = join(root, `toy-bigram-v0-${age}.gguf`)
     await writeFile(old, '')
@@ -57,7 +51,7 @@ t.test('ensureToyModel() removes all but the newest files of other texts', async
 })
 
 t.test('ensureToyModel() rejects when the cache cannot be written', async (t) => {
-  const root = await folder(t)
+  const root = t.testdir({})
   await writeFile(join(root, 'file'), '')
   await t.rejects(ensureToyModel({ cacheDir: join(root, 'file'), packageRoot: root }))
 })

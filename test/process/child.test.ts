@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { childEnv, startChild } from '../../src/process/child.ts'
 import { type Clock, systemClock } from '../../src/runtime/clock.ts'
 import { lives } from '../bin/fake-engines.ts'
@@ -101,27 +101,34 @@ t.test('signal() ends a child that does not listen', async (t) => {
   t.match(await child.ended, { signal: 'SIGKILL' })
 })
 
-t.test('a child does not outlive the sudden death of who started it', async (t) => {
-  const module = fileURLToPath(new URL('../../src/process/child.ts', import.meta.url))
-  const clock = fileURLToPath(new URL('../../src/runtime/clock.ts', import.meta.url))
-  const script = `
-    const { startChild } = await import(${JSON.stringify(module)})
-    const { systemClock } = await import(${JSON.stringify(clock)})
-    const args = ['-c', 'sleep 600 & echo pid $$; echo pid $!; echo ready; wait']
+const moduleOf = (name: string) =>
+  JSON.stringify(fileURLToPath(new URL(`../../src/${name}`, import.meta.url)))
+
+/** A process that starts this shell script as its child, and what they print. It exits at a line on stdin. */
+function owner(t: Test, script: string) {
+  const text = `
+    const { startChild } = await import(${moduleOf('process/child.ts')})
+    const { systemClock: clock } = await import(${moduleOf('runtime/clock.ts')})
+    const command = { command: '/bin/sh', args: ['-c', ${JSON.stringify(script)}], env: {} }
     const output = { stdout: process.stdout, stderr: process.stderr }
-    startChild({ command: '/bin/sh', args, env: {} }, { env: process.env, clock: systemClock, output })`
-  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    startChild(command, { env: process.env, clock, output })
+    process.stdin.on('data', () => process.exit(3))`
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', text], {
     env: { PATH: process.env['PATH'] ?? '' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
-  t.teardown(() => owner.kill('SIGKILL'))
-  const gone = once(owner, 'exit')
+  t.teardown(() => parent.kill('SIGKILL'))
   const out = { text: '' }
-  owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
-  const pids = await pidsOf(out)
+  parent.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
+  return { parent, out, gone: once(parent, 'exit') }
+}
+
+t.test('a child does not outlive the sudden death of who started it', async (t) => {
+  const one = owner(t, 'sleep 600 & echo pid $$; echo pid $!; echo ready; wait')
+  const pids = await pidsOf(one.out)
   t.equal(pids.length, 2)
-  owner.kill('SIGKILL')
-  await gone
+  one.parent.kill('SIGKILL')
+  await one.gone
   await until(() => (pids.some(lives) ? undefined : true))
   t.pass('both are gone')
 })
@@ -192,27 +199,12 @@ t.test('the guard of a child ends with it', async (t) => {
 })
 
 t.test('who exits without waiting kills its children on the way', async (t) => {
-  const module = fileURLToPath(new URL('../../src/process/child.ts', import.meta.url))
-  const clock = fileURLToPath(new URL('../../src/runtime/clock.ts', import.meta.url))
-  const script = `
-    const { startChild } = await import(${JSON.stringify(module)})
-    const { systemClock } = await import(${JSON.stringify(clock)})
-    const args = ['-c', 'trap "" TERM; echo pid $$; echo ready; while :; do sleep 0.05; done']
-    const output = { stdout: process.stdout, stderr: process.stderr }
-    startChild({ command: '/bin/sh', args, env: {} }, { env: process.env, clock: systemClock, output })
-    process.stdin.on('data', () => process.exit(3))`
-  const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    env: { PATH: process.env['PATH'] ?? '' },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  t.teardown(() => owner.kill('SIGKILL'))
-  const gone = once(owner, 'exit')
-  const out = { text: '' }
-  owner.stdout.setEncoding('utf8').on('data', (piece: string) => (out.text += piece))
-  const pids = await pidsOf(out)
+  const script = 'trap "" TERM; echo pid $$; echo ready; while :; do sleep 0.05; done'
+  const one = owner(t, script)
+  const pids = await pidsOf(one.out)
   process.kill(await until(() => guardOf(pids[0]) ?? undefined), 'SIGKILL')
-  owner.stdin.write('go\n')
-  t.same(await gone, [3, null])
+  one.parent.stdin.write('go\n')
+  t.same(await one.gone, [3, null])
   await until(() => (pids.some(lives) ? undefined : true))
   t.pass('without the guard')
 })
