@@ -25,75 +25,36 @@ async function run(...argv: string[]) {
 }
 
 t.test('run() hands each subcommand its flags, and its exit code back', async (t) => {
-  const table: [argv: string[], call: unknown[]][] = [
-    [['diag'], ['diag', {}]],
-    [['run'], ['run', undefined, [], {}]],
+  const table: [line: string, call: unknown[]][] = [
+    ['diag', ['diag', {}]],
+    ['run', ['run', undefined, [], {}]],
+    ['run ollama --gate --envfile f', ['run', 'ollama', [], { gate: true, envFile: 'f' }]],
+    ['run llamacpp --json', ['run', 'llamacpp', [], { json: true, dryRun: true }]],
     [
-      ['run', 'ollama', '--gate', '--envfile', 'f'],
-      ['run', 'ollama', [], { gate: true, envFile: 'f' }],
-    ],
-    [
-      ['run', 'llamacpp', '--json'],
-      ['run', 'llamacpp', [], { json: true, dryRun: true }],
-    ],
-    [
-      ['run', 'vllm_cpu', '--dry-run', '--', '--port', '1', '--', '-h'],
+      'run vllm_cpu --dry-run -- --port 1 -- -h',
       ['run', 'vllm_cpu', ['--port', '1', '--', '-h'], { dryRun: true }],
     ],
+    ['run -- --gate x', ['run', undefined, ['--gate', 'x'], {}]],
     [
-      ['run', '--', '--gate', 'x'],
-      ['run', undefined, ['--gate', 'x'], {}],
-    ],
-    [
-      ['probe', 'a', 'b', '--json', '--timeout', '0.5'],
+      'probe a b --json --timeout 0.5',
       ['probe', ['a', 'b'], { timeout: 0.5, json: true, interval: 2 }],
     ],
-    [
-      ['probe', '--url', 'http://x'],
-      ['probe', [], { timeout: 5, url: 'http://x', interval: 2 }],
-    ],
-    [
-      ['status', '--json', '--env-file', 'f'],
-      ['status', { json: true, envFile: 'f', interval: 2 }],
-    ],
-    [
-      ['status', '--watch'],
-      ['status', { watch: true, interval: 2 }],
-    ],
-    [
-      ['status', '--interval', '0.5'],
-      ['status', { watch: true, interval: 0.5 }],
-    ],
-    [
-      ['probe', '--watch', '--interval', '30'],
-      ['probe', [], { timeout: 5, watch: true, interval: 30 }],
-    ],
-    [['explain'], ['explain', undefined, {}]],
-    [
-      ['explain', 'org/m', '--json'],
-      ['explain', 'org/m', { json: true }],
-    ],
-    [['wait'], ['wait', { timeout: 180 }]],
-    [
-      ['wait', '--timeout', '1.5', '--model', 'm'],
-      ['wait', { timeout: 1.5, model: 'm' }],
-    ],
-    [
-      ['doctor', '--envfile', 'f'],
-      ['doctor', { envFile: 'f' }],
-    ],
-    [
-      ['config', 'check', '--json'],
-      ['check', { json: true }],
-    ],
-    [
-      ['config', 'print'],
-      ['print', {}],
-    ],
+    ['probe --url http://x', ['probe', [], { timeout: 5, url: 'http://x', interval: 2 }]],
+    ['status --json --env-file f', ['status', { json: true, envFile: 'f', interval: 2 }]],
+    ['status --watch', ['status', { watch: true, interval: 2 }]],
+    ['status --interval 0.5', ['status', { watch: true, interval: 0.5 }]],
+    ['probe --watch --interval 30', ['probe', [], { timeout: 5, watch: true, interval: 30 }]],
+    ['explain', ['explain', undefined, {}]],
+    ['explain org/m --json', ['explain', 'org/m', { json: true }]],
+    ['wait', ['wait', { timeout: 180 }]],
+    ['wait --timeout 1.5 --model m', ['wait', { timeout: 1.5, model: 'm' }]],
+    ['doctor --envfile f', ['doctor', { envFile: 'f' }]],
+    ['config check --json', ['check', { json: true }]],
+    ['config print', ['print', {}]],
   ]
-  for (const [argv, call] of table) {
-    const { code, calls } = await run(...argv)
-    t.same(calls, [call], argv.join(' '))
+  for (const [line, call] of table) {
+    const { code, calls } = await run(...line.split(' '))
+    t.same(calls, [call], line)
     t.equal(code, 7)
   }
 })

@@ -74,30 +74,21 @@ t.test('the bash script completes in a real bash', async (t) => {
     ]
     return (await bash(['-c', query.join('\n')], cwd)).split('\n').filter((word) => word !== '')
   }
-  const table: [words: string[], offered: string[]][] = [
-    [['st'], ['status']],
-    [['--up'], ['--upstream']],
-    [
-      ['config', ''],
-      ['check', 'print', '-h', '--help'],
-    ],
-    [
-      ['config', 'check', '--'],
-      ['--envfile', '--env-file', '--json', '--help'],
-    ],
-    [
-      ['completion', ''],
-      [...SHELLS, '-h', '--help'],
-    ],
-    [['status', '--json', '--w'], ['--watch']],
-    [['status', '--int'], ['--interval']],
-    [['probe', '--url', ''], []],
-    [['probe', 'vllm_cpu', '--ti'], ['--timeout']],
-    [['serve', '--envfile', 'gate'], ['gate.env']],
-    [['serve', '--envfile', '=', 'gate'], ['gate.env']],
-    [['doctor', 'x'], []],
+  const table: [line: string, offered: string[]][] = [
+    ['st', ['status']],
+    ['--up', ['--upstream']],
+    ['config ', ['check', 'print', '-h', '--help']],
+    ['config check --', ['--envfile', '--env-file', '--json', '--help']],
+    ['completion ', [...SHELLS, '-h', '--help']],
+    ['status --json --w', ['--watch']],
+    ['status --int', ['--interval']],
+    ['probe --url ', []],
+    ['probe vllm_cpu --ti', ['--timeout']],
+    ['serve --envfile gate', ['gate.env']],
+    ['serve --envfile = gate', ['gate.env']],
+    ['doctor x', []],
   ]
-  for (const [words, offered] of table) t.same(await complete(...words), offered, words.join(' '))
+  for (const [line, offered] of table) t.same(await complete(...line.split(' ')), offered, line)
   t.ok((await complete('')).includes('explain'))
 })
 

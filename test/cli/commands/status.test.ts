@@ -2,6 +2,7 @@ import t from 'tap'
 import { processLine, statusLines, tailLines } from '../../../src/cli/commands/status.ts'
 import {
   type EngineStatus,
+  type GateStatus,
   parseGateStatus,
   servableOf,
   tableOf,
@@ -14,21 +15,20 @@ import { jsonServer } from '../json-server.ts'
 
 const NOW = Date.UTC(2026, 0, 1, 12, 0, 30)
 
-function row(more: object = {}) {
-  return {
-    name: 'vllm_cpu',
-    engine: 'vllm',
-    url: 'http://127.0.0.1:8001',
-    intent: 'enabled',
-    eligible: true,
-    state: 'eligible',
-    reason: 'ok',
-    since: '2026-01-01T12:00:00.000Z',
-    hint: 'A probe generated a token.',
-    in_flight: 3,
-    models: ['tiny'],
-    ...more,
-  }
+const ROW = { name: 'vllm_cpu', eligible: true, state: 'eligible', reason: 'ok', in_flight: 3 }
+const row = (more: object = {}) => ({
+  ...ROW,
+  since: '2026-01-01T12:00:00.000Z',
+  hint: 'A probe generated a token.',
+  models: ['tiny'],
+  ...more,
+})
+
+/** A document as a gate's of ours is read. */
+function read(document: object): GateStatus {
+  const status = parseGateStatus(document)
+  if (status === null) throw new Error('no status')
+  return status
 }
 
 function documentOf(...upstreams: unknown[]) {
@@ -42,22 +42,12 @@ function documentOf(...upstreams: unknown[]) {
 }
 
 t.test('statusLines() is a table with a hint under what is not eligible', async (t) => {
-  const status = parseGateStatus({
-    ...documentOf(
-      row(),
-      row({
-        name: 'ollama',
-        eligible: false,
-        state: 'ejected',
-        reason: 'refused',
-        since: null,
-        hint: 'Start the engine.',
-        models: ['a', 'b', 'c', 'd'],
-      }),
-    ),
+  const refused = { eligible: false, state: 'ejected', reason: 'refused', since: null }
+  const more = { hint: 'Start the engine.', models: ['a', 'b', 'c', 'd'] }
+  const status = read({
+    ...documentOf(row(), row({ name: 'ollama', ...refused, ...more })),
     config: { ok: false, error: 'GENGATE_PORT is wrong', shadowed: ['GENGATE_HOLD_MS'] },
   })
-  if (status === null) throw new Error('unreachable')
   t.same(statusLines(status, NOW), [
     'gengate 0.1.0, running for 90 s',
     'NAME      STATE     REASON   SINCE  IN FLIGHT  MODELS',
@@ -145,8 +135,8 @@ const PROCESS = {
   note: '',
 }
 const parsed = (over: object = {}): EngineStatus => {
-  const engine = parseGateStatus(documentOf(row({ process: { ...PROCESS, ...over } })))
-    ?.upstreams[0]?.process
+  const [first] = read(documentOf(row({ process: { ...PROCESS, ...over } }))).upstreams
+  const engine = first?.process
   if (engine === null || engine === undefined) throw new Error('no process')
   return engine
 }
@@ -192,8 +182,7 @@ t.test('tailLines() says what to do about an engine that died', async (t) => {
 t.test('statusLines() shows an engine below its upstream; one that waits serves', async (t) => {
   const upstream = { name: 'a', state: 'starting', reason: 'loading', hint: 'It loads.' }
   const process = { ...PROCESS, state: 'starting', start_on_demand: true }
-  const status = parseGateStatus(documentOf({ ...upstream, process }))
-  if (status === null) throw new Error('no status')
+  const status = read(documentOf({ ...upstream, process }))
   const tails = new Map([['a', ['  | last words']]])
   const lines = statusLines(status, WALL, { meant: new Map(), tails })
   t.match(lines[3], 'It loads.')
