@@ -32,6 +32,8 @@ export class Drive {
   readonly #wish: Wish
   readonly #hands: (deed: Deed, lease: Lease | null) => void
   readonly #ended = Promise.withResolvers<void>()
+  /** Resolves after the end; rejects if a bug of ours keeps it from going on. */
+  readonly ended: Promise<void> = this.#ended.promise
   #state: ExchangeState = ARRIVED
   #lease: Lease | null = null
   #stopWaiting = (): void => {}
@@ -40,11 +42,6 @@ export class Drive {
     this.#deps = deps
     this.#wish = wish
     this.#hands = hands
-  }
-
-  /** Resolves after the end; rejects if a bug of ours keeps it from going on. */
-  get ended(): Promise<void> {
-    return this.#ended.promise
   }
 
   get state(): ExchangeState {

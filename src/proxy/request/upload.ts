@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import type { Clock } from '../../runtime/clock.ts'
 import { CHUNK_BYTES, free, IDLE_MS_MAX } from './body.ts'
+import type { Form } from './form.ts'
 
 /**
  * Calls `onStalled` once when the client stops sending a body that nobody holds back: it would keep
@@ -26,18 +27,11 @@ export function watchUpload(
   return () => cancel()
 }
 
-/** A form of which the beginning has been read. */
-export interface FormStart {
-  /** That beginning, as it is to be sent. */
-  readonly first: Buffer
-  /** Sees the rest go by. */
-  readonly look: (chunk: Buffer) => void
-}
-
 /**
  * The body as a stream that the forwarder may destroy: when the upstream refuses or answers early
  * it does, and the client's own stream, destroyed, would take the connection along before the answer
- * is out. A body that the client cuts is cut here, too, and never ends.
+ * is out. A body that the client cuts is cut here, too, and never ends. `first`: what was read of a form,
+ * as it is to be sent; the rest is scanned as it goes by.
  *
  * Node reads a body into a new 64 KiB buffer each time, which only the next collection frees: 200 MB
  * at full speed made a heap of 70 to 90 MB of read buffers. So what the upstream's socket has given
@@ -46,7 +40,8 @@ export interface FormStart {
 export function detached(
   request: IncomingMessage,
   flushed: () => boolean,
-  form: FormStart | null = null,
+  form: Form | null = null,
+  first: Buffer | null = null,
 ): Readable {
   const passed: Buffer[] = []
   let begun = false
@@ -54,7 +49,7 @@ export function detached(
     highWaterMark: CHUNK_BYTES,
     transform(chunk: Buffer, _encoding, done) {
       if (body.readableLength === 0 && flushed()) for (const one of passed.splice(0)) free(one)
-      if (begun) form?.look(chunk)
+      if (begun) form?.scan.push(chunk)
       passed.push(chunk)
       done(null, chunk)
     },
@@ -69,7 +64,7 @@ export function detached(
   })
   // Whoever destroyed it has been told; there is nobody else to tell.
   body.on('error', () => {})
-  if (form !== null) body.write(form.first)
+  if (first !== null) body.write(first)
   begun = true
   return request.pipe(body)
 }

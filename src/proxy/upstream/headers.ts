@@ -1,15 +1,16 @@
 import type { AnswerHead } from '../../core/exchange/exchange.ts'
-import type { EndRule, EndSign } from '../../core/health/evidence.ts'
+import { isObject, objectOf } from '../../api/read.ts'
 import type { UpstreamSpec } from '../../core/upstream.ts'
-import { type AnswerReader, BodyReader, RawReader } from '../answer/reader.ts'
+import { type AnswerReader, BodyReader, RawReader, type ReaderOptions } from '../answer/reader.ts'
 import { FormReader, StreamReader, TYPE_OF } from '../answer/stream-reader.ts'
 import type { Asked, ProxyDeps } from '../deps.ts'
 import { freeBody } from '../request/body.ts'
-import { type Form, renamed } from '../request/form.ts'
+import { renamed } from '../request/form.ts'
 import { withModel } from '../request/rewrite.ts'
-import { detached, type FormStart } from '../request/upload.ts'
-import type { AttemptInput } from './attempt-input.ts'
+import { detached } from '../request/upload.ts'
 import type { Pool } from './pools.ts'
+import type { Readable } from 'node:stream'
+import type { Clock } from '../../runtime/clock.ts'
 
 /** Headers by lower-case name, as node:http and undici give them. */
 export type IncomingHeaders = Readonly<Record<string, string | string[] | undefined>>
@@ -194,35 +195,53 @@ function isEventStream(head: AnswerHead): boolean {
   return /^text\/event-stream/i.test(head.headers['content-type'] ?? '')
 }
 
-/** What one attempt sends: path, headers and body, with the model name that the upstream knows. */
+/** What one attempt is to send, and how to read what comes back. */
+export interface AttemptInput {
+  readonly pool: Pool
+  readonly method: string
+  readonly path: string
+  readonly headers: Record<string, string>
+  /** A function: a body that goes on as it arrives; `flushed` tells whether all of what it gave is
+   *  out of this process. */
+  readonly body: Buffer | ((flushed: () => boolean) => Readable) | null
+  /** The answer has begun to reach the client: the body will not be sent again. */
+  readonly bodySent?: () => void
+  /** Is the answer judged by its status and content? Otherwise it goes on as it comes. */
+  readonly judged: boolean
+  /** Was a model name mapped? Then a 404 is about our mapping. */
+  readonly mapped: boolean
+  /** Has the head of an event stream gone out to the client already? */
+  readonly pending: () => boolean
+  /** The reader for an answer that is to be judged, by its head. */
+  readonly readerFor: (head: AnswerHead) => AnswerReader
+  /** May it be sent again, as the connection had died before? `seen`: the upstream may have all of
+   *  the first try nevertheless. Counts it, if so. */
+  readonly mayReplay: (seen: boolean) => boolean
+  /** Something of ours threw while it read the answer. */
+  readonly onBug: (error: unknown) => void
+  readonly clock: Clock
+}
+
+/** What one attempt sends: path, headers and body, with the model name that the upstream knows. `mapped`:
+ *  did the gate choose it, so that a 404 is the gate's mistake and not the client's? */
 export function attemptInput(
   deps: ProxyDeps,
   asked: Asked,
-  to: {
-    readonly pool: Pool
-    readonly model: string | null
-    /** Did the gate choose it, so that a 404 is the gate's mistake and not the client's? */
-    readonly mapped: boolean
-    /** Has the head of an event stream gone out already? */
-    readonly pending: () => boolean
-    readonly endRule: EndRule
-    readonly onEndSign: (sign: EndSign) => void
-    readonly mayReplay: (seen: boolean) => boolean
-  },
+  to: Pick<AttemptInput, 'pool' | 'mapped' | 'pending' | 'mayReplay'> &
+    Required<Pick<ReaderOptions, 'endRule' | 'onEndSign' | 'model'>>,
 ): AttemptInput {
   const { pool, model } = to
-  const { lane, scan, upload } = asked
-  const body = upload === null ? bodyFor(asked, model) : null
-  const start = formStart(asked, model)
+  const { lane, scan, upload, form } = asked
+  const body = bodyFor(asked, model)
   const onId = (id: string): void => deps.sticky.remember(id, pool.target.name)
   return {
     pool,
     method: asked.method,
     path: `${pool.basePath}${asked.path}${asked.query}`,
-    headers: sentHeaders(asked, pool, start),
-    body: upload === null ? body : (flushed) => detached(upload, flushed, start),
+    headers: sentHeaders(asked, pool, body),
+    body: upload === null ? body : (flushed) => detached(upload, flushed, form, body),
     bodySent: () => {
-      if (body !== null && body !== asked.body) freeBody(body)
+      if (upload === null && body !== null && body !== asked.body) freeBody(body)
       asked.bodySent()
     },
     judged: lane.api !== null,
@@ -236,8 +255,8 @@ export function attemptInput(
       const wrap = scan.stream ? (answer: Buffer) => asStream(asked, answer, to.pending()) : null
       const { endRule, onEndSign } = to
       const options = { api: lane.api, endRule, onEndSign, model: back, onId, wrap }
-      const readerFor = (form: 'events' | 'json'): AnswerReader =>
-        form === 'events' ? new StreamReader(options) : new BodyReader(options)
+      const readerFor = (shape: 'events' | 'json'): AnswerReader =>
+        shape === 'events' ? new StreamReader(options) : new BodyReader(options)
       return new FormReader(isEventStream(head) ? 'events' : 'json', scan.stream, readerFor)
     },
     onBug: (error) => {
@@ -248,35 +267,27 @@ export function attemptInput(
   }
 }
 
-function sentHeaders(asked: Asked, pool: Pool, start: FormStart | null): Record<string, string> {
-  const { upload, headers, form } = asked
-  const sent = requestHeaders(headers, {
-    requestId: asked.requestId,
-    authorization: pool.target.authorization,
-    via: asked.via,
-    hasBody: upload !== null || asked.body.length > 0,
-  })
+function sentHeaders(asked: Asked, pool: Pool, body: Buffer | null): Record<string, string> {
+  const { upload, headers, form, requestId, via } = asked
+  const { authorization } = pool.target
+  const hasBody = upload !== null || asked.body.length > 0
+  const sent = requestHeaders(headers, { requestId, authorization, via, hasBody })
   // mlx-lm refuses a body without its length (411): what the client declared goes on.
   const length = upload === null ? undefined : headers['content-length']
-  const longer = start === null || form === null ? 0 : start.first.length - form.bytes.length
+  const longer = (body?.length ?? 0) - (form?.bytes.length ?? 0)
   if (length !== undefined) sent['content-length'] = String(Number(length) + longer)
   return sent
 }
 
-function bodyFor({ body, scan, form }: Asked, model: string | null): Buffer | null {
-  if (body.length === 0) return null
-  if (form !== null) return inName(form, model)
+/** The body, or what was read of a form that is not held whole; null: there is none. */
+function bodyFor({ body, upload, scan, form }: Asked, model: string | null): Buffer | null {
+  if (upload === null && body.length === 0) return null
+  if (form !== null) {
+    const named = form.scan.model
+    return model === null || named === null ? form.bytes : renamed(form.bytes, named, model)
+  }
+  if (upload !== null) return null
   return model === null ? body : withModel(body, scan, model)
-}
-
-/** What was read of a form that is not held whole; null: there is none. */
-function formStart({ upload, form }: Asked, model: string | null): FormStart | null {
-  if (upload === null || form === null) return null
-  return { first: inName(form, model), look: (chunk) => form.scan.push(chunk) }
-}
-
-function inName({ bytes, scan }: Form, model: string | null): Buffer {
-  return model === null || scan.model === null ? bytes : renamed(bytes, scan.model, model)
 }
 
 /**
@@ -287,17 +298,8 @@ function asStream(asked: Asked, answer: Buffer, pending: boolean): Buffer | null
   const asEvents = asked.lane.api?.asEvents
   if (asEvents === undefined) return pending ? null : answer
   // Rare enough to build the tree: the body has been proven to parse.
-  const body: unknown = JSON.parse(asked.body.toString())
-  return asEvents(answer, asksForUsage(body))
-}
-
-function asksForUsage(body: unknown): boolean {
-  const options = isRecord(body) ? body['stream_options'] : null
-  return isRecord(options) && options['include_usage'] === true
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
+  const options = objectOf(asked.body.toString())?.['stream_options']
+  return asEvents(answer, isObject(options) && options['include_usage'] === true)
 }
 
 /** vLLM sends vectors as bytes to clients that ask for them: there is nothing to judge in them. */
