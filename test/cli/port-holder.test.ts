@@ -77,49 +77,45 @@ t.test('parseLsof() reads the first process of lsof -Fpc', async (t) => {
 const python = { pid: 42, name: 'python3' }
 const at = { host: '127.0.0.1', port: 8000 }
 
-function advice(holder: Holder, port = 8000): string {
-  return portAdvice({ ...at, port }, holder).join('\n')
+/** What is said where this process has the port and serves this. */
+function advice(
+  serves: Holder['serves'],
+  process: Holder['process'] = python,
+  port = 8000,
+): string {
+  return portAdvice({ ...at, port }, { process, serves }).join('\n')
 }
 
 t.test('portAdvice() prints both ways out where a vLLM holds the port', async (t) => {
-  const text = advice({
-    process: python,
-    serves: { kind: 'vllm', version: '0.32.0', model: 'tiny' },
-  })
+  const text = advice({ kind: 'vllm', version: '0.32.0', model: 'tiny' })
   t.match(text, 'port 8000 on 127.0.0.1 is taken by a vLLM 0.32.0 (python3, pid 42).')
   t.match(text, 'vllm serve tiny --port 8001\n')
   t.match(text, 'GENGATE_PORT=8010 GENGATE_VLLM_CPU_URL=http://127.0.0.1:8000 gengate serve')
-  const unnamed = advice({ process: null, serves: { kind: 'vllm', version: null, model: null } })
+  const vllm = { kind: 'vllm', version: null, model: null } as const
+  const unnamed = advice(vllm, null)
   t.match(unnamed, 'taken by a vLLM (an unknown process)')
   t.match(unnamed, 'vllm serve MODEL --port 8001')
-  const on8001 = advice(
-    { process: python, serves: { kind: 'vllm', version: null, model: null } },
-    8001,
-  )
-  t.match(on8001, '--port 8002', 'it never advises the port that is taken')
+  t.match(advice(vllm, python, 8001), '--port 8002', 'it never advises the port that is taken')
 })
 
 t.test('portAdvice() names every other holder and a way out', async (t) => {
-  const table: [holder: Holder, words: string[]][] = [
+  const table: [text: string, words: string[]][] = [
     [
-      { process: python, serves: { kind: 'gengate', version: '0.1.0' } },
+      advice({ kind: 'gengate', version: '0.1.0' }),
       ['another gengate 0.1.0', 'gengate status', 'GENGATE_PORT=8010'],
     ],
     [
-      { process: python, serves: { kind: 'openai', owner: 'llamacpp' } },
+      advice({ kind: 'openai', owner: 'llamacpp' }),
       ['server "llamacpp"', 'GENGATE_PORT=8010 gengate serve --upstream http://127.0.0.1:8000'],
     ],
+    [advice({ kind: 'http' }), ['an HTTP server (python3, pid 42)', 'kill 42']],
+    [advice({ kind: 'silent' }), ['taken by python3, pid 42', 'kill 42']],
     [
-      { process: python, serves: { kind: 'http' } },
-      ['an HTTP server (python3, pid 42)', 'kill 42'],
-    ],
-    [{ process: python, serves: { kind: 'silent' } }, ['taken by python3, pid 42', 'kill 42']],
-    [
-      { process: { pid: null, name: 'a process of user 0' }, serves: { kind: 'silent' } },
+      advice({ kind: 'silent' }, { pid: null, name: 'a process of user 0' }),
       ['taken by a process of user 0.', 'Stop it, or take another port: GENGATE_PORT=8010'],
     ],
   ]
-  for (const [holder, words] of table) for (const word of words) t.match(advice(holder), word)
+  for (const [text, words] of table) for (const word of words) t.match(text, word)
 })
 
 t.test('listenAdvice() says what to set for each way in which binding fails', async (t) => {
