@@ -108,6 +108,10 @@ t.test('reply-from 8c0d65d, c815dc4: Connection strips one hop, and nothing of o
       'x-gengate-upstream: forged',
       'x-request-id: forged',
       'proxy-authenticate: Basic',
+      'proxy-connection: hop',
+      'te: hop',
+      'trailer: hop',
+      'upgrade: hop',
     ]),
   )
   const { answer, text, client } = await ask(gate, chat({ lines: ['X-Request-Id: mine'] }))

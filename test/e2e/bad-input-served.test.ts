@@ -267,6 +267,9 @@ t.test('B25 spellings of application/json in UTF-8 are served', async (t) => {
 t.test('B31, B32, B36, B37, B61 of the client only harmless headers arrive', async (t) => {
   const lines = [
     'Connection: content-length, authorization, x-request-id, host, via, accept-encoding',
+    'Connection: X-Stainless-Lang',
+    'X-Stainless-Lang: js',
+    'X-Stainless-OS: Linux',
     'Keep-Alive: 300',
     'Proxy-Connection: keep-alive',
     'Proxy-Authorization: Basic c2VjcmV0',
@@ -296,7 +299,7 @@ t.test('B31, B32, B36, B37, B61 of the client only harmless headers arrive', asy
   ]
   const { headers } = await passed(t, chat({ lines, body: `{${M}}` }))
   const harmless = ['accept-encoding', 'connection', 'content-length', 'content-type', 'host']
-  const names = [...harmless, 'user-agent', 'via', 'x-request-id']
+  const names = [...harmless, 'user-agent', 'via', 'x-request-id', 'x-stainless-os']
   t.strictSame(Object.keys(headers).toSorted(), names)
   t.match(headers, {
     'accept-encoding': 'identity',

@@ -5,8 +5,8 @@ import t, { type Test } from 'tap'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { chat, chatBody, readStream } from '../support/ask.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
-import { ask, chat as rawChat, JSON_LINE, RawClient, request, words } from '../support/raw.ts'
-import { chunk, event, json, type RawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
+import { ask, chat as rawChat, JSON_LINE, RawClient, request } from '../support/raw.ts'
+import { chunk, event, type RawUpstream, SSE_END, SSE_HEAD } from '../support/raw-upstream.ts'
 import { startGate, leapingClock } from '../support/start-gate.ts'
 import { gateOverOne, gateOverRaw, well } from '../support/gates.ts'
 
@@ -141,49 +141,6 @@ for (const stream of [true, false]) {
     t.equal(gate.reason('a'), 'ok')
   })
 }
-
-// Fails without: `connectionNames` and the lists of proxy/upstream/headers.ts.
-t.test('hop-by-hop headers stay on their hop, also those that Connection names', async (t) => {
-  const lines = [
-    'Connection: keep-alive, X-Secret',
-    'X-Secret: 1',
-    'Keep-Alive: timeout=7777',
-    'Proxy-Authenticate: Basic',
-    'Proxy-Connection: keep-alive',
-    'TE: trailers',
-    'Trailer: X-Sum',
-    'Upgrade: h2c',
-    'X-Kept: yes',
-  ]
-  const { gate, up } = await gateOverRaw(t, [(to) => void to.write(json(undefined, { lines }))])
-  const answer = await ask(
-    gate,
-    rawChat({
-      lines: [
-        'Connection: keep-alive, X-Stainless-Lang, Content-Type',
-        'X-Stainless-Lang: js',
-        'X-Stainless-OS: Linux',
-        'Keep-Alive: 300',
-        'TE: trailers',
-        'Proxy-Authorization: Basic secret',
-        'Proxy-Connection: close',
-      ],
-    }),
-  )
-  t.equal(answer?.status, 200)
-  const head = (up.requests[0] ?? '').split('\r\n\r\n')[0]?.toLowerCase() ?? ''
-  t.match(head, /\r\nx-stainless-os: linux/, 'the harmless ones go on')
-  for (const name of ['x-stainless-lang', 'te', 'proxy-authorization', 'proxy-connection']) {
-    t.notMatch(head, new RegExp(`\r\n${name}:`), name)
-  }
-  t.notMatch(head, /keep-alive: 300/)
-  const { headers = {} } = answer ?? {}
-  t.equal(headers['x-kept'], 'yes')
-  for (const name of words('x-secret proxy-authenticate proxy-connection te trailer upgrade')) {
-    t.notOk(Object.hasOwn(headers, name), name)
-  }
-  t.notMatch(JSON.stringify(headers), /7777/)
-})
 
 // Fails without: giving a body's memory back at the commit (`bodySent` of proxy/upstream/attempt.ts).
 t.test('F32 bodies whose streams have begun leave their room to others', async (t) => {

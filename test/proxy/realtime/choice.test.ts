@@ -2,24 +2,18 @@ import { once } from 'node:events'
 import t from 'tap'
 import type { Upgrades } from '../../../src/door/door.ts'
 import { start } from '../../door/start-server.ts'
-import { crashesDuring, isError, type RawAnswer, RawClient, request } from '../../support/raw.ts'
-import { closed, echoUpstream, endings, handshake, realtimeGate, until } from './gate.ts'
+import { ask, crashesDuring, isError, RawClient, request } from '../../support/raw.ts'
+import { closed, echoGate, echoUpstream, endings, handshake, realtimeGate, until } from './gate.ts'
 
 // Goal: nothing but a good handshake on the one path becomes a socket, what is refused is refused
 // in our own words before any 101, and no connection that Node has let go of is left alone.
 // Method: raw bytes against the real server and guards.
 
-const asked = async (port: number, bytes: string): Promise<RawAnswer | null> => {
-  const client = new RawClient(port).send(bytes)
-  const answer = await client.answer()
-  client.destroy()
-  return answer
-}
+const asked = (port: number, bytes: string) => ask({ port }, bytes)
 
 t.test('B35 everything but a good handshake on the path is 426, and no tunnel', async (t) => {
   // Fails without `upgradeFault`: ws answers the later ones itself, in HTML.
-  const upstream = await echoUpstream(t)
-  const { port, events } = await realtimeGate(t, [{ url: upstream.url }])
+  const { upstream, port, events } = await echoGate(t)
   const good = handshake()
   for (const [name, bytes] of [
     ['another path', handshake([], '/v1/chat/completions')],
@@ -57,17 +51,16 @@ t.test('B35 everything but a good handshake on the path is 426, and no tunnel', 
 
 t.test('a handshake behind a request that is not answered yet gets no socket', async (t) => {
   // Fails without `isBusy`: the plugin throws where nobody catches it, which ends the process.
-  const upstream = await echoUpstream(t)
-  const { port } = await realtimeGate(t, [{ url: upstream.url }])
-  const ask = 'GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
+  const { port } = await echoGate(t)
+  const livez = 'GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
   const crashes = await crashesDuring(async () => {
-    const client = new RawClient(port).send(`${ask}${handshake()}`)
+    const client = new RawClient(port).send(`${livez}${handshake()}`)
     t.equal((await client.answer())?.status, 200)
     isError(t, await client.answer(), 426, 'upgrade_not_supported')
     t.ok(await client.isClosed())
   })
   t.same(crashes, [])
-  const patient = new RawClient(port).send(ask)
+  const patient = new RawClient(port).send(livez)
   t.equal((await patient.answer())?.status, 200)
   t.equal((await patient.send(handshake()).answer())?.status, 101, 'once it is answered')
   patient.destroy()
@@ -75,8 +68,7 @@ t.test('a handshake behind a request that is not answered yet gets no socket', a
 
 t.test('REG-45 a handshake passes the guards of every request', async (t) => {
   // Fails without the call of `guard` in `mayUpgrade`.
-  const upstream = await echoUpstream(t)
-  const { port } = await realtimeGate(t, [{ url: upstream.url }], { keys: ['gate-key'] })
+  const { upstream, port } = await echoGate(t, { keys: ['gate-key'] })
   const key = 'Authorization: Bearer gate-key'
   for (const [status, code, bytes] of [
     [401, 'invalid_api_key', handshake()],
@@ -95,8 +87,7 @@ t.test('REG-45 a handshake passes the guards of every request', async (t) => {
 })
 
 t.test('REG-21, REG-22 many headers and long protocol lists are refused in time', async (t) => {
-  const upstream = await echoUpstream(t)
-  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  const { port } = await echoGate(t)
   const many = Array.from({ length: 300 }, (_, i) => `X${i}: a`)
   isError(t, await asked(port, handshake(many)), 431, 'headers_too_large')
   const huge = Array.from({ length: 3_000 }, (_, i) => `X${i}: a`)
@@ -154,16 +145,14 @@ t.test('the first servable upstream that may have the route, under its cap', asy
 })
 
 t.test('no new socket while the gate goes down', async (t) => {
-  const upstream = await echoUpstream(t)
-  const { port, realtime } = await realtimeGate(t, [{ url: upstream.url }])
+  const { port, realtime } = await echoGate(t)
   realtime.close()
   isError(t, await asked(port, handshake()), 503, 'gate_draining')
 })
 
 t.test('RFC 9110 §7.8 h2c is ignored: served, and the connection stays', async (t) => {
   // Fails with 426 without the line about h2c in `upgradeFault`; Java's HttpClient sends this.
-  const upstream = await echoUpstream(t)
-  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  const { port } = await echoGate(t)
   const lines = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAEAAEAA']
   const client = new RawClient(port)
   for (const [method, target] of [
@@ -180,28 +169,19 @@ t.test('RFC 9110 §7.8 h2c is ignored: served, and the connection stays', async 
 
 t.test('a plain request to the path goes by the forwarder', async (t) => {
   // Fails if the plugin's own handler is reached: reply-from would send it to no upstream.
-  const upstream = await echoUpstream(t)
-  const { port } = await realtimeGate(t, [{ url: upstream.url }])
+  const { upstream, port } = await echoGate(t)
   for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) {
-    const bytes = request(method, '/v1/realtime?x=1')
-    const client = new RawClient(port).send(bytes)
-    t.equal((await client.answer({ head: method === 'HEAD' }))?.status, 200, method)
-    client.destroy()
+    const how = { head: method === 'HEAD' }
+    t.equal((await ask({ port }, request(method, '/v1/realtime?x=1'), how))?.status, 200, method)
   }
   t.equal(upstream.requests.length, 0)
 })
 
+const guard = () =>
+  ({ ok: true, path: '/v1/realtime', query: '', cors: {}, via: '', upgrade: true }) as const
+
 t.test('without anything that takes sockets, the path has none', async (t) => {
-  const { port } = await start(t, {
-    guard: (request) => ({
-      ok: true,
-      path: request.url ?? '',
-      query: '',
-      cors: {},
-      via: '',
-      upgrade: true,
-    }),
-  })
+  const { port } = await start(t, { guard })
   isError(t, await asked(port, handshake()), 426, 'upgrade_not_supported')
 })
 
@@ -209,9 +189,6 @@ t.test('without anything that takes sockets, the path has none', async (t) => {
 function taking(take: Upgrades['take']): Upgrades {
   return { refusal: () => null, take, close: async () => {}, cut: () => {} }
 }
-const guard = () =>
-  ({ ok: true, path: '/v1/realtime', query: '', cors: {}, via: '', upgrade: true }) as const
-
 t.test('a client resets an upgraded socket that nobody listens to: the gate lives', async (t) => {
   // Fails with an uncaught ECONNRESET without the listener in `upgraded`.
   let taken = 0
@@ -241,8 +218,7 @@ t.test('a bug of whoever takes a connection over is answered, and closes it', as
 })
 
 t.test("Node's own WebSocket, the client of a browser, works", async (t) => {
-  const upstream = await echoUpstream(t)
-  const { port, leases } = await realtimeGate(t, [{ url: upstream.url }])
+  const { upstream, port, leases } = await echoGate(t)
   const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/realtime`, ['realtime'])
   await once(socket, 'open')
   t.equal(socket.protocol, 'realtime')

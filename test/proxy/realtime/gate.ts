@@ -145,6 +145,17 @@ export async function realtimeGate(
   return { port, events, leases, store, realtime, server, client }
 }
 
+/** A gate over one upstream that agrees. */
+export async function echoGate(
+  t: Test,
+  how: Parameters<typeof realtimeGate>[2] = {},
+  options: object = {},
+  echo = true,
+): Promise<RealtimeGate & { readonly upstream: Echo }> {
+  const upstream = await echoUpstream(t, options, echo)
+  return { ...(await realtimeGate(t, [{ url: upstream.url }], how)), upstream }
+}
+
 /** A client's socket to a gate; rejects with what the handshake failed of. */
 export async function openSocket(
   t: Test,
