@@ -16,6 +16,10 @@ import { startGate } from '../support/start-gate.ts'
 // Method: multipart over real sockets; the upstream keeps sums. Memory is the kernel's own count of
 // a gate in a process of its own.
 
+// Hundreds of megabytes go by here: on a busy machine that takes minutes, and would look like a client
+// that hangs.
+t.setTimeout(240_000)
+
 /** Names a model, which is looked for in the form. */
 const AUDIO = '/v1/audio/transcriptions'
 /** Names none. */
