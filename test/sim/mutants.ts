@@ -164,9 +164,7 @@ const MUTANTS: readonly Mutant[] = [
   },
 ]
 
-const UNIT = ['ending', 'hold', 'next', 'patience', 'progress', 'trying'].map(
-  (name) => `test/core/exchange/${name}.test.ts`,
-)
+const UNIT = ['ending', 'next', 'trying'].map((name) => `test/core/exchange/${name}.test.ts`)
 /** Until one of them is red. */
 const WORLDS = ['exchange', 'supervisor', 'scenarios', 'worlds'].map(
   (name) => `test/sim/${name}.test.ts`,
