@@ -4,7 +4,8 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { fakeEngines, freePort, insist, lives, ready, startRun } from './fake-engines.ts'
+import { freePort, isAlive } from '../support/owned.ts'
+import { fakeEngines, insist, ready, startRun } from './fake-engines.ts'
 import { answers, until } from './process.ts'
 
 /** Starts gate and engine; resolves when the gate can serve. */
@@ -54,7 +55,7 @@ t.test('--gate serves through the engine that it started, and ends both', async 
   child.kill('SIGTERM')
   t.same(await ended, [0, null], err.text)
   t.match(out.text, /^got SIGTERM$/m)
-  t.notOk(lives(worker))
+  t.notOk(isAlive(worker))
   t.notOk((await answers(port)) || (await answers(enginePort)))
 })
 
@@ -66,7 +67,7 @@ t.test('--gate ends when its engine does, with its code', async (t) => {
   t.match(err.text, /llamacpp ended, so the gate ends\./)
   t.match(err.text, /llamacpp ended by itself \(code 5\)\./)
   t.notOk(await answers(port))
-  t.notOk(lives(worker))
+  t.notOk(isAlive(worker))
 })
 
 t.test('--gate starts no engine where it cannot have its own port', async (t) => {
@@ -90,6 +91,6 @@ t.test('--gate starts no engine where it cannot have its own port', async (t) =>
 t.test('a second signal ends the gate, and takes along an engine that does not end', async (t) => {
   const { running, worker, enginePort } = await startPair(t, { FAKE_STUBBORN: '1' })
   t.same(await insist(running, 'SIGTERM'), [143, null])
-  await until(() => (lives(worker) ? undefined : true))
+  await until(() => (isAlive(worker) ? undefined : true))
   t.notOk(await answers(enginePort))
 })

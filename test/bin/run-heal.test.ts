@@ -2,7 +2,8 @@
 // Method: the launcher and the real program as processes; the engine is a script on PATH.
 import { join } from 'node:path'
 import t from 'tap'
-import { fakeEngines, freePort, startRun } from './fake-engines.ts'
+import { freePort } from '../support/owned.ts'
+import { fakeEngines, startRun } from './fake-engines.ts'
 import { answers } from './process.ts'
 
 // Rows of docs/faults.md that are shown here: heal-hopeless.

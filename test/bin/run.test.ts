@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { fakeEngines, freePort, insist, lives, ready, startRun } from './fake-engines.ts'
+import { freePort, isAlive } from '../support/owned.ts'
+import { fakeEngines, insist, ready, startRun } from './fake-engines.ts'
 import { answers, launcher, systemNode } from './process.ts'
 
 type Env = Record<string, string>
@@ -112,11 +113,11 @@ t.test('SIGTERM reaches the engine, its workers end, its code is ours', async (t
   const GENGATE_OLLAMA_URL = `http://127.0.0.1:${await freePort()}`
   const running = startRun(t, ['ollama'], { ...env, GENGATE_OLLAMA_URL })
   const worker = await ready(running)
-  t.ok(lives(worker))
+  t.ok(isAlive(worker))
   running.child.kill('SIGTERM')
   t.same(await running.ended, [0, null], running.err.text)
   t.match(running.out.text, /^got SIGTERM$/m)
-  t.notOk(lives(worker))
+  t.notOk(isAlive(worker))
   t.notMatch(running.err.text, /Hint|by itself/)
 })
 
@@ -132,7 +133,7 @@ t.test('one Ctrl-C, as a terminal sends it, is passed on once', async (t) => {
   process.kill(-running.child.pid, 'SIGINT')
   t.same(await running.ended, [6, null], 'the code that the engine gave')
   t.equal(running.out.text.match(/^got SIGINT$/gm)?.length, 1)
-  t.notOk(lives(worker))
+  t.notOk(isAlive(worker))
 })
 
 t.test('a second signal kills an engine that does not end', async (t) => {
@@ -143,5 +144,5 @@ t.test('a second signal kills an engine that does not end', async (t) => {
   const worker = await ready(running)
   t.same(await insist(running, 'SIGTERM'), [143, null])
   t.match(running.err.text, /passed on to ollama; send it again to kill the engine/)
-  t.notOk(lives(worker))
+  t.notOk(isAlive(worker))
 })

@@ -1,7 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,20 +9,12 @@ import { childEnv } from '../support/child-env.ts'
 import { chatBody, post, readStream, servedBy } from '../support/ask.ts'
 import { fakeLlamaSwap, fakeLocalAi } from '../support/fake-engines.ts'
 import { fakeUpstream } from '../support/fake-upstream.ts'
+import { freePort } from '../support/owned.ts'
 import { runCli } from '../support/run-cli.ts'
 
 // Goal: the commands that operators already use behave as their page says (docs/operating.md), and
 // an edit of the env file moves traffic.
 // Method: the gate as its own process, started as a user does.
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 /** Runs `gengate serve` until the test ends; resolves when it answers. */
 async function serve(

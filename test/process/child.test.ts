@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { childEnv, startChild } from '../../src/process/child.ts'
 import { type Clock, systemClock } from '../../src/runtime/clock.ts'
-import { lives } from '../bin/fake-engines.ts'
+import { isAlive } from '../support/owned.ts'
 import { until } from '../bin/process.ts'
 
 /** Runs a shell script as a child. */
@@ -80,17 +80,17 @@ t.test('processes that outlive the first one end with it, deaf ones, too', async
   )
   const pids = await pidsOf(out)
   t.equal(pids.length, 2)
-  t.ok(pids.every(lives), 'they run')
+  t.ok(pids.every(isAlive), 'they run')
   child.stop('SIGTERM')
   await child.ended
-  t.notOk(pids.some(lives), 'and are gone')
+  t.notOk(pids.some(isAlive), 'and are gone')
 })
 
 t.test('processes of a child that crashes end, too', async (t) => {
   const { child, out } = start('sleep 600 & echo pid $!; echo ready; sleep 0.1; kill -KILL $$')
   const pids = await pidsOf(out)
   t.match(await child.ended, { signal: 'SIGKILL', exitCode: 137 })
-  t.notOk(pids.some(lives))
+  t.notOk(pids.some(isAlive))
 })
 
 t.test('signal() ends a child that does not listen', async (t) => {
@@ -129,7 +129,7 @@ t.test('a child does not outlive the sudden death of who started it', async (t) 
   t.equal(pids.length, 2)
   one.parent.kill('SIGKILL')
   await one.gone
-  await until(() => (pids.some(lives) ? undefined : true))
+  await until(() => (pids.some(isAlive) ? undefined : true))
   t.pass('both are gone')
 })
 
@@ -205,7 +205,7 @@ t.test('who exits without waiting kills its children on the way', async (t) => {
   process.kill(await until(() => guardOf(pids[0]) ?? undefined), 'SIGKILL')
   one.parent.stdin.write('go\n')
   t.same(await one.gone, [3, null])
-  await until(() => (pids.some(lives) ? undefined : true))
+  await until(() => (pids.some(isAlive) ? undefined : true))
   t.pass('without the guard')
 })
 
