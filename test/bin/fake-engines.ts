@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { childEnv } from '../support/child-env.ts'
 import { launcher, systemNode, until } from './process.ts'
@@ -113,15 +114,15 @@ export async function ready({ out }: { out: { text: string } }): Promise<number>
   return Number(/^worker (\d+)$/m.exec(out.text)?.[1])
 }
 
-/** Sends the signal again and again until the program ends: which of them counts as the second one
- *  depends on how quick the machine is. */
+/** Sends the signal, and once it was heard and is no repetition any more, a second time. A third one would meet a
+ *  program that is about to exit. */
 export async function insist(
-  { child, ended }: ReturnType<typeof startRun>,
+  { child, err, ended }: ReturnType<typeof startRun>,
   signal: NodeJS.Signals,
 ): Promise<unknown[]> {
-  const again = setInterval(() => child.kill(signal), 700)
   child.kill(signal)
-  const end = await ended
-  clearInterval(again)
-  return end
+  await until(() => (err.text.includes(signal) ? true : undefined))
+  await sleep(700)
+  child.kill(signal)
+  return ended
 }
