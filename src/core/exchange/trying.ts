@@ -195,9 +195,9 @@ export interface Waiting {
 /**
  * How a running attempt is to end because its upstream is silent; null: not at all. Before content
  * it moves on when another can have it, when its upstream is proven wedged or gone, or when that is
- * not configured any more. After content
- * only that ends it, if this very stream is among the silent, or proof of the upstream that is much
- * younger than anything of this stream. Pure.
+ * not configured any more. After content two things end it: its upstream is proven wedged or gone
+ * and this very stream is silent, too; or its upstream has proven that it generates long after the
+ * last that came of this stream. Pure.
  */
 export function patienceLost(
   table: RoutingTable,

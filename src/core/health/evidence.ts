@@ -159,7 +159,7 @@ export type Evidence =
   | { readonly type: 'live_failure'; readonly at: number; readonly failure: LiveFailure }
   /** Something listens at its address, as far as a bare connection tells. */
   | { readonly type: 'reached'; readonly at: number }
-  /** A live 429 or 503: neutral. */
+  /** A live 429 or 503: says that it is there and full, so patience with a probe that waits begins anew. */
   | { readonly type: 'live_busy'; readonly at: number }
   /** A live 401 or 403: of our key, or of what this client asked for. Only a probe can tell. */
   | { readonly type: 'live_refused'; readonly at: number }
