@@ -62,9 +62,15 @@ export function framingFault(request: GuardedRequest): Refusal | null {
 }
 
 function repeated(rawHeaders: readonly string[]): string | null {
-  const names = rawHeaders.flatMap((text, i) => (i % 2 === 0 ? text.toLowerCase() : []))
-  const single = names.filter((name) => SINGLE.has(name))
-  return single.find((name, i) => single.indexOf(name) < i) ?? null
+  // For every request: no list of all names is made.
+  const seen: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    if (!SINGLE.has(name)) continue
+    if (seen.includes(name)) return name
+    seen.push(name)
+  }
+  return null
 }
 
 /** Only `chunked` is understood. What would be fine HTTP elsewhere is told apart from nonsense. */

@@ -37,6 +37,7 @@ export class Drive {
   #state: ExchangeState = ARRIVED
   #lease: Lease | null = null
   #stopWaiting = (): void => {}
+  readonly #inFlight = (name: string): number => this.#deps.leases.count(name)
 
   constructor(deps: DriveDeps, wish: Wish, hands: (deed: Deed, lease: Lease | null) => void) {
     this.#deps = deps
@@ -50,13 +51,14 @@ export class Drive {
 
   /** One event and all that follows from it at once; what was to be done for it. */
   tell(event: ExchangeEvent): readonly ExchangeEffect[] {
-    const { store, leases, holds, budget, clock, random } = this.#deps
+    if (this.#state.now.kind === 'over') return []
+    const { store, holds, budget, clock, random } = this.#deps
     try {
       const { state, effects } = next(this.#state, event, {
         wish: this.#wish,
         table: store.current,
         nowMs: clock.nowMs(),
-        inFlight: (name) => leases.count(name),
+        inFlight: this.#inFlight,
         waiting: holds.waiting,
         budget: budget.left,
         random,

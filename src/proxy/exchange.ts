@@ -103,7 +103,10 @@ export class Exchange {
 
   /** Starts one attempt at the upstream that was decided on: connection and sink. */
   #send({ entry, model, means, mapped }: Doing<'send'>, lease: Lease | null): void {
-    const [deps, asked, writer, drive] = [this.#deps, this.#asked, this.#writer, this.#drive]
+    const deps = this.#deps
+    const asked = this.#asked
+    const writer = this.#writer
+    const drive = this.#drive
     const { spec } = entry
     const pool = deps.pools.get(spec.name)
     if (lease === null || pool === undefined) {
@@ -158,11 +161,23 @@ export class Exchange {
     this.#flow.end(this.#deps.clock)
     const { requestId, method, path } = this.#asked
     const { statusCode: status } = this.#response
-    const { bytes } = this.#writer
-    // A line of the log has its fields in this order.
-    const { upstream, phase, ...what } = summary
-    const about = { requestId, method, path, upstream, status }
-    this.#deps.emit({ type: 'exchange_ended', ...about, ...what, bytes, phase })
+    const { upstream, ending, code, attempts, ttftMs, durationMs, phase } = summary
+    this.#deps.emit({
+      type: 'exchange_ended',
+      // A line of the log has its fields in this order.
+      requestId,
+      method,
+      path,
+      upstream,
+      status,
+      ending,
+      code,
+      attempts,
+      ttftMs,
+      durationMs,
+      bytes: this.#writer.bytes,
+      phase,
+    })
   }
 }
 

@@ -231,8 +231,10 @@ const NAMES: Readonly<Record<string, string | null>> = {
 }
 
 function fieldsOf(event: GateEvent): Record<string, unknown> {
+  const values: Readonly<Record<string, unknown>> = event
   const fields: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(event)) {
+  for (const key of Object.keys(values)) {
+    const value = values[key]
     const name = NAMES[key] === undefined ? key : NAMES[key]
     if (name !== null) fields[name] = Array.isArray(value) ? joined(value) : cleaned(key, value)
   }
@@ -252,7 +254,7 @@ function cleaned(key: string, value: unknown): unknown {
   if (typeof value === 'number') return Math.round(value * 10) / 10
   if (typeof value !== 'string') return value
   // A path has no query here; should a caller forget, it must still not reach the log.
-  const text = key === 'path' ? value.replace(/\?.*/s, '') : value
+  const text = key === 'path' && value.includes('?') ? value.slice(0, value.indexOf('?')) : value
   return clip(text, MESSAGES.has(key) ? MESSAGE_MAX : FIELD_MAX)
 }
 

@@ -93,7 +93,7 @@ export const WAITING_BYTES_MAX = 256 * 1024
  *  under load those of some milliseconds leave together. A write costs as much as ten lines. */
 const APART_MS = 10
 /** What leaves sooner, UTF-16 units. */
-const PIECE_LENGTH = 16 * 1024
+const PIECE_LENGTH = 64 * 1024
 /** How long `close` waits for a reader before it gives up the rest. */
 const CLOSE_MS_MAX = 500
 
