@@ -70,8 +70,10 @@ t.test('0 lost, 0 duplicated, 0 cross-wired, 0 truncated', { timeout: LIMIT_MS }
     t.equal(ledger.counts[zero], 0, zero)
   }
   t.strictSame(ledger.faults.slice(0, 10), [])
-  // A closed port costs as many however few are asked: 3,530 to 3,600 of 4,000 were whole.
-  t.ok(ledger.counts.whole > 0.8 * asked, 'most were served all the same')
+  // Closed ports leave nobody for a moment, however many are asked: a round or some of all clients.
+  const { no_eligible_upstream: nobody = 0 } = ledger.codes
+  const spared = Math.min(nobody, 4 * CLIENTS * list.length)
+  t.ok(ledger.counts.whole > 0.9 * (asked - spared), 'most were served all the same')
   for (const [kind, times] of Object.entries(ledger.struck)) {
     if (kind !== 'none') t.ok(ONE !== undefined || times > 0, `${kind} has struck`)
   }
